@@ -1,0 +1,34 @@
+export const GROUP = 'certbound.dev';
+
+/** On an OAuthClient: any new value asks for a renewal. Written by users, never by the operator. */
+export const RENEW_REQUESTED = `${GROUP}/renew-requested`;
+
+/** On an Ingress, by its owner: client authentication for the clients of this AuthorizationServer. */
+export const OPT_IN = `${GROUP}/authorization-server`;
+/** On an Ingress: `required` (default), `optional` or `request`. */
+export const CLIENT_CERTIFICATES = `${GROUP}/client-certificates`;
+/** On an Ingress: `manage` (default), `report` or `off`. */
+export const MODE = `${GROUP}/mode`;
+
+/** Label of every Secret and ConfigMap that the operator makes; its value says what the object is for. */
+export const ROLE_LABEL = `${GROUP}/role`;
+/** Annotation: uid of the object that a made object belongs to. */
+export const OWNER_UID = `${GROUP}/owner-uid`;
+/** Annotation: `namespace/name` of the object that a made object belongs to. */
+export const OWNER = `${GROUP}/owner`;
+
+export const FINALIZER = `${GROUP}/deregistration`;
+export const IN_USE_FINALIZER = `${GROUP}/in-use`;
+
+export const Role = {
+  /** A client's own Secret in the operator's namespace. */
+  client: 'client',
+  /** The Secret that an application reads. */
+  published: 'published',
+  /** Key and certificate of a managed CA. */
+  certificateAuthority: 'certificate-authority',
+  /** An identity claim. */
+  claim: 'claim',
+  /** A terminator's CA bundle. */
+  trustBundle: 'trust-bundle',
+} as const;

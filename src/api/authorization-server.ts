@@ -1,0 +1,222 @@
+import { z } from 'zod';
+import { conditions, pendingStatus } from './conditions.ts';
+import {
+  durationText,
+  httpsUrl,
+  immutable,
+  nameRef,
+  namespaceGrant,
+  objectName,
+  rules,
+  secretKeyRef,
+  stringSet,
+  subject,
+} from './fields.ts';
+import { objectMeta } from './metadata.ts';
+import { authMethod } from './oauth-client.ts';
+
+const dynamicRegistration = z
+  .object({
+    initialAccessTokenSecretRef: secretKeyRef(
+      'The initial access token (RFC 7591 §1.2), where the server wants one.',
+    ).optional(),
+  })
+  .meta({
+    description:
+      'Registers by RFC 7591 and manages by RFC 7592 at the registration_endpoint of the discovery document.',
+  });
+
+const mtlsEndpoints = z
+  .object({
+    tokenEndpoint: httpsUrl('Token endpoint behind mutual TLS.').optional(),
+    introspectionEndpoint: httpsUrl('Introspection endpoint behind mutual TLS.').optional(),
+    revocationEndpoint: httpsUrl('Revocation endpoint behind mutual TLS.').optional(),
+    pushedAuthorizationRequestEndpoint: httpsUrl('Pushed authorization request endpoint behind mutual TLS.').optional(),
+  })
+  .meta({ description: 'Overrides mtls_endpoint_aliases of the discovery document (RFC 8705 §5).' });
+
+const terminatorRef = z
+  .object({
+    group: z.enum(['networking.k8s.io']).meta({ description: 'API group of the object.' }),
+    kind: z.enum(['Ingress']).meta({ description: 'Kind of the object.' }),
+    namespace: objectName('Namespace of the object.', 63),
+    name: objectName('Name of the object.'),
+  })
+  .meta({ description: 'An object that makes a TLS terminator serve one of the mTLS endpoints.' });
+export type TerminatorRef = z.infer<typeof terminatorRef>;
+
+const clients = z
+  .object({
+    namespaces: namespaceGrant('Namespaces whose teams may register clients here. Absent: none.').optional(),
+    issuers: stringSet(
+      z.string().min(1).max(253),
+      16,
+      'Names of the ClientCertificateIssuers whose certificates are trusted here. Their CAs, and no others, make up the terminators’ bundle.',
+    ).optional(),
+    methods: z
+      .array(authMethod)
+      .max(2)
+      .meta({
+        description: 'Allowed token_endpoint_auth_method values. Absent: none.',
+        'x-kubernetes-list-type': 'set',
+      })
+      .optional(),
+    grantTypes: stringSet(z.string().min(1).max(128), 16, 'Allowed grant_types. Absent: none.').optional(),
+    scopes: stringSet(z.string().min(1).max(256), 256, 'Allowed scope values. Absent: none.').optional(),
+    redirectURIs: stringSet(
+      z.string().min(1).max(2048),
+      64,
+      'Allowed redirect_uris: exact, or with a path that ends in /* for everything below it. Absent: none.',
+    ).optional(),
+    identityTemplates: z
+      .array(
+        subject(
+          'An identity that a client may have, with {namespace}, {name} and {clusterId} in its values. The first is the default.',
+        ),
+      )
+      .max(8)
+      .meta({
+        description: 'Identities that clients may have. Default: one, dn: CN={namespace}.{name},OU={clusterId}.',
+        'x-kubernetes-list-type': 'atomic',
+      })
+      .optional(),
+    deletion: z
+      .array(z.enum(['Delete', 'Orphan']))
+      .max(2)
+      .meta({ description: 'Allowed deletionPolicy values. Default: Delete alone.', 'x-kubernetes-list-type': 'set' })
+      .optional(),
+    recovery: z
+      .enum(['Manual', 'Recreate'])
+      .meta({
+        description:
+          'What happens when a registration is gone at the server or its answer was lost: Manual (default) reports it and waits; ' +
+          'Recreate registers anew, with a new client_id.',
+      })
+      .optional(),
+  })
+  .meta({ description: 'What tenants may ask for here; deny by default.' });
+export type ClientGrants = z.infer<typeof clients>;
+
+const spec = z
+  .object({
+    controllerName: z
+      .string()
+      .min(1)
+      .max(253)
+      .meta({
+        description: 'The Certbound installation that acts on this object. Default: certbound.dev/operator. Immutable.',
+      })
+      .optional(),
+    issuer: httpsUrl('Issuer identifier (RFC 8414 §2); metadata is discovered from it.'),
+    dynamicRegistration: dynamicRegistration.optional(),
+    caBundle: z
+      .string()
+      .max(131072)
+      .meta({
+        description: "CA certificates (PEM) that vouch for the server's own TLS certificate. Default: the system's.",
+      })
+      .optional(),
+    connectTo: z
+      .array(
+        z.object({
+          host: z.string().min(1).max(253).meta({ description: 'Host name of an endpoint.' }),
+          addresses: stringSet(z.string().min(2).max(45), 16, 'IP addresses to connect to.'),
+        }),
+      )
+      .max(16)
+      .meta({
+        description:
+          'Addresses to use for a host instead of what DNS answers: for split-horizon DNS, and to prove every replica of a terminator by itself.',
+        'x-kubernetes-list-type': 'map',
+        'x-kubernetes-list-map-keys': ['host'],
+      })
+      .optional(),
+    mtlsEndpoints: mtlsEndpoints.optional(),
+    accessTokenLifetime: durationText(
+      'The longest access token life, a lower bound for drains. Default: what token responses say.',
+    ).optional(),
+    propagation: durationText(
+      'How long a change may take to reach every terminator; within it a refused proof call means only: not yet. Default 60s.',
+    ).optional(),
+    verifyInterval: durationText('How often a published certificate is proved again. Default 6h.')
+      .meta(
+        rules({
+          rule: "duration(self) >= duration('1m')",
+          message: 'verifyInterval must be at least 1m.',
+        }),
+      )
+      .optional(),
+    defaultIssuerRef: nameRef('The issuer of clients that name none.', 'Name of a ClientCertificateIssuer.').optional(),
+    terminators: z
+      .array(terminatorRef)
+      .max(16)
+      .meta({
+        description:
+          'The TLS terminators in front of the mTLS endpoints; a certificate is published only when each trusts it.',
+        'x-kubernetes-list-type': 'atomic',
+      })
+      .optional(),
+    clients: clients.optional(),
+    resourceServers: z
+      .object({
+        namespaces: namespaceGrant(
+          'Namespaces whose Ingresses may ask for client certificates of this server’s clients. Absent: none.',
+        ).optional(),
+      })
+      .meta({ description: 'Who may protect APIs with this server’s certificate-bound tokens; deny by default.' })
+      .optional(),
+  })
+  .meta({
+    description: 'What the platform team sets up.',
+    ...rules(exactlyOneDriver(), immutable('issuer'), immutable('controllerName')),
+  });
+export type AuthorizationServerSpec = z.infer<typeof spec>;
+
+function exactlyOneDriver() {
+  return {
+    rule: 'has(self.dynamicRegistration)',
+    message: 'Write dynamicRegistration: {} to say how clients are registered.',
+  };
+}
+
+const endpoints = z.object({
+  tokenEndpoint: z.string().max(2048).meta({ description: 'token_endpoint for certificate-bound clients.' }),
+  registrationEndpoint: z.string().max(2048).meta({ description: 'registration_endpoint (RFC 7591).' }).optional(),
+  introspectionEndpoint: z.string().max(2048).meta({ description: 'introspection_endpoint (RFC 7662).' }).optional(),
+  revocationEndpoint: z.string().max(2048).meta({ description: 'revocation_endpoint (RFC 7009).' }).optional(),
+  pushedAuthorizationRequestEndpoint: z
+    .string()
+    .max(2048)
+    .meta({ description: 'pushed_authorization_request_endpoint (RFC 9126).' })
+    .optional(),
+});
+
+const status = z
+  .object({
+    observedGeneration: z
+      .int()
+      .min(0)
+      .meta({ description: 'The metadata.generation this status speaks of.', format: 'int64' })
+      .optional(),
+    endpoints: endpoints
+      .meta({ description: 'Endpoints in effect: discovered, with mTLS aliases and overrides applied.' })
+      .optional(),
+    capabilities: z
+      .object({
+        authMethods: stringSet(z.string().max(64), 16, 'token_endpoint_auth_methods_supported.').optional(),
+        certificateBoundTokens: z
+          .boolean()
+          .meta({ description: 'tls_client_certificate_bound_access_tokens (RFC 8705 §3.3).' }),
+      })
+      .meta({ description: 'What the server says it can do.' })
+      .optional(),
+    conditions: conditions('Ready, Discovered.').optional(),
+  })
+  .meta({ description: 'What is true at the last check.', default: pendingStatus });
+export type AuthorizationServerStatus = z.infer<typeof status>;
+
+export const authorizationServer = z.object({ metadata: objectMeta, spec, status: status.optional() }).meta({
+  description:
+    'An OAuth 2.0 authorization server that supports RFC 8705, how to register clients there, and what tenants may ask for. Set up by the platform team.',
+});
+export type AuthorizationServer = z.infer<typeof authorizationServer>;
