@@ -128,10 +128,8 @@ const status = z
   .meta({ description: 'What is true at the last check.', default: pendingStatus });
 export type ClientCertificateIssuerStatus = z.infer<typeof status>;
 
-export const clientCertificateIssuer = z
-  .object({ metadata: objectMeta, spec, status: status.optional() })
-  .meta({
-    description:
-      'Where client certificates come from: a dedicated CA, or the clients themselves. Set up by the platform team.',
-  });
+export const clientCertificateIssuer = z.object({ metadata: objectMeta, spec, status: status.optional() }).meta({
+  description:
+    'Where client certificates come from: a dedicated CA, or the clients themselves. Set up by the platform team.',
+});
 export type ClientCertificateIssuer = z.infer<typeof clientCertificateIssuer>;

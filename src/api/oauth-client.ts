@@ -127,11 +127,9 @@ const certificateStatus = z.object({
     .string()
     .max(43)
     .meta({ description: 'SHA-256 thumbprint, base64url (RFC 8705 §3.1); the token carries it as cnf.x5t#S256.' }),
-  role: z
-    .enum(['Published', 'Next', 'Draining'])
-    .meta({
-      description: 'Published: in the Secret. Next: being registered and proved. Draining: replaced, still valid.',
-    }),
+  role: z.enum(['Published', 'Next', 'Draining']).meta({
+    description: 'Published: in the Secret. Next: being registered and proved. Draining: replaced, still valid.',
+  }),
   serialNumber: z.string().max(64).meta({ description: 'Serial number, hexadecimal.' }),
   subject: z.string().max(1024).meta({ description: 'Subject as RFC 4514 writes it.' }),
   notBefore: dateTime('Start of validity.'),

@@ -1,0 +1,205 @@
+import { asOperatorError, type OperatorError } from '../errors.ts';
+import type { Logger } from '../telemetry.ts';
+import type { Clock } from './clock.ts';
+import type { Result } from './controller.ts';
+
+/** What a check looks at. Pure data: no handles, no key bytes. */
+export interface View<Observed, Desired> {
+  observed: Observed;
+  desired: Desired;
+  /** Epoch milliseconds. */
+  now: number;
+}
+
+/** One I/O action that puts something right. It ends by storing what it learnt, so that a crash after it loses nothing. */
+export interface Step {
+  readonly name: string;
+}
+
+/** One reason to act or to report. */
+export interface Finding<S extends Step> {
+  /** The condition it speaks of. */
+  condition: string;
+  status: 'False' | 'Unknown';
+  /** Stable CamelCase word: condition reason, event reason, log field. */
+  reason: string;
+  /** What happened, why, what to do. Public. */
+  message: string;
+  /** What puts it right; absent where only time or somebody else can. */
+  step?: S;
+  /**
+   * What the step's success depends on besides the world outside. A failed step is held back until its time has come
+   * or until this changes.
+   */
+  basis?: string;
+  /** Later checks make no sense before this is right. A step always blocks. */
+  blocks?: boolean;
+  /** When to look again although nothing changes; epoch milliseconds. */
+  at?: number;
+  /** The error of the last attempt at the step, where it failed and waits for its next try. */
+  error?: OperatorError;
+}
+
+/** A pure, named reason. Returns nothing where all is well. */
+export interface Check<V, S extends Step> {
+  readonly name: string;
+  find(view: V): Finding<S> | undefined;
+}
+
+export interface Kind<Observed, Desired, S extends Step> {
+  readonly name: string;
+  /** Reads the world; undefined when the object is gone and nothing of it is left to do. */
+  observe(key: string, signal: AbortSignal): Promise<Observed | undefined>;
+  desired(observed: Observed, now: number): Desired;
+  readonly checks: readonly Check<View<Observed, Desired>, S>[];
+  run(step: S, view: View<Observed, Desired>, signal: AbortSignal): Promise<void>;
+  /** The one status write of a pass, if anything differs; may name a time to look again. */
+  settle(view: View<Observed, Desired>, findings: readonly Finding<S>[], signal: AbortSignal): Promise<void>;
+}
+
+/** Called around every step: tests kill the process here. */
+export interface StepObserver {
+  before(kind: string, step: string, key: string): void;
+  after(kind: string, step: string, key: string): void;
+}
+
+export interface Plan<S extends Step> {
+  findings: Finding<S>[];
+  /** The one step to take now; the plan is made anew after it. */
+  next: S | undefined;
+  /** Epoch milliseconds of the earliest time to look again. */
+  at: number | undefined;
+}
+
+/** The chain: findings in order, up to the first that blocks. Pure. */
+export function evaluate<V, S extends Step>(
+  checks: readonly Check<V, S>[],
+  view: V,
+  held: (finding: Finding<S>) => Finding<S> = (finding) => finding,
+): Plan<S> {
+  const findings: Finding<S>[] = [];
+  let next: S | undefined;
+  for (const check of checks) {
+    const found = check.find(view);
+    if (found === undefined) continue;
+    const finding = held(found);
+    findings.push(finding);
+    if (finding.error === undefined) next = finding.step;
+    if (finding.step !== undefined || finding.blocks === true) break;
+  }
+  const times = findings.flatMap((f) => (f.at === undefined ? [] : [f.at]));
+  return { findings, next, at: times.length === 0 ? undefined : Math.min(...times) };
+}
+
+interface Failure {
+  step: string;
+  basis: string | undefined;
+  attempts: number;
+  until: number;
+  error: OperatorError;
+}
+
+const firstBackoffMs = 500;
+const longestBackoffMs = 60_000;
+/** A plan that never empties is a defect of its checks; it must not spin. */
+const mostStepsInAPass = 32;
+
+/**
+ * observe → desired → checks → plan → step, again until nothing is left to do, then one status write. Each round starts
+ * from what is stored, so a pass that dies anywhere is resumed by the next one, whoever runs it.
+ */
+export class Pass<Observed, Desired, S extends Step> {
+  readonly #kind: Kind<Observed, Desired, S>;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #observer: StepObserver | undefined;
+  /** Paces repeated failures only; nothing is decided from it. */
+  readonly #failures = new Map<string, Failure>();
+
+  constructor(
+    kind: Kind<Observed, Desired, S>,
+    options: { clock: Clock; logger: Logger; observer?: StepObserver | undefined },
+  ) {
+    this.#kind = kind;
+    this.#clock = options.clock;
+    this.#logger = options.logger;
+    this.#observer = options.observer;
+  }
+
+  async reconcile(key: string, signal: AbortSignal): Promise<Result> {
+    for (let steps = 0; ; steps++) {
+      const observed = await this.#kind.observe(key, signal);
+      if (observed === undefined) {
+        this.#failures.delete(key);
+        return {};
+      }
+      const now = this.#clock.now();
+      const view = { observed, desired: this.#kind.desired(observed, now), now };
+      const plan = evaluate(this.#kind.checks, view, (finding) => this.#hold(key, finding, now));
+      const exhausted = steps >= mostStepsInAPass;
+      if (plan.next === undefined || exhausted || signal.aborted) {
+        await this.#kind.settle(view, plan.findings, signal);
+        if (exhausted)
+          this.#logger.warn({ kind: this.#kind.name, key, step: plan.next?.name }, 'too many steps in one pass');
+        return this.#result(plan.at, exhausted || plan.next !== undefined, now);
+      }
+      await this.#run(key, plan.next, plan.findings.at(-1)?.basis, view, signal);
+    }
+  }
+
+  #result(at: number | undefined, unfinished: boolean, now: number): Result {
+    if (unfinished) return { requeueAfterMs: firstBackoffMs };
+    return at === undefined ? {} : { requeueAfterMs: Math.max(1, at - now) };
+  }
+
+  async #run(key: string, step: S, basis: string | undefined, view: View<Observed, Desired>, signal: AbortSignal) {
+    const started = this.#clock.monotonic();
+    this.#observer?.before(this.#kind.name, step.name, key);
+    try {
+      await this.#kind.run(step, view, signal);
+      this.#failures.delete(key);
+      this.#logger.info(
+        { kind: this.#kind.name, key, step: step.name, ms: Math.round(this.#clock.monotonic() - started) },
+        'step done',
+      );
+    } catch (thrown) {
+      const error = asOperatorError(thrown);
+      const failure = this.#remember(key, step, basis, error);
+      this.#logger.warn(
+        { kind: this.#kind.name, key, step: step.name, attempts: failure.attempts, err: error },
+        'step failed',
+      );
+    }
+    this.#observer?.after(this.#kind.name, step.name, key);
+  }
+
+  #remember(key: string, step: S, basis: string | undefined, error: OperatorError): Failure {
+    const before = this.#failures.get(key);
+    const attempts = before?.step === step.name && before.basis === basis ? before.attempts + 1 : 1;
+    const failure = { step: step.name, basis, attempts, error, until: this.#clock.now() + delayOf(error, attempts) };
+    this.#failures.set(key, failure);
+    return failure;
+  }
+
+  /** A step that failed is held until its time has come or its basis changed; meanwhile its error is what is reported. */
+  #hold(key: string, finding: Finding<S>, now: number): Finding<S> {
+    const failure = this.#failures.get(key);
+    if (finding.step === undefined || failure === undefined) return finding;
+    if (failure.step !== finding.step.name || failure.basis !== finding.basis || failure.until <= now) return finding;
+    const reported = { ...finding, reason: failure.error.code, message: failure.error.message, error: failure.error };
+    return Number.isFinite(failure.until) ? { ...reported, at: failure.until } : reported;
+  }
+}
+
+function delayOf(error: OperatorError, attempts: number): number {
+  switch (error.retry.class) {
+    case 'after':
+      return error.retry.milliseconds;
+    case 'terminal':
+      return Number.POSITIVE_INFINITY;
+    case 'backoff': {
+      const exponential = Math.min(longestBackoffMs, firstBackoffMs * 2 ** Math.min(attempts - 1, 20));
+      return exponential * (0.8 + Math.random() * 0.4);
+    }
+  }
+}
