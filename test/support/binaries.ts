@@ -1,0 +1,191 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { access, chmod, constants, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ARCHIVE_BINARIES, archiveChecksum, fetchEnvtestArchive } from './envtest-archive.ts';
+import { tryLock } from './file-lock.ts';
+import { buildFlags, goBuild, type GoRecipe, whyNoGo } from './go-build.ts';
+import { withProgress } from './progress.ts';
+
+const NAMES = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kubectl'] as const;
+export type BinaryName = (typeof NAMES)[number];
+
+const TOOLS = join(import.meta.dirname, '..', '..', 'hack', 'tools');
+const POLL_MS = 250;
+
+/** `linux-amd64` and the like, in Go's words. */
+function platform(): string {
+  return `${process.platform}-${process.arch === 'x64' ? 'amd64' : process.arch}`;
+}
+
+/** Where what was built or fetched stays: `CERTBOUND_CACHE`, else the user's cache folder. */
+export function cacheFolder(): string {
+  const { CERTBOUND_CACHE, XDG_CACHE_HOME } = process.env;
+  if (CERTBOUND_CACHE) return CERTBOUND_CACHE;
+  if (XDG_CACHE_HOME) return join(XDG_CACHE_HOME, 'certbound');
+  return join(homedir(), process.platform === 'darwin' ? 'Library/Caches' : '.cache', 'certbound');
+}
+
+/** Without these, Kubernetes binaries take themselves for v0.0.0, and clients that look at /version are misled. */
+function kubernetesLdflags(goMod: string): string {
+  const version = /^require k8s\.io\/kubernetes (v(\d+)\.(\d+)\.\d+)$/m.exec(goMod);
+  if (version === null) throw new Error('hack/tools/kubernetes/go.mod does not name a version of k8s.io/kubernetes');
+  const values = {
+    gitVersion: version[1],
+    gitMajor: version[2],
+    gitMinor: version[3],
+    gitTreeState: 'archive',
+    gitCommit: '',
+  };
+  const packages = ['k8s.io/component-base/version', 'k8s.io/client-go/pkg/version'];
+  const settings = packages.flatMap((path) =>
+    Object.entries(values).map(([name, value]) => `-X ${path}.${name}=${value}`),
+  );
+  return ['-s -w', ...settings].join(' ');
+}
+
+interface Recipe extends GoRecipe {
+  /** Where the binary is once it was built or fetched by this very recipe. */
+  path: string;
+}
+
+async function recipeOf(name: BinaryName): Promise<Recipe> {
+  const moduleDir = join(TOOLS, name === 'etcd' ? 'etcd' : 'kubernetes');
+  const [goMod, goSum] = await Promise.all([
+    readFile(join(moduleDir, 'go.mod'), 'utf8'),
+    readFile(join(moduleDir, 'go.sum'), 'utf8'),
+  ]);
+  const recipe: GoRecipe =
+    name === 'etcd'
+      ? { moduleDir, package: 'go.etcd.io/etcd/server/v3', ldflags: '-s -w' }
+      : { moduleDir, package: `k8s.io/kubernetes/cmd/${name}`, ldflags: kubernetesLdflags(goMod) };
+  const archive = ARCHIVE_BINARIES.has(name) ? archiveChecksum(platform()) : undefined;
+  const hash = createHash('sha256')
+    .update(JSON.stringify([goMod, goSum, buildFlags(recipe), platform(), archive]))
+    .digest('hex');
+  return { ...recipe, path: join(cacheFolder(), 'binaries', hash.slice(0, 16), name) };
+}
+
+async function isExecutable(path: string): Promise<boolean> {
+  return access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** The binary if it is there: in KUBEBUILDER_ASSETS, else in the cache. */
+async function present(name: BinaryName): Promise<string | undefined> {
+  const { KUBEBUILDER_ASSETS } = process.env;
+  if (KUBEBUILDER_ASSETS) {
+    const path = join(KUBEBUILDER_ASSETS, name);
+    if (await isExecutable(path)) return path;
+  }
+  const { path } = await recipeOf(name);
+  return (await isExecutable(path)) ? path : undefined;
+}
+
+async function install(from: string, to: string): Promise<void> {
+  await mkdir(join(to, '..'), { recursive: true });
+  await chmod(from, 0o755);
+  await rename(from, to);
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
+}
+
+/** Fills the cache; the caller holds the lock. Fetches where that is quick, builds the rest. */
+async function provide(names: readonly BinaryName[], workDir: string): Promise<void> {
+  const missing = new Set(names);
+  const fetchable = names.filter((name) => ARCHIVE_BINARIES.has(name));
+  let whyNoArchive = 'the envtest archive does not hold it';
+  if (fetchable.length > 0) {
+    try {
+      const folder = await withProgress(`fetching ${fetchable.join(', ')} (envtest archive)`, () =>
+        fetchEnvtestArchive(platform(), workDir),
+      );
+      // It is one download: what it holds beside is kept for whoever asks next.
+      for (const name of NAMES) {
+        if (!ARCHIVE_BINARIES.has(name) || (await present(name)) !== undefined) continue;
+        await install(join(folder, name), (await recipeOf(name)).path);
+        missing.delete(name);
+      }
+    } catch (error) {
+      whyNoArchive = `the envtest archive cannot be had (${describe(error)})`;
+    }
+  }
+  if (missing.size === 0) return;
+  const list = [...missing].join(', ');
+  const noGo = await whyNoGo();
+  if (noGo !== undefined) {
+    throw new Error(
+      `${list}: ${whyNoArchive}, and it cannot be built because ${noGo}. Install Go 1.26 or later (https://go.dev/dl), ` +
+        'or set KUBEBUILDER_ASSETS to a folder that holds the binaries.',
+    );
+  }
+  process.stderr.write(`${list}: ${whyNoArchive}; building from the Go modules in hack/tools, once (some minutes)\n`);
+  for (const name of missing) {
+    const recipe = await recipeOf(name);
+    const output = join(workDir, name);
+    await withProgress(`building ${name}`, () => goBuild(recipe, output, workDir)).catch((error: unknown) => {
+      throw new Error(
+        `${name} could not be built; this needs Go 1.26 or later and a Go module proxy (GOPROXY), or else set ` +
+          `KUBEBUILDER_ASSETS to a folder that holds the binaries.\n${describe(error)}`,
+        { cause: error },
+      );
+    });
+    await install(output, recipe.path);
+  }
+}
+
+/** Under the lock nobody else builds: any work folder that is there was left by a process that was killed. */
+async function inWorkFolder(cache: string, work: (folder: string) => Promise<void>): Promise<void> {
+  for (const entry of await readdir(cache)) {
+    if (entry.startsWith('work-')) await rm(join(cache, entry), { recursive: true, force: true });
+  }
+  const folder = join(cache, `work-${randomUUID()}`);
+  await mkdir(folder);
+  try {
+    await work(folder);
+  } finally {
+    await withProgress('deleting the build caches', () => rm(folder, { recursive: true, force: true, maxRetries: 3 }));
+  }
+}
+
+/**
+ * Paths of the control plane's binaries: from `KUBEBUILDER_ASSETS`, else the cache folder, else the official envtest
+ * archive, else built from the pinned modules in hack/tools. Nothing is built twice: processes side by side wait for
+ * the one that builds. Says on stderr what takes long. Fails with a message that says what to install.
+ */
+export async function binaries<Name extends BinaryName>(names: readonly Name[]): Promise<Record<Name, string>>;
+export async function binaries(names: readonly BinaryName[]): Promise<Partial<Record<BinaryName, string>>> {
+  const cache = cacheFolder();
+  let told = false;
+  for (;;) {
+    const found = await Promise.all(names.map(async (name) => [name, await present(name)] as const));
+    const missing = found.filter(([, path]) => path === undefined).map(([name]) => name);
+    if (missing.length === 0) return Object.fromEntries(found);
+    await mkdir(cache, { recursive: true });
+    const lock = await tryLock(join(cache, 'binaries.lock'));
+    if ('release' in lock) {
+      try {
+        // Whoever had the lock before may have provided some.
+        const still = await Promise.all(missing.map(async (name) => ((await present(name)) ? [] : [name])));
+        if (still.flat().length > 0) await inWorkFolder(cache, (folder) => provide(still.flat(), folder));
+      } finally {
+        await lock.release();
+      }
+    } else {
+      if (!told) process.stderr.write(`waiting for process ${lock.pid}, which provides ${missing.join(', ')}\n`);
+      told = true;
+      await sleep(POLL_MS);
+    }
+  }
+}
+
+/** The path of one binary; see {@link binaries}. */
+export async function binary(name: BinaryName): Promise<string> {
+  return (await binaries([name]))[name];
+}
