@@ -29,7 +29,7 @@ export function cacheFolder(): string {
 
 /** Without these, Kubernetes binaries take themselves for v0.0.0, and clients that look at /version are misled. */
 function kubernetesLdflags(goMod: string): string {
-  const version = /^require k8s\.io\/kubernetes (v(\d+)\.(\d+)\.\d+)$/m.exec(goMod);
+  const version = /^(?:require )?\s*k8s\.io\/kubernetes (v(\d+)\.(\d+)\.\d+)\b/m.exec(goMod);
   if (version === null) throw new Error('hack/tools/kubernetes/go.mod does not name a version of k8s.io/kubernetes');
   const values = {
     gitVersion: version[1],
