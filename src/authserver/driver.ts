@@ -1,0 +1,42 @@
+import type { ServerConnection } from './connection.ts';
+
+/** Client metadata as RFC 7591 §2 and RFC 8705 §2.1.2, §3.4 name it. */
+export type ClientMetadata = Record<string, unknown>;
+
+/** What a server answered to a create, read or update (RFC 7591 §3.2.1, RFC 7592 §3). Holds secrets. */
+export interface Registration {
+  clientId: string;
+  /** RFC 7592 §3; absent in an answer means unchanged. */
+  registrationClientUri?: string | undefined;
+  registrationAccessToken?: string | undefined;
+  /** Every member of the answer but the registration access token. May hold a client_secret. */
+  metadata: ClientMetadata;
+}
+
+/** What manages one registration. Holds a secret. */
+export interface RegistrationHandle {
+  clientId: string;
+  registrationClientUri: string | undefined;
+  registrationAccessToken: string | undefined;
+  /** The server's last answer: a PUT replaces, so its body starts from this (RFC 7592 §2.2). */
+  lastAnswer: ClientMetadata;
+}
+
+/**
+ * Registers clients at one kind of authorization server. Nothing here retries: a lost answer to a create or an update is
+ * the caller's to recover, from its stored intent. Errors are OperatorErrors; codes are condition reasons:
+ * `RegistrationRefused` (the server said no: its own sanitised reason), `RegistrationUnauthorized` (401, 403),
+ * `ServerUnavailable` (no answer or 5xx or 429), `AnswerLost` (the request may have been carried out), `AnswerInvalid`.
+ */
+export interface RegistrationDriver {
+  create(server: ServerConnection, metadata: ClientMetadata, signal: AbortSignal): Promise<Registration>;
+  read(server: ServerConnection, handle: RegistrationHandle, signal: AbortSignal): Promise<Registration>;
+  update(
+    server: ServerConnection,
+    handle: RegistrationHandle,
+    metadata: ClientMetadata,
+    signal: AbortSignal,
+  ): Promise<Registration>;
+  /** Resolves when the server says it is gone. */
+  remove(server: ServerConnection, handle: RegistrationHandle, signal: AbortSignal): Promise<void>;
+}
