@@ -1,28 +1,146 @@
-import type { ControllerMetrics, Logger } from '../telemetry.ts';
-import type { Clock } from './clock.ts';
-import type { WorkQueue } from './workqueue.ts';
+import { randomUUID } from 'node:crypto';
+import { asOperatorError, OperatorError } from '../errors.ts';
+import type { ControllerMetrics, Logger, ReconcileResult } from '../telemetry.ts';
+import { type Clock, systemClock } from './clock.ts';
+import { WorkQueue } from './workqueue.ts';
 
 export interface Result {
+  /** When to look again if nothing happens; undefined waits for an event. */
   requeueAfterMs?: number | undefined;
 }
+
 export interface ControllerOptions {
   name: string;
   workers: number;
-  queue?: WorkQueue;
+  queue?: WorkQueue | undefined;
+  /** The signal aborts at the deadline; whoever ignores it keeps the worker (see `overdueMs`). */
   reconcile: (key: string, signal: AbortSignal) => Promise<Result>;
   deadlineMs: number;
-  clock?: Clock;
+  clock?: Clock | undefined;
   logger: Logger;
-  metrics?: ControllerMetrics;
+  metrics?: ControllerMetrics | undefined;
 }
 
-export declare class Controller {
-  constructor(options: ControllerOptions);
+interface Run {
+  startedAt: number;
+  abort: AbortController;
+}
+
+/** N workers that take keys and reconcile them, for as long as the process lives: no exception ends a worker. */
+export class Controller {
   readonly name: string;
-  enqueue(key: string): void;
-  enqueueAfter(key: string, delayMs: number): void;
-  start(): void;
-  stop(): Promise<void>;
-  /** Milliseconds the oldest running reconcile has been at it beyond its deadline; 0 when all is well. */
-  overdueMs(): number;
+  readonly #options: ControllerOptions;
+  readonly #clock: Clock;
+  readonly #queue: WorkQueue;
+  readonly #running = new Set<Run>();
+  #workers: Promise<void>[] = [];
+
+  constructor(options: ControllerOptions) {
+    this.#options = options;
+    this.name = options.name;
+    this.#clock = options.clock ?? systemClock;
+    this.#queue = options.queue ?? new WorkQueue({ clock: this.#clock });
+  }
+
+  enqueue(key: string): void {
+    this.#queue.add(key);
+  }
+
+  enqueueAfter(key: string, delayMs: number): void {
+    this.#queue.addAfter(key, delayMs);
+  }
+
+  start(): void {
+    if (this.#workers.length > 0) throw new TypeError(`Bug: controller ${this.name} started twice.`);
+    this.#workers = Array.from({ length: this.#options.workers }, () => this.#work());
+  }
+
+  /**
+   * Takes nothing more and lets what runs come to its end.
+   *
+   * @param graceMs after which it is aborted; by default its own deadline does that
+   */
+  async stop({ graceMs }: { graceMs?: number } = {}): Promise<void> {
+    const timer = graceMs === undefined ? undefined : this.#clock.timer(graceMs, () => this.#abortAll());
+    await this.#queue.shutDown();
+    await Promise.all(this.#workers);
+    timer?.cancel();
+  }
+
+  /** How far the slowest running reconcile is beyond its deadline, in ms; 0 when none is. For the health check. */
+  overdueMs(): number {
+    const now = this.#clock.monotonic();
+    let worst = 0;
+    for (const { startedAt } of this.#running) worst = Math.max(worst, now - startedAt - this.#options.deadlineMs);
+    return worst;
+  }
+
+  async #work(): Promise<void> {
+    for (let key = await this.#queue.take(); key !== undefined; key = await this.#queue.take()) {
+      await this.#process(key);
+      this.#queue.done(key);
+    }
+  }
+
+  async #process(key: string): Promise<void> {
+    const { deadlineMs, reconcile, metrics } = this.#options;
+    const reconcileId = randomUUID();
+    const run: Run = { startedAt: this.#clock.monotonic(), abort: new AbortController() };
+    const timer = this.#clock.timer(deadlineMs, () => {
+      metrics?.timeout();
+      run.abort.abort(
+        new OperatorError(
+          'ReconcileTimeout',
+          `The reconcile did not end within ${deadlineMs / 1000} s. It is retried.`,
+        ),
+      );
+    });
+    this.#running.add(run);
+    metrics?.started();
+    let result: ReconcileResult = 'error';
+    try {
+      result = this.#succeed(key, await reconcile(key, run.abort.signal));
+    } catch (error) {
+      this.#fail(key, error, reconcileId);
+    } finally {
+      timer.cancel();
+      this.#running.delete(run);
+      metrics?.finished(result, (this.#clock.monotonic() - run.startedAt) / 1000);
+    }
+  }
+
+  #succeed(key: string, { requeueAfterMs }: Result): ReconcileResult {
+    this.#queue.forget(key);
+    if (requeueAfterMs === undefined) return 'success';
+    this.#queue.addAfter(key, requeueAfterMs);
+    return 'requeue_after';
+  }
+
+  #fail(key: string, thrown: unknown, reconcileId: string): void {
+    const { logger, metrics } = this.#options;
+    const error = asOperatorError(thrown);
+    const context = { err: thrown, controller: this.name, key, reconcileId, failures: this.#queue.failures(key) + 1 };
+    if (!(thrown instanceof OperatorError)) metrics?.panic();
+    switch (error.retry.class) {
+      case 'terminal':
+        this.#queue.forget(key);
+        metrics?.terminalError();
+        logger.warn(context, 'reconcile failed; not retried until something changes');
+        return;
+      case 'after':
+        this.#queue.addAfter(key, error.retry.milliseconds);
+        logger.warn(context, 'reconcile failed; retried after a given delay');
+        return;
+      case 'backoff':
+        this.#queue.addRateLimited(key);
+        if (thrown instanceof OperatorError) logger.warn(context, 'reconcile failed; retried');
+        else logger.error(context, 'reconcile threw an unexpected error; retried');
+    }
+  }
+
+  #abortAll(): void {
+    for (const { abort } of this.#running) {
+      abort.abort(new OperatorError('ShuttingDown', 'The operator is shutting down; its successor continues.'));
+    }
+  }
 }

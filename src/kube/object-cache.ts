@@ -1,0 +1,289 @@
+import type { KubernetesObject, ObjectMeta, ObjectRef } from './resource.ts';
+
+export interface Change<T> {
+  type: 'added' | 'modified' | 'deleted';
+  /** Absent for `added`. */
+  previous?: T;
+  /** Absent for `deleted`. */
+  current?: T;
+  namespace?: string;
+  name: string;
+  /** Our own write, remembered before the watch told of it. */
+  own: boolean;
+}
+
+export interface ObjectCacheOptions<T> {
+  project: (object: KubernetesObject) => T | undefined;
+  onChange: (change: Change<T>) => void;
+  /** A projection that throws keeps what was held. */
+  onProjectionError: (error: unknown, ref: ObjectRef) => void;
+}
+
+interface Entry<T> {
+  value: T;
+  namespace: string | undefined;
+  name: string;
+  uid: string;
+  resourceVersion: string;
+  deleting: boolean;
+  /** When remembered from a write and not yet seen in a list or watch: the count of lists begun by then. */
+  rememberedAt: number | undefined;
+  indexKeys: ReadonlyMap<string, readonly string[]>;
+}
+
+interface Index<T> {
+  keysOf: (value: T, metadata: ObjectMeta) => readonly string[];
+  entries: Map<string, Map<string, Entry<T>>>;
+}
+
+/** uids are never used twice, so a tombstone that lives too long harms nothing but memory. */
+const mostTombstones = 10_000;
+
+/**
+ * What an informer holds, and the rules by which lists, watch events and the answers to our own writes become one
+ * view that never goes back. Synchronous and without I/O.
+ *
+ * Two facts carry it. A list without `resourceVersion` is a consistent read: it contains every write answered before
+ * it began. A watch tells of all changes in the order of their versions: once it has reached version r, everything up
+ * to r was told. So a remembered write counts until the watch passes it, or a list begun after it says otherwise.
+ */
+export class ObjectCache<T> {
+  readonly #options: ObjectCacheOptions<T>;
+  readonly #entries = new Map<string, Entry<T>>();
+  readonly #indexes = new Map<string, Index<T>>();
+  readonly #pending = new Set<string>();
+  /** uids that we deleted, and the count of lists begun by then. */
+  readonly #tombstones = new Map<string, number>();
+  #reached = '';
+  #listsBegun = 0;
+  #staged: Map<string, { object: ObjectMeta; entry: Entry<T> | undefined }> | undefined;
+
+  constructor(options: ObjectCacheOptions<T>) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get(namespace: string | undefined, name: string): T | undefined {
+    return this.#entries.get(keyOf(namespace, name))?.value;
+  }
+
+  *values(): Generator<T> {
+    for (const entry of this.#entries.values()) yield entry.value;
+  }
+
+  /** The version to resume the watch from. */
+  get reached(): string {
+    return this.#reached;
+  }
+
+  addIndex(name: string, keysOf: (value: T, metadata: ObjectMeta) => readonly string[]): void {
+    if (this.#entries.size > 0 || this.#listsBegun > 0)
+      throw new TypeError(`Bug: index ${name} added after the start.`);
+    this.#indexes.set(name, { keysOf, entries: new Map() });
+  }
+
+  byIndex(name: string, key: string): T[] {
+    const index = this.#indexes.get(name);
+    if (index === undefined) throw new TypeError(`Bug: there is no index ${name}.`);
+    return [...(index.entries.get(key)?.values() ?? [])].map((entry) => entry.value);
+  }
+
+  /** Call before the first page is asked for: writes answered before are in the list. */
+  beginList(): void {
+    this.#listsBegun += 1;
+    this.#staged = new Map();
+  }
+
+  stage(object: KubernetesObject): void {
+    const { metadata } = object;
+    const key = keyOf(metadata.namespace, metadata.name);
+    const held = this.#entries.get(key);
+    // Unchanged: what is held is shared, not projected and allocated again.
+    const same = held?.resourceVersion === metadata.resourceVersion && held?.uid === metadata.uid;
+    const entry = same ? { ...held, rememberedAt: undefined } : this.#entryOf(object, held);
+    this.#staged?.set(key, { object: metadata, entry });
+  }
+
+  commitList(resourceVersion: string): void {
+    const staged = this.#staged ?? new Map<string, never>();
+    this.#staged = undefined;
+    for (const [key, held] of this.#entries) {
+      if (!staged.has(key) && !this.#outlives(held, resourceVersion)) this.#remove(key, held, false);
+    }
+    for (const [uid, listsBegun] of this.#tombstones) if (listsBegun < this.#listsBegun) this.#tombstones.delete(uid);
+    for (const [key, { object, entry }] of staged) {
+      const held = this.#entries.get(key);
+      if (this.#isBuried(object)) continue;
+      if (held !== undefined && this.#outlives(held, object.resourceVersion ?? '')) continue;
+      if (entry !== undefined) this.#put(key, entry, false);
+      else if (held !== undefined) this.#remove(key, held, false);
+    }
+    this.#reached = resourceVersion;
+    this.#dropPassed();
+  }
+
+  /** An event of the watch, in its order. */
+  applyEvent(type: 'ADDED' | 'MODIFIED' | 'DELETED', object: KubernetesObject): void {
+    const { metadata } = object;
+    const { resourceVersion = '', uid = '' } = metadata;
+    const key = keyOf(metadata.namespace, metadata.name);
+    const held = this.#entries.get(key);
+    const older = held?.rememberedAt !== undefined && isNewer(held.resourceVersion, resourceVersion);
+    if (type === 'DELETED') {
+      this.#tombstones.delete(uid);
+      // A version newer than this end is a new object of the same name.
+      if (held !== undefined && !older) this.#remove(key, held, false);
+    } else if (!older && !this.#isBuried(metadata)) {
+      const entry = this.#entryOf(object, held);
+      if (entry !== undefined) this.#put(key, entry, false);
+      else if (held !== undefined) this.#remove(key, held, false);
+    }
+    this.progress(resourceVersion);
+  }
+
+  /** The watch has told of everything up to this version (an event's, or a bookmark's). */
+  progress(resourceVersion: string): void {
+    if (isNewer(resourceVersion, this.#reached)) this.#reached = resourceVersion;
+    this.#dropPassed();
+  }
+
+  /** The answer to a write of ours: what we wrote is what we read from now on. */
+  remember(object: KubernetesObject): void {
+    const { metadata } = object;
+    const { resourceVersion = '', uid = '' } = metadata;
+    const key = keyOf(metadata.namespace, metadata.name);
+    const held = this.#entries.get(key);
+    if (held !== undefined && !isNewer(resourceVersion, held.resourceVersion)) return;
+    // The watch has passed it already: if it is not held, it was deleted since or never matched the selector.
+    if (!isNewer(resourceVersion, this.#reached)) return;
+    if (this.#tombstones.has(uid)) return;
+    const entry = this.#entryOf(object, held);
+    if (entry === undefined) {
+      if (held !== undefined) this.#remove(key, held, true);
+      return;
+    }
+    entry.rememberedAt = this.#listsBegun;
+    this.#put(key, entry, true);
+  }
+
+  /**
+   * A delete of ours was answered. An object that lingers for its finalizers comes back with the event that sets its
+   * deletionTimestamp.
+   */
+  forget({ namespace, name }: ObjectRef, uid: string | undefined): void {
+    const key = keyOf(namespace, name);
+    const held = this.#entries.get(key);
+    const buried = uid ?? held?.uid;
+    // The watch was quicker and told that finalizers keep it.
+    if (buried === undefined || (held?.uid === buried && held.deleting)) return;
+    this.#tombstones.set(buried, this.#listsBegun);
+    if (this.#tombstones.size > mostTombstones) {
+      for (const oldest of this.#tombstones.keys()) {
+        this.#tombstones.delete(oldest);
+        break;
+      }
+    }
+    if (held?.uid === buried) this.#remove(key, held, true);
+  }
+
+  /** Remembered while or after the list was read, and newer than it. */
+  #outlives(held: Entry<T>, resourceVersion: string): boolean {
+    return (
+      held.rememberedAt !== undefined &&
+      held.rememberedAt >= this.#listsBegun &&
+      isNewer(held.resourceVersion, resourceVersion)
+    );
+  }
+
+  #isBuried({ uid = '', deletionTimestamp }: ObjectMeta): boolean {
+    if (!this.#tombstones.has(uid)) return false;
+    if (deletionTimestamp === undefined) return true;
+    this.#tombstones.delete(uid);
+    return false;
+  }
+
+  /** Remembered writes that the watch passed without a word: deleted meanwhile, or outside the selector. */
+  #dropPassed(): void {
+    for (const key of this.#pending) {
+      const entry = this.#entries.get(key);
+      if (entry === undefined || entry.rememberedAt === undefined) this.#pending.delete(key);
+      else if (!isNewer(entry.resourceVersion, this.#reached)) this.#remove(key, entry, false);
+    }
+  }
+
+  #entryOf(object: KubernetesObject, held: Entry<T> | undefined): Entry<T> | undefined {
+    const { namespace, name, uid = '', resourceVersion = '' } = object.metadata;
+    const deleting = object.metadata.deletionTimestamp !== undefined;
+    let value: T | undefined;
+    const indexKeys = new Map<string, readonly string[]>();
+    try {
+      value = this.#options.project(object);
+      if (value === undefined) return undefined;
+      for (const [index, { keysOf }] of this.#indexes) indexKeys.set(index, keysOf(value, object.metadata));
+    } catch (error) {
+      this.#options.onProjectionError(error, { namespace, name });
+      return held?.uid === uid ? { ...held, resourceVersion, deleting, rememberedAt: undefined } : undefined;
+    }
+    return { value, namespace, name, uid, resourceVersion, deleting, rememberedAt: undefined, indexKeys };
+  }
+
+  #put(key: string, entry: Entry<T>, own: boolean): void {
+    const held = this.#entries.get(key);
+    if (held !== undefined) this.#unindex(key, held);
+    this.#entries.set(key, entry);
+    if (entry.rememberedAt === undefined) this.#pending.delete(key);
+    else this.#pending.add(key);
+    for (const [name, keys] of entry.indexKeys) {
+      const entries = this.#indexes.get(name)?.entries;
+      for (const indexKey of keys) {
+        const bucket = entries?.get(indexKey) ?? new Map<string, Entry<T>>();
+        entries?.set(indexKey, bucket.set(key, entry));
+      }
+    }
+    if (held?.resourceVersion === entry.resourceVersion && held.uid === entry.uid) return;
+    const { value: current } = entry;
+    // A name used again is a new object: whoever keeps state by uid must see the old one go.
+    if (held !== undefined && held.uid !== entry.uid) this.#tell('deleted', held, { previous: held.value }, own);
+    if (held === undefined || held.uid !== entry.uid) this.#tell('added', entry, { current }, own);
+    else this.#tell('modified', entry, { previous: held.value, current }, own);
+  }
+
+  #remove(key: string, held: Entry<T>, own: boolean): void {
+    this.#unindex(key, held);
+    this.#entries.delete(key);
+    this.#pending.delete(key);
+    this.#tell('deleted', held, { previous: held.value }, own);
+  }
+
+  #unindex(key: string, { indexKeys }: Entry<T>): void {
+    for (const [name, keys] of indexKeys) {
+      const entries = this.#indexes.get(name)?.entries;
+      for (const indexKey of keys) {
+        const bucket = entries?.get(indexKey);
+        bucket?.delete(key);
+        if (bucket?.size === 0) entries?.delete(indexKey);
+      }
+    }
+  }
+
+  #tell(
+    type: Change<T>['type'],
+    { namespace, name }: Entry<T>,
+    values: { previous?: T; current?: T },
+    own: boolean,
+  ): void {
+    this.#options.onChange({ type, ...values, ...(namespace === undefined ? {} : { namespace }), name, own });
+  }
+}
+
+/** Resource versions are decimal integers of up to 64 bits, comparable within a kind (KEP-5504). */
+export function isNewer(a: string, b: string): boolean {
+  return a.length === b.length ? a > b : a.length > b.length;
+}
+
+function keyOf(namespace: string | undefined, name: string): string {
+  return `${namespace ?? ''}/${name}`;
+}
