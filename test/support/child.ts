@@ -29,10 +29,19 @@ export interface Child {
 
 const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const live = new Set<ChildProcess>();
+const cleanups = new Set<() => void>();
 let watching = false;
 
 function killAll(): void {
   for (const child of live) child.kill('SIGKILL');
+  for (const cleanup of cleanups) cleanup();
+}
+
+/** Runs a synchronous clean-up after the children were killed, when this process ends before `cancel` was called. */
+export function onOwnExit(cleanup: () => void): { cancel(): void } {
+  watchOwnExit();
+  cleanups.add(cleanup);
+  return { cancel: () => void cleanups.delete(cleanup) };
 }
 
 /**
