@@ -1,28 +1,32 @@
-import type { Logger as PinoLogger } from 'pino';
+import { type DestinationStream, type Logger as PinoLogger, pino, stdTimeFunctions } from 'pino';
 import type { Registry } from 'prom-client';
+import { OperatorError } from './errors.ts';
 
 export type Logger = PinoLogger;
 
-export type ReconcileResult = 'success' | 'error' | 'requeue' | 'requeue_after';
+export type ReconcileResult = 'success' | 'error' | 'requeue_after';
 
 export interface ControllerMetrics {
   started(): void;
   finished(result: ReconcileResult, seconds: number): void;
   terminalError(): void;
+  /** An exception that is no OperatorError. */
   panic(): void;
   timeout(): void;
 }
+
 export interface WorkQueueMetrics {
   depth(value: number): void;
   added(): void;
-  /** Seconds from being due to being taken. */
+  /** Seconds from being ready to being taken. */
   taken(waitedSeconds: number): void;
   /** Seconds of work on one key. */
   worked(seconds: number): void;
   retried(): void;
-  /** Read when scraped: seconds that each key under work has taken so far. */
+  /** Called at each scrape: the seconds that each key under work has taken so far. */
   observeRunning(running: () => readonly number[]): void;
 }
+
 export interface InformerMetrics {
   state(state: string): void;
   objects(count: number): void;
@@ -30,9 +34,12 @@ export interface InformerMetrics {
   relisted(): void;
   available(available: boolean): void;
 }
+
 export interface RequestMetrics {
+  /** @param code HTTP status, or `<error>` when no answer came, as client-go has it */
   request(method: string, host: string, code: string): void;
 }
+
 export interface Metrics {
   readonly registry: Registry;
   readonly requests: RequestMetrics;
@@ -40,5 +47,94 @@ export interface Metrics {
   workQueue(name: string): WorkQueueMetrics;
   informer(resource: string): InformerMetrics;
 }
-export declare function createMetrics(): Metrics;
-export declare function createLogger(options?: { level?: string; destination?: NodeJS.WritableStream }): Logger;
+
+/** Field names that hold key material or tokens anywhere in this program: API objects, OAuth messages, HTTP headers. */
+const secretFields = [
+  'data',
+  'stringData',
+  'tls.key',
+  'tls-bundle.pem',
+  'keystore.p12',
+  'privateKey',
+  'private_key',
+  'pkcs8',
+  'pkcs12',
+  'password',
+  'passphrase',
+  'token',
+  'access_token',
+  'accessToken',
+  'refresh_token',
+  'registration_access_token',
+  'registrationAccessToken',
+  'client_secret',
+  'clientSecret',
+  'client_assertion',
+  'authorization',
+  'Authorization',
+  'cookie',
+  'headers',
+  'body',
+];
+
+const secretPaths = secretFields.flatMap((field) => {
+  const step = `["${field}"]`;
+  return [step, `*${step}`, `*.*${step}`, `*.*.*${step}`];
+});
+
+const privateKeyBlock = /-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?(?:-----END \1-----|$)/gs;
+const compactJws = /\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*/g;
+
+/** The last net under the redaction by name: keys and tokens inside a longer text. */
+function scrub(line: string): string {
+  if (!line.includes('PRIVATE KEY-----') && !line.includes('eyJ')) return line;
+  const ending = line.endsWith('\n') ? '\n' : '';
+  // A block cut off takes the rest of the line with it; what is left need not be JSON then.
+  return `${line.trimEnd().replaceAll(privateKeyBlock, '[private key]').replaceAll(compactJws, '[token]')}${ending}`;
+}
+
+interface PrintedError {
+  type: string;
+  code?: string;
+  message: string;
+  detail?: string;
+  stack?: string;
+  cause?: PrintedError;
+}
+
+const deepestCause = 4;
+
+/** Code, message, detail, stack and causes; never a field that some library put on its error (bodies, headers). */
+export function printError(error: unknown, depth = 0): PrintedError {
+  if (!(error instanceof Error))
+    return { type: typeof error, message: typeof error === 'string' ? error : '(no Error)' };
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+  const detail = error instanceof OperatorError ? error.detail : undefined;
+  return {
+    type: error.name,
+    ...(code === undefined ? {} : { code }),
+    message: error.message,
+    ...(detail === undefined ? {} : { detail }),
+    ...(error.stack === undefined ? {} : { stack: error.stack }),
+    ...(error.cause === undefined || depth >= deepestCause ? {} : { cause: printError(error.cause, depth + 1) }),
+  };
+}
+
+/** JSON lines on stdout (or `destination`). `err` and `error` are printed by `printError`. */
+export function createLogger({
+  level = 'info',
+  destination,
+}: { level?: string; destination?: DestinationStream } = {}): Logger {
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: { paths: secretPaths, censor: '[redacted]' },
+      serializers: { err: (error: unknown) => printError(error), error: (error: unknown) => printError(error) },
+      hooks: { streamWrite: scrub },
+    },
+    destination ?? pino.destination({ fd: 1, sync: true }),
+  );
+}

@@ -1,20 +1,97 @@
+import { createServer, type ServerResponse } from 'node:http';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Metrics } from '../telemetry.ts';
 
-/** One reason for being unhealthy or unready, undefined when all is well. */
+/** A sentence when something is wrong, undefined when all is well. */
 export type Check = () => string | undefined;
 
 export interface OperatorServerOptions {
-  host?: string;
+  /** Default: all addresses. */
+  host?: string | undefined;
   /** 0 takes any free port. */
   port: number;
   metrics: Metrics;
-  /** Liveness: event-loop lag is checked anyway. */
-  health?: Readonly<Record<string, Check>>;
-  readiness?: Readonly<Record<string, Check>>;
+  /** Beyond the event loop: whether the workers make progress. Never another server's reachability. */
+  health?: Readonly<Record<string, Check>> | undefined;
+  /** Whether the caches are synced. */
+  readiness?: Readonly<Record<string, Check>> | undefined;
+  /** A stall of the event loop that fails the next liveness probe. Default 10,000 ms. */
+  longestStallMs?: number | undefined;
 }
+
 export interface OperatorServer {
   readonly host: string;
   readonly port: number;
+  /** Answers what is under way, then closes. */
   close(): Promise<void>;
 }
-export declare function startOperatorServer(options: OperatorServerOptions): Promise<OperatorServer>;
+
+/** `/metrics`, `/healthz` and `/readyz`, plain HTTP: for kubelet and Prometheus, no secrets behind it. */
+export async function startOperatorServer(options: OperatorServerOptions): Promise<OperatorServer> {
+  const delay = monitorEventLoopDelay({ resolution: 20 });
+  delay.enable();
+  const { longestStallMs = 10_000, metrics } = options;
+  const eventLoop: Check = () => {
+    const stall = delay.max / 1e6;
+    // One stall fails one probe: kubelet restarts only what fails several in a row.
+    delay.reset();
+    return stall > longestStallMs ? `blocked for ${Math.round(stall)} ms` : undefined;
+  };
+  const server = createServer((request, response) => {
+    const path = request.url?.split('?', 1)[0];
+    if (request.method !== 'GET' && request.method !== 'HEAD') return send(response, 405, 'Method Not Allowed\n');
+    if (path === '/healthz') return report(response, { 'event-loop': eventLoop, ...options.health });
+    if (path === '/readyz') return report(response, options.readiness ?? {});
+    if (path !== '/metrics') return send(response, 404, 'Not Found\n');
+    metrics.registry.metrics().then(
+      (text) => send(response, 200, text, metrics.registry.contentType),
+      () => send(response, 500, 'The metrics cannot be collected.\n'),
+    );
+  });
+  server.requestTimeout = 10_000;
+  server.headersTimeout = 10_000;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options.port, options.host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new TypeError('Bug: a TCP server without an address.');
+  return {
+    host: address.address,
+    port: address.port,
+    close: () =>
+      new Promise((resolve) => {
+        delay.disable();
+        server.close(() => resolve());
+        server.closeIdleConnections();
+        // A client that never reads its answer must not keep the process.
+        setTimeout(() => server.closeAllConnections(), 5_000).unref();
+      }),
+  };
+}
+
+function report(response: ServerResponse, checks: Readonly<Record<string, Check>>): void {
+  let healthy = true;
+  const lines = Object.entries(checks).map(([name, check]) => {
+    const failure = run(check);
+    if (failure === undefined) return `[+]${name} ok\n`;
+    healthy = false;
+    return `[-]${name} failed: ${failure}\n`;
+  });
+  send(response, healthy ? 200 : 503, `${lines.join('')}${healthy ? 'ok' : 'failed'}\n`);
+}
+
+function run(check: Check): string | undefined {
+  try {
+    return check();
+  } catch {
+    return 'the check itself failed';
+  }
+}
+
+function send(response: ServerResponse, status: number, text: string, type = 'text/plain; charset=utf-8'): void {
+  response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' }).end(text);
+}

@@ -1,8 +1,8 @@
 import type { Metrics } from '../telemetry.ts';
 import { CredentialSource } from './credentials.ts';
 import { isRecord, KubeError } from './kube-error.ts';
+import { pathOf, say, unexpected, withType } from './addressing.ts';
 import {
-  apiVersionOf,
   isKubernetesObject,
   type KubernetesObject,
   type ObjectRef,
@@ -315,30 +315,4 @@ async function* heard(chunks: AsyncIterable<Uint8Array>, note: () => void): Asyn
     note();
     yield chunk;
   }
-}
-
-function withType(resource: Resource, object: KubernetesObject): KubernetesObject {
-  if (object.apiVersion !== undefined && object.kind !== undefined) return object;
-  return { apiVersion: apiVersionOf(resource), kind: resource.kind, ...object };
-}
-
-function pathOf(resource: Resource, { namespace, name }: ObjectRef, subresource?: string): string {
-  // An empty name would address the whole collection: DELETE on it deletes everything.
-  if (name === '') throw new TypeError(`Bug: a call to ${resourceName(resource)} without a name.`);
-  if (resource.namespaced && (namespace ?? '') === '') {
-    throw new TypeError(`Bug: a call to ${resourceName(resource)} ${name} without a namespace.`);
-  }
-  return resourcePath(resource, { namespace, name, ...(subresource === undefined ? {} : { subresource }) });
-}
-
-function say(verb: string, resource: Resource, { namespace, name }: ObjectRef, subresource?: string): string {
-  const kind = subresource === undefined ? resourceName(resource) : `${resourceName(resource)}/${subresource}`;
-  return `${verb} ${kind} ${namespace === undefined ? name : `${namespace}/${name}`}`;
-}
-
-function unexpected(action: string): KubeError {
-  return new KubeError(`The Kubernetes API server's answer to ${action} is not what the API promises.`, {
-    status: 200,
-    reason: 'NotJSON',
-  });
 }

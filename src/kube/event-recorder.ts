@@ -1,7 +1,7 @@
-import type { Clock } from '../runtime/clock.ts';
+import { type Clock, systemClock, type Timer } from '../runtime/clock.ts';
 import type { Logger } from '../telemetry.ts';
-import type { KubeClient } from './client.ts';
-import type { ObjectMeta, Resource } from './resource.ts';
+import { type KubeClient, KubeError } from './client.ts';
+import { apiVersionOf, events, type ObjectMeta, type Resource } from './resource.ts';
 
 export interface ObjectReference {
   apiVersion: string;
@@ -11,24 +11,215 @@ export interface ObjectReference {
   uid?: string;
   resourceVersion?: string;
 }
+
 export interface RecordedEvent {
   regarding: ObjectReference;
   type: 'Normal' | 'Warning';
+  /** Why, machine-readable: CamelCase. */
   reason: string;
+  /** What was done or tried: CamelCase. */
   action: string;
+  /** For people; cut to 1 kB. Must not carry key material or tokens. */
   note: string;
 }
+
 export interface EventRecorderOptions {
   client: Pick<KubeClient, 'create' | 'patch'>;
+  /** `reportingController`, a qualified name. */
   controller: string;
+  /** `reportingInstance`, the pod's name. */
   instance: string;
-  clock?: Clock;
-  logger?: Logger;
+  clock?: Clock | undefined;
+  logger?: Logger | undefined;
 }
-export declare function referenceTo(resource: Resource, metadata: ObjectMeta): ObjectReference;
-export declare class EventRecorder {
-  constructor(options: EventRecorderOptions);
-  record(event: RecordedEvent): void;
-  /** Resolves when everything recorded so far has been sent or given up. */
-  flush(): Promise<void>;
+
+interface Series {
+  namespace: string;
+  name: string;
+  event: RecordedEvent;
+  firstSeen: number;
+  lastSeen: number;
+  count: number;
+  /** What the API server knows of `count`. */
+  sentCount: number;
+}
+
+interface Bucket {
+  tokens: number;
+  filledAt: number;
+}
+
+/** Of client-go (tools/events): equal events within six quiet minutes are one series. */
+const seriesQuietMs = 6 * 60_000;
+/** Of client-go's spam filter: 25 events per object at once, then one every five minutes. */
+const burst = 25;
+const refillMs = 5 * 60_000;
+const mostObjects = 4096;
+/** The API's limits, in bytes. */
+const longestNote = 1024;
+const longestWord = 128;
+const sendDeadlineMs = 10_000;
+
+export function referenceTo(resource: Resource, metadata: ObjectMeta): ObjectReference {
+  const { name, namespace, uid, resourceVersion } = metadata;
+  return {
+    apiVersion: apiVersionOf(resource),
+    kind: resource.kind,
+    name,
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(uid === undefined ? {} : { uid }),
+    ...(resourceVersion === undefined ? {} : { resourceVersion }),
+  };
+}
+
+/**
+ * Events of events.k8s.io/v1. Best effort: `record` never throws and never waits, and what cannot be sent is lost.
+ * A repetition within the window adds to a series: its second occurrence is sent at once, later ones counted and sent
+ * when the series falls quiet.
+ */
+export class EventRecorder {
+  readonly #options: EventRecorderOptions;
+  readonly #clock: Clock;
+  readonly #series = new Map<string, Series>();
+  readonly #buckets = new Map<string, Bucket>();
+  #sending: Promise<void> = Promise.resolve();
+  #sweep: Timer | undefined;
+
+  constructor(options: EventRecorderOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+  }
+
+  record(recorded: RecordedEvent): void {
+    const now = this.#clock.now();
+    const event = { ...recorded, note: clip(recorded.note, longestNote) };
+    const { regarding } = event;
+    const object = `${regarding.kind}/${regarding.namespace ?? ''}/${regarding.name}/${regarding.uid ?? ''}`;
+    const key = [object, event.type, event.reason, event.action, event.note].join('\0');
+    const series = this.#series.get(key);
+    if (series !== undefined) {
+      series.count += 1;
+      series.lastSeen = now;
+      if (series.count === 2) this.#send(series);
+      return;
+    }
+    if (!this.#spend(object)) return;
+    const opened: Series = {
+      // The API server wants a cluster-scoped object's events in `default`.
+      namespace: regarding.namespace ?? 'default',
+      name: `${clip(regarding.name, 230)}.${(BigInt(now) * 1_000_000n + BigInt(this.#series.size)).toString(16)}`,
+      event,
+      firstSeen: now,
+      lastSeen: now,
+      count: 1,
+      sentCount: 0,
+    };
+    this.#series.set(key, opened);
+    this.#send(opened);
+    this.#sweep ??= this.#clock.timer(60_000, () => this.#finishQuiet());
+  }
+
+  /** Resolves when all that was recorded so far is sent or given up, open series included. */
+  async flush(): Promise<void> {
+    for (const series of this.#series.values()) if (series.count > series.sentCount) this.#send(series);
+    await this.#sending;
+  }
+
+  /** Sends what is left and stops the timer. */
+  async close(): Promise<void> {
+    this.#sweep?.cancel();
+    this.#sweep = undefined;
+    await this.flush();
+  }
+
+  #finishQuiet(): void {
+    const now = this.#clock.now();
+    for (const [key, series] of this.#series) {
+      if (now - series.lastSeen < seriesQuietMs) continue;
+      this.#series.delete(key);
+      if (series.count > series.sentCount) this.#send(series);
+    }
+    this.#sweep = this.#series.size === 0 ? undefined : this.#clock.timer(60_000, () => this.#finishQuiet());
+  }
+
+  /** One at a time: the order is kept, and a burst of events does not compete with the work they tell of. */
+  #send(series: Series): void {
+    this.#sending = this.#sending
+      .then(() => this.#write(series))
+      .catch((error: unknown) => {
+        this.#options.logger?.debug({ err: error, reason: series.event.reason }, 'event not recorded');
+      });
+  }
+
+  async #write(series: Series): Promise<void> {
+    const { count, sentCount, namespace, name } = series;
+    if (count === sentCount) return;
+    const deadline = { deadlineMs: sendDeadlineMs };
+    if (sentCount > 0) {
+      const patch = { series: seriesOf(series) };
+      try {
+        await this.#options.client.patch(events, { namespace, name }, patch, { type: 'merge' }, deadline);
+        series.sentCount = count;
+        return;
+      } catch (error) {
+        // Events expire after an hour; a series may outlive its event.
+        if (!(error instanceof KubeError && error.status === 404)) throw error;
+      }
+    }
+    const { regarding, type, reason, action, note } = series.event;
+    await this.#options.client.create(
+      events,
+      {
+        metadata: { name, namespace },
+        eventTime: microTime(series.firstSeen),
+        reportingController: this.#options.controller,
+        reportingInstance: clip(this.#options.instance, longestWord),
+        regarding,
+        type,
+        reason: clip(reason, longestWord),
+        action: clip(action, longestWord),
+        note,
+        ...(count > 1 ? { series: seriesOf(series) } : {}),
+      },
+      deadline,
+    );
+    series.sentCount = count;
+  }
+
+  #spend(object: string): boolean {
+    const now = this.#clock.monotonic();
+    const bucket = this.#buckets.get(object) ?? { tokens: burst, filledAt: now };
+    this.#buckets.delete(object);
+    this.#buckets.set(object, bucket);
+    if (this.#buckets.size > mostObjects) {
+      for (const oldest of this.#buckets.keys()) {
+        this.#buckets.delete(oldest);
+        break;
+      }
+    }
+    bucket.tokens = Math.min(burst, bucket.tokens + (now - bucket.filledAt) / refillMs);
+    bucket.filledAt = now;
+    if (bucket.tokens < 1) return false;
+    bucket.tokens -= 1;
+    return true;
+  }
+}
+
+/** The API server wants a count of two at least. */
+function seriesOf({ count, lastSeen }: Series): { count: number; lastObservedTime: string } {
+  return { count: Math.max(2, count), lastObservedTime: microTime(lastSeen) };
+}
+
+/** MicroTime has six decimals; Date gives three. */
+function microTime(epochMs: number): string {
+  return new Date(epochMs).toISOString().replace(/Z$/, '000Z');
+}
+
+/** Cuts to a number of UTF-8 bytes, never inside a character. */
+function clip(text: string, bytes: number): string {
+  const encoded = Buffer.from(text);
+  if (encoded.length <= bytes) return text;
+  let end = bytes - 3;
+  while (end > 0 && ((encoded[end] ?? 0) & 0xc0) === 0x80) end -= 1;
+  return `${encoded.toString('utf8', 0, end)}…`;
 }

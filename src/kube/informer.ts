@@ -147,8 +147,7 @@ export class Informer<T> {
         await this.#watchOnce(signal);
       } catch (error) {
         if (signal.aborted) break;
-        // An event that cannot be parsed would come again after a resume: the list tells the same otherwise.
-        if (isExpired(error) || isUnreadable(error)) listed = false;
+        if (needsList(error)) listed = false;
         await this.#backOff(error, signal);
       }
     }
@@ -261,6 +260,10 @@ export class Informer<T> {
   }
 }
 
-function isUnreadable(error: unknown): boolean {
-  return error instanceof KubeError && error.reason === 'NotJSON';
+/**
+ * Whether resuming the watch is of no use: its version is too old, an event could not be parsed and would come again,
+ * or the kind is gone and what comes back under its name starts anew.
+ */
+function needsList(error: unknown): boolean {
+  return isExpired(error) || (error instanceof KubeError && (error.reason === 'NotJSON' || error.status === 404));
 }

@@ -102,7 +102,7 @@ export class ObjectCache<T> {
     const key = keyOf(metadata.namespace, metadata.name);
     const held = this.#entries.get(key);
     // Unchanged: what is held is shared, not projected and allocated again.
-    const same = held?.resourceVersion === metadata.resourceVersion && held?.uid === metadata.uid;
+    const same = held !== undefined && held.resourceVersion === metadata.resourceVersion && held.uid === metadata.uid;
     const entry = same ? { ...held, rememberedAt: undefined } : this.#entryOf(object, held);
     this.#staged?.set(key, { object: metadata, entry });
   }
