@@ -1,25 +1,13 @@
 /** The DER of an attribute value of a distinguished name: one of ASN.1's character string types. */
-import { fromBER, IA5String, PrintableString, Utf8String } from 'asn1js';
+import { fromBER } from 'asn1js';
 import type { AttributeType } from './attribute-type.ts';
+import { characterString } from './der.ts';
 
 const UNIVERSAL_CLASS = 1;
-const ASCII = /^[\x00-\x7f]*$/;
 
 /** Encodes a value as RFC 5280 Appendix A.1 wants it for the type: UTF8String unless the type admits less. */
 export function encodeAttributeValue(type: AttributeType, value: string): Uint8Array {
-  return new Uint8Array(attributeValue(type, value).toBER());
-}
-
-/** The same as an ASN.1 object, to be put into a Name. */
-export function attributeValue(type: AttributeType, value: string): Utf8String | PrintableString | IA5String {
-  switch (type.syntax) {
-    case 'utf8':
-      return new Utf8String({ value });
-    case 'printable':
-      return new PrintableString({ value });
-    case 'ia5':
-      return new IA5String({ value });
-  }
+  return characterString(type.syntax, value);
 }
 
 /**
@@ -46,11 +34,8 @@ function decodeString(tag: number, bytes: Buffer): string | undefined {
     case 18: // NumericString
     case 19: // PrintableString
     case 22: // IA5String
-    case 26: {
-      // VisibleString
-      const text = bytes.toString('latin1');
-      return ASCII.test(text) ? text : undefined;
-    }
+    case 26: // VisibleString
+      return bytes.every((byte) => byte < 0x80) ? bytes.toString('latin1') : undefined;
     case 20: // TeletexString: written as Latin-1 by all that still write it
       return bytes.toString('latin1');
     case 30: // BMPString

@@ -1,7 +1,8 @@
 /** Distinguished names between their RFC 4514 order and DER, where the order of the RDNs is the reverse. */
 import { fromBER, ObjectIdentifier, Sequence, Set as Asn1Set } from 'asn1js';
 import { attributeProblem, attributeType } from './attribute-type.ts';
-import { attributeValue, decodeAttributeValue } from './attribute-value.ts';
+import { decodeAttributeValue, encodeAttributeValue } from './attribute-value.ts';
+import { oid as oidDer, sequence, setOf } from './der.ts';
 import { canonicalType, invalidDn, type Attribute, type Dn, type Rdn } from './dn.ts';
 
 /**
@@ -9,21 +10,18 @@ import { canonicalType, invalidDn, type Attribute, type Dn, type Rdn } from './d
  * @throws {OperatorError} `InvalidDistinguishedName`, terminal, for values over the bounds of RFC 5280
  */
 export function dnToDer(dn: Dn): Uint8Array {
-  return new Uint8Array(new Sequence({ value: dn.toReversed().map(rdnToAsn1) }).toBER());
+  return sequence(...dn.toReversed().map(rdnToDer));
 }
 
-function rdnToAsn1(rdn: Rdn): Asn1Set {
+function rdnToDer(rdn: Rdn): Uint8Array {
   const attributes = rdn.map(({ type, value }) => {
     const known = attributeType(type);
     if (known === undefined) throw invalidDn(`the attribute type ${type} is neither known nor a dotted OID`);
     const problem = attributeProblem(known, value);
     if (problem !== undefined) throw invalidDn(problem);
-    return new Sequence({ value: [new ObjectIdentifier({ value: known.oid }), attributeValue(known, value)] });
+    return sequence(oidDer(known.oid), encodeAttributeValue(known, value));
   });
-  // X.690 §11.6: DER sorts the elements of a SET OF by their encoding.
-  return new Asn1Set({
-    value: attributes.toSorted((a, b) => Buffer.compare(Buffer.from(a.toBER()), Buffer.from(b.toBER()))),
-  });
+  return setOf(...attributes);
 }
 
 /**
