@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { link, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { link, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 
@@ -11,7 +11,7 @@ export interface FileLock {
 }
 
 const HEARTBEAT_MS = 5000;
-/** Longer than any pause of a live holder; only a holder on another host (or in another container) is judged by it. */
+/** Longer than any pause of a live holder. Decides about holders on another host, and where a process ID was reused. */
 const SILENT_MS = 120_000;
 
 async function readHolder(path: string): Promise<LockHolder | undefined> {
@@ -29,36 +29,52 @@ function isRunning(pid: number): boolean {
   }
 }
 
-async function isStale(path: string, holder: LockHolder): Promise<boolean> {
-  if (holder.host === hostname() && isRunning(holder.pid)) return false;
+async function silentFor(path: string): Promise<number> {
   const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Date.now() }));
-  return holder.host === hostname() || Date.now() - mtimeMs > SILENT_MS;
+  return Date.now() - mtimeMs;
+}
+
+async function isStale(path: string, holder: LockHolder): Promise<boolean> {
+  if (holder.host === hostname() && !isRunning(holder.pid)) return true;
+  return (await silentFor(path)) > SILENT_MS;
+}
+
+/** Whether `from` is now at `to` too; false where something else is there. Never leaves half a file. */
+async function linked(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+    throw error;
+  }
 }
 
 /**
- * Takes the lock, or says who holds it. The file is linked into place complete, so nobody reads half of one; the lock
- * of a process that died is moved aside, and put back if in that moment somebody else had already replaced it.
+ * Removes the lock of a dead holder. Only who has the guard that is named after that holder may, so that nobody
+ * removes the lock of whoever took over in the meantime.
  */
+async function clear(path: string, stale: LockHolder, draft: string): Promise<void> {
+  const guard = `${path}.${stale.token}.takeover`;
+  if (await linked(draft, guard)) {
+    if ((await readHolder(path))?.token === stale.token) await rm(path, { force: true });
+    await rm(guard, { force: true });
+  } else if ((await silentFor(guard)) > SILENT_MS) {
+    await rm(guard, { force: true });
+  }
+}
+
+/** Takes the lock, or says who holds it. The lock of a process that died is taken over. */
 export async function tryLock(path: string): Promise<FileLock | LockHolder> {
   const mine: LockHolder = { pid: process.pid, host: hostname(), token: randomUUID() };
   const draft = `${path}.${mine.token}`;
   await writeFile(draft, JSON.stringify(mine));
   try {
-    for (;;) {
-      try {
-        await link(draft, path);
-        break;
-      } catch (error) {
-        if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
-      }
+    while (!(await linked(draft, path))) {
       const holder = await readHolder(path);
       if (holder === undefined) continue;
       if (!(await isStale(path, holder))) return holder;
-      const aside = `${draft}.stale`;
-      await rename(path, aside).catch(() => undefined);
-      const moved = await readHolder(aside);
-      if (moved !== undefined && moved.token !== holder.token) await link(aside, path).catch(() => undefined);
-      await rm(aside, { force: true });
+      await clear(path, holder, draft);
     }
   } finally {
     await rm(draft, { force: true });
