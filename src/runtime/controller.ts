@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { asOperatorError, OperatorError } from '../errors.ts';
+import { OperatorError, type Retry } from '../errors.ts';
 import type { ControllerMetrics, Logger, ReconcileResult } from '../telemetry.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { WorkQueue } from './workqueue.ts';
@@ -118,17 +118,17 @@ export class Controller {
 
   #fail(key: string, thrown: unknown, reconcileId: string): void {
     const { logger, metrics } = this.#options;
-    const error = asOperatorError(thrown);
+    const retry: Retry = thrown instanceof OperatorError ? thrown.retry : { class: 'backoff' };
     const context = { err: thrown, controller: this.name, key, reconcileId, failures: this.#queue.failures(key) + 1 };
     if (!(thrown instanceof OperatorError)) metrics?.panic();
-    switch (error.retry.class) {
+    switch (retry.class) {
       case 'terminal':
         this.#queue.forget(key);
         metrics?.terminalError();
         logger.warn(context, 'reconcile failed; not retried until something changes');
         return;
       case 'after':
-        this.#queue.addAfter(key, error.retry.milliseconds);
+        this.#queue.addAfter(key, retry.milliseconds);
         logger.warn(context, 'reconcile failed; retried after a given delay');
         return;
       case 'backoff':

@@ -30,8 +30,11 @@ export class WorkQueue {
   readonly #baseDelayMs: number;
   readonly #maxDelayMs: number;
   readonly #random: () => number;
-  /** In the order of their adding, with the time; a Map keeps it. */
+  /** Since when each waits. */
   readonly #ready = new Map<string, number>();
+  /** The same keys in the order of their adding. Taking a Map's first key again and again is quadratic. */
+  #order: string[] = [];
+  #head = 0;
   readonly #processing = new Map<string, number>();
   readonly #again = new Set<string>();
   readonly #delayed = new Map<string, Delayed>();
@@ -124,6 +127,8 @@ export class WorkQueue {
     for (const { timer } of this.#delayed.values()) timer.cancel();
     this.#delayed.clear();
     this.#ready.clear();
+    this.#order = [];
+    this.#head = 0;
     this.#again.clear();
     this.#metrics?.depth(0);
     for (const taker of this.#takers.splice(0)) taker(undefined);
@@ -139,20 +144,31 @@ export class WorkQueue {
 
   #makeReady(key: string): void {
     this.#ready.set(key, this.#clock.monotonic());
+    this.#order.push(key);
     this.#handOut();
   }
 
   #handOut(): void {
     while (this.#takers.length > 0) {
-      const [first] = this.#ready;
-      if (first === undefined) break;
-      const [key, since] = first;
+      const key = this.#next();
+      if (key === undefined) break;
       const now = this.#clock.monotonic();
+      this.#metrics?.taken((now - (this.#ready.get(key) ?? now)) / 1000);
       this.#ready.delete(key);
       this.#processing.set(key, now);
-      this.#metrics?.taken((now - since) / 1000);
       this.#takers.shift()?.(key);
     }
     this.#metrics?.depth(this.#ready.size);
+  }
+
+  #next(): string | undefined {
+    const key = this.#order[this.#head];
+    if (key === undefined) return undefined;
+    this.#head += 1;
+    if (this.#head > 1024 && this.#head * 2 > this.#order.length) {
+      this.#order = this.#order.slice(this.#head);
+      this.#head = 0;
+    }
+    return key;
   }
 }
