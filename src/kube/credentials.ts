@@ -19,7 +19,7 @@ const serviceAccountToken = '/var/run/secrets/kubernetes.io/serviceaccount/token
 const freshForMs = 15_000;
 
 /** After a failure everything is read again, but no more often than this. */
-const reloadPauseMs = 5_000;
+const reloadPauseMs = 1_000;
 
 /**
  * Where the API server is and who we are there: a kubeconfig (client certificate, token, exec plugin) or the pod's
