@@ -1,8 +1,10 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { access, chmod, constants, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { onOwnExit } from './child.ts';
 import { ARCHIVE_BINARIES, archiveChecksum, fetchEnvtestArchive } from './envtest-archive.ts';
 import { tryLock } from './file-lock.ts';
 import { buildFlags, goBuild, type GoRecipe, whyNoGo } from './go-build.ts';
@@ -147,9 +149,11 @@ async function inWorkFolder(cache: string, work: (folder: string) => Promise<voi
   }
   const folder = join(cache, `work-${randomUUID()}`);
   await mkdir(folder);
+  const interrupted = onOwnExit(() => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }));
   try {
     await work(folder);
   } finally {
+    interrupted.cancel();
     await withProgress('deleting the build caches', () => rm(folder, { recursive: true, force: true, maxRetries: 3 }));
   }
 }

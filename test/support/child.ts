@@ -63,7 +63,7 @@ function watchOwnExit(): void {
   }
 }
 
-export async function tailOf(logFile: string, lines = 30): Promise<string> {
+async function tailOf(logFile: string, lines = 30): Promise<string> {
   const text = await readFile(logFile, 'utf8').catch(() => '');
   return text.trimEnd().split('\n').slice(-lines).join('\n');
 }
