@@ -1,5 +1,5 @@
 import type { ClientCertificateIssuer } from '../api/client-certificate-issuer.ts';
-import type { SubjectName } from '../x509/certificate.ts';
+import type { SubjectName } from '../x509/subject-name.ts';
 
 export interface SigningRequest {
   subject: SubjectName;
@@ -20,7 +20,7 @@ export interface Issued {
 
 /**
  * Signs one client certificate. A new kind of issuer is one file with this, one line in the registry and one run of the
- * contract suite. Errors are OperatorErrors whose code is the condition's reason.
+ * contract suite. Errors are OperatorErrors whose code is the condition's reason; an aborted signal's reason otherwise.
  */
 export interface IssuerDriver {
   sign(issuer: ClientCertificateIssuer, request: SigningRequest, signal: AbortSignal): Promise<Issued>;
