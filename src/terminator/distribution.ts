@@ -1,0 +1,68 @@
+import type { AuthorizationServer } from '../api/authorization-server.ts';
+
+/** How far one Ingress is with a server's client certificates. */
+export interface TerminatorView {
+  /** `namespace/name` of the Ingress. */
+  ref: string;
+  /** In the server's spec.terminators: in front of its token endpoint. */
+  listed: boolean;
+  /** What keeps the operator from having it trust the clients; undefined where nothing does. */
+  problem: { reason: string; message: string } | undefined;
+  /** Its annotations say what they should. */
+  inEffect: boolean;
+  /** SHA-256 of each CA certificate in the bundle that those annotations name, lower-case hexadecimal. */
+  caHashes: readonly string[];
+}
+
+export type Distribution =
+  | {
+      state: 'distributed';
+      /** Ingresses of resource servers that don't trust the certificate yet: worth a report, never worth waiting for. */
+      lagging: readonly string[];
+    }
+  | {
+      /** `waiting`: the operator is at it. `blocked`: somebody has to do something first. */
+      state: 'waiting' | 'blocked';
+      /** Stable CamelCase word. */
+      reason: string;
+      message: string;
+      /** `namespace/name` of the Ingresses that it hangs on. */
+      terminators: readonly string[];
+    };
+
+export interface DistributionInput {
+  server: AuthorizationServer;
+  /** SHA-256 of the CA that vouches for the next certificate, hexadecimal; undefined for a self-signed one. */
+  caSha256: string | undefined;
+  /** Every terminator of the server, by `TerminatorViews.of(server)`. */
+  terminators: readonly TerminatorView[];
+}
+
+/**
+ * Whether every terminator in front of the server takes a client certificate of this CA. Only those that the platform lists
+ * in spec.terminators count: an Ingress that some tenant broke must not hold up the clients of others. Pure.
+ */
+export function distribution({ server, caSha256, terminators }: DistributionInput): Distribution {
+  const ca = caSha256?.replaceAll(':', '').toLowerCase();
+  const trusts = ({ inEffect, caHashes }: TerminatorView): boolean =>
+    inEffect && caHashes.length > 0 && (ca === undefined || caHashes.includes(ca));
+  const behind = terminators.filter((terminator) => !trusts(terminator));
+  const listed = behind.filter((terminator) => terminator.listed);
+  const refs = (of: readonly TerminatorView[]): string[] => of.map(({ ref }) => ref).toSorted();
+
+  const stuck = listed.filter(({ problem }) => problem !== undefined);
+  const first = stuck[0]?.problem;
+  if (first !== undefined) {
+    const message = stuck.map(({ ref, problem }) => `Ingress ${ref}: ${problem?.message ?? ''}`).join(' ');
+    return { state: 'blocked', reason: first.reason, message, terminators: refs(stuck) };
+  }
+  if (listed.length > 0) {
+    return {
+      state: 'waiting',
+      reason: 'TerminatorsPending',
+      message: `The terminators in front of ${server.metadata.name} do not trust the certificate yet: ${refs(listed).join(', ')}.`,
+      terminators: refs(listed),
+    };
+  }
+  return { state: 'distributed', lagging: refs(behind) };
+}

@@ -1,0 +1,55 @@
+import type { ClientCertificates, Rendering, TerminatorDriver } from './driver.ts';
+
+const prefix = 'nginx.ingress.kubernetes.io';
+const SECRET = `${prefix}/auth-tls-secret`;
+const VERIFY_CLIENT = `${prefix}/auth-tls-verify-client`;
+const VERIFY_DEPTH = `${prefix}/auth-tls-verify-depth`;
+const PASS_CERTIFICATE = `${prefix}/auth-tls-pass-certificate-to-upstream`;
+const SSL_REDIRECT = `${prefix}/ssl-redirect`;
+const FORCE_SSL_REDIRECT = `${prefix}/force-ssl-redirect`;
+
+const verifyClient: Readonly<Record<ClientCertificates, string>> = {
+  required: 'on',
+  optional: 'optional',
+  request: 'optional_no_ca',
+};
+
+/**
+ * ingress-nginx and Traefik's kubernetesIngressNGINX provider, which acts for the same IngressClass controller. Never
+ * auth-tls-match-cn (CVE-2025-1097: it reaches the configuration unquoted) and never snippets.
+ */
+export const nginx: TerminatorDriver = {
+  name: 'nginx',
+  capabilities: { scope: 'host', optional: true, request: true, crl: true },
+  ownedKeys: [SECRET, VERIFY_CLIENT, VERIFY_DEPTH, PASS_CERTIFICATE],
+  watchedKeys: [SSL_REDIRECT, FORCE_SSL_REDIRECT],
+
+  detect: (controller) => controller === 'k8s.io/ingress-nginx',
+
+  render({ bundleSecret, mode, depth }: Rendering) {
+    return {
+      // Traefik's provider wants the namespace even where it is the Ingress's own.
+      [SECRET]: `${bundleSecret.namespace}/${bundleSecret.name}`,
+      [VERIFY_CLIENT]: verifyClient[mode],
+      [VERIFY_DEPTH]: String(depth),
+      [PASS_CERTIFICATE]: 'true',
+    };
+  },
+
+  // Without the pass annotation the template sets none of the ssl-client-* headers, so a client's copy gets through.
+  overwritesHeaders: (annotations) =>
+    (annotations[SECRET] ?? '') !== '' &&
+    annotations[VERIFY_CLIENT] !== 'off' &&
+    annotations[PASS_CERTIFICATE] === 'true',
+
+  hazard(annotations) {
+    if (annotations[SSL_REDIRECT] !== 'false' || annotations[FORCE_SSL_REDIRECT] === 'true') return undefined;
+    return `${SSL_REDIRECT}: "false" serves the host over plain HTTP too, where nobody is asked for a certificate: remove that annotation.`;
+  },
+
+  bundleOf(annotations) {
+    const [namespace, name, rest] = (annotations[SECRET] ?? '').split('/');
+    if (namespace === undefined || namespace === '' || name === undefined || rest !== undefined) return undefined;
+    return { namespace, name };
+  },
+};
