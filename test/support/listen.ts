@@ -1,0 +1,27 @@
+import { Server as HttpServer } from 'node:http';
+import { Server as HttpsServer } from 'node:https';
+import type { Server } from 'node:net';
+
+export interface Listening {
+  port: number;
+  /** Ends open connections too. */
+  stop(): Promise<void>;
+}
+
+/** Binds to 127.0.0.1. @param port default: one the system chooses */
+export async function listen(server: Server, port = 0): Promise<Listening> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, '127.0.0.1', resolve);
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the server has no port');
+  return {
+    port: address.port,
+    stop: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        if (server instanceof HttpServer || server instanceof HttpsServer) server.closeAllConnections();
+      }),
+  };
+}

@@ -1,0 +1,67 @@
+import { execFile } from 'node:child_process';
+import { access, constants, rm, writeFile } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+import { withProgress } from './progress.ts';
+
+const run = promisify(execFile);
+const POLICY = '/usr/sbin/policy-rc.d';
+
+async function isExecutable(path: string): Promise<boolean> {
+  return access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** From PATH, or where Debian puts it: /usr/sbin is on no ordinary user's PATH. */
+async function lookUp(name: string): Promise<string | undefined> {
+  const directories = [
+    ...(process.env['PATH'] ?? '').split(delimiter),
+    '/usr/sbin',
+    '/usr/local/sbin',
+    '/opt/homebrew/bin',
+  ];
+  for (const directory of directories) {
+    if (directory !== '' && (await isExecutable(join(directory, name)))) return join(directory, name);
+  }
+  return undefined;
+}
+
+async function installFromDebian(aptGet: string): Promise<void> {
+  const apt = (...args: string[]) =>
+    run(aptGet, ['-q', '-y', ...args], {
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+      timeout: 300_000,
+      maxBuffer: 16 * 1024 * 1024,
+    });
+  const install = () => apt('install', '--no-install-recommends', 'nginx-light');
+  // The package starts a web server on port 80; a policy of 101 forbids that (invoke-rc.d(8)).
+  const ownPolicy = await writeFile(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755, flag: 'wx' }).then(
+    () => true,
+    () => false,
+  );
+  try {
+    await install().catch(async () => {
+      await apt('update');
+      await install();
+    });
+    await run('systemctl', ['disable', 'nginx'], { timeout: 30_000 }).catch(() => undefined);
+  } finally {
+    if (ownPolicy) await rm(POLICY, { force: true });
+  }
+}
+
+/**
+ * The nginx to run, or undefined where there is none.
+ *
+ * @param options.install take it from Debian where we are root there; the service it brings is left off
+ */
+export async function findNginx(options: { install: boolean }): Promise<string | undefined> {
+  const found = await lookUp('nginx');
+  if (found !== undefined || !options.install) return found;
+  const aptGet = await lookUp('apt-get');
+  if (aptGet === undefined || process.getuid?.() !== 0) return undefined;
+  await withProgress('installing nginx from Debian', () => installFromDebian(aptGet));
+  return lookUp('nginx');
+}
