@@ -13,6 +13,18 @@ import { type ControlPlane, startControlPlane } from './control-plane.ts';
 
 const uidSchema = z.object({ metadata: z.object({ uid: z.string() }) });
 
+const WIDGETS = {
+  apiVersion: 'apiextensions.k8s.io/v1',
+  kind: 'CustomResourceDefinition',
+  metadata: { name: 'widgets.test.certbound.dev' },
+  spec: {
+    group: 'test.certbound.dev',
+    scope: 'Namespaced',
+    names: { kind: 'Widget', plural: 'widgets', singular: 'widget' },
+    versions: [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object' } } }],
+  },
+};
+
 async function eventually(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
   const deadline = performance.now() + 60_000;
   while (!(await holds())) {
@@ -44,7 +56,12 @@ describe('two control planes side by side', () => {
   before(async () => {
     await binaries(['etcd', 'kube-apiserver', 'kube-controller-manager', 'kubectl']);
     folder = await mkdtemp(join(tmpdir(), 'certbound-test-'));
-    [managed, plain] = await Promise.all([startControlPlane({ controllerManager: true }), startControlPlane()]);
+    const crd = join(folder, 'crd.json');
+    await writeFile(crd, JSON.stringify(WIDGETS));
+    [managed, plain] = await Promise.all([
+      startControlPlane({ controllerManager: true, crds: [crd] }),
+      startControlPlane(),
+    ]);
   });
   after(async () => {
     await Promise.all([managed.stop(), plain.stop()]);
@@ -84,12 +101,13 @@ describe('two control planes side by side', () => {
   it('collects a dependant whose owner is gone, and empties a deleted namespace', async () => {
     await create(managed, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'owners' } });
     const configMap = { apiVersion: 'v1', kind: 'ConfigMap' };
-    const uid = await create(managed, { ...configMap, metadata: { namespace: 'owners', name: 'owner' } });
-    const ownerReferences = [{ apiVersion: 'v1', kind: 'ConfigMap', name: 'owner', uid }];
+    const widget = { apiVersion: 'test.certbound.dev/v1', kind: 'Widget' };
+    const uid = await create(managed, { ...widget, metadata: { namespace: 'owners', name: 'owner' } });
+    const ownerReferences = [{ ...widget, name: 'owner', uid }];
     await create(managed, { ...configMap, metadata: { namespace: 'owners', name: 'dependant', ownerReferences } });
     await create(managed, { ...configMap, metadata: { namespace: 'owners', name: 'bystander' } });
 
-    assert.equal((await managed.kubectl('delete', 'configmap', '-n', 'owners', 'owner')).code, 0);
+    assert.equal((await managed.kubectl('delete', 'widget', '-n', 'owners', 'owner')).code, 0);
     const gone = async () => !(await exists(managed, 'configmap', '-n', 'owners', 'dependant'));
     await eventually('the dependant is collected', gone);
     assert.equal(await exists(managed, 'configmap', '-n', 'owners', 'bystander'), true);

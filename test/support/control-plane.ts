@@ -21,9 +21,12 @@ import { freePort } from './free-port.ts';
 export interface ControlPlaneOptions {
   /**
    * Also run namespaces, garbage collection, service accounts, ClusterRole aggregation (`view`, `edit`, `admin` are empty without it) and quota.
-   * It notices a new CRD after up to 30 s, and collects none of its objects' dependants before. Default false.
+   * It takes up to 45 s to notice a CRD that comes later, and until then collects no dependants of its objects: name
+   * yours in `crds`. Default false.
    */
   controllerManager?: boolean;
+  /** Files or folders of CustomResourceDefinitions, established before the controllers start. */
+  crds?: readonly string[];
   /** The processes live on when this one exits, and `dir` stays. Default false. */
   keep?: boolean;
   /** Where keys, data and logs go; by default a new temporary folder, deleted by `stop`. */
@@ -125,6 +128,7 @@ class Plane implements ControlPlane {
     const etcd = await this.#spawn('etcd', etcdArgs(this.#files, this.#ports.etcd));
     this.#processes.etcd = etcd;
     await this.startApiServer();
+    await this.#establish(this.#options.crds ?? []);
     if (this.#options.controllerManager !== true) return;
     const args = controllerManagerArgs(this.#files, managerConfigPath);
     this.#processes.controllerManager = await this.#spawn('kube-controller-manager', args);
@@ -188,6 +192,18 @@ class Plane implements ControlPlane {
     await this.#agent.destroy();
   }
 
+  async #establish(crds: readonly string[]): Promise<void> {
+    if (crds.length === 0) return;
+    const files = crds.map((path) => `--filename=${path}`);
+    for (const args of [
+      ['create', ...files],
+      ['wait', '--for=condition=Established', '--timeout=60s', 'crd', '--all'],
+    ]) {
+      const { code, stderr } = await this.kubectl(...args);
+      if (code !== 0) throw new Error(`kubectl ${args.join(' ')}: ${stderr}`);
+    }
+  }
+
   #children(): Child[] {
     const { etcd, apiServer, controllerManager } = this.#processes;
     return [etcd, apiServer, controllerManager].filter((child) => child !== undefined);
@@ -235,8 +251,13 @@ class Plane implements ControlPlane {
  * `stop`, or when this process ends. Fails with the tail of the log of what did not start.
  */
 export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
-  const controllers = options.controllerManager === true ? (['kube-controller-manager'] as const) : [];
-  await binaries(['etcd', 'kube-apiserver', ...controllers]);
+  const { controllerManager = false, crds = [] } = options;
+  await binaries([
+    'etcd',
+    'kube-apiserver',
+    ...(controllerManager ? (['kube-controller-manager'] as const) : []),
+    ...(crds.length > 0 ? (['kubectl'] as const) : []),
+  ]);
   const dir = options.dir === undefined ? await mkdtemp(join(tmpdir(), 'certbound-')) : resolve(options.dir);
   const files = await writeControlPlaneFiles(dir);
   for (let attempt = 1; ; attempt++) {
