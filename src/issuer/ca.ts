@@ -80,12 +80,12 @@ export class CaIssuer implements IssuerDriver {
     }
     this.#loaded.delete(name);
     const object = await client.get(secrets, { namespace, name }, { signal });
-    if (object === undefined) throw unusable('SecretNotFound', name, 'It does not exist.');
+    if (object === undefined) throw unusable(issuer, 'SecretNotFound', `Secret ${name} does not exist`);
     const read = readCaSecret(object);
-    if (!mayUse(read, issuer)) throw unusable('SecretNameTaken', name, 'It was not made for this issuer.');
+    if (!mayUse(read, issuer)) throw unusable(issuer, 'SecretNameTaken', `Secret ${name} was not made for it`);
     const [problem] = read.problems;
     if (problem !== undefined || read.authority === undefined) {
-      throw unusable(problem?.reason ?? 'InvalidPEM', name, problem?.message ?? '');
+      throw unusable(issuer, problem?.reason ?? 'InvalidPEM', `Secret ${name}: ${problem?.message}`);
     }
     const { certificatePem, privateKeyPem } = caContent(object);
     // Bounded by the whole chain: a leaf that outlives an intermediate or the root is refused by every verifier.
@@ -106,22 +106,18 @@ function mayUse(secret: CaProjection, { metadata, spec }: ClientCertificateIssue
 }
 
 /** Nothing is signed by a CA that is out of date, or that the issuer's status does not show: terminators trust those alone. */
-function requireCurrent({ metadata, status }: ClientCertificateIssuer, authority: Authority, now: number): void {
-  const generations = status?.generations ?? [];
+function requireCurrent(issuer: ClientCertificateIssuer, authority: Authority, now: number): void {
+  const generations = issuer.status?.generations ?? [];
   if (generations.length > 0 && !generations.some(({ sha256 }) => sha256 === authority.sha256)) {
-    throw new OperatorError(
-      'AuthorityReplaced',
-      `The CA of ClientCertificateIssuer "${metadata.name}" is not the one in its status: its conditions say what to do.`,
-    );
+    throw unusable(issuer, 'AuthorityReplaced', `${authority.sha256} is not in its status`);
   }
   if (now >= authority.notAfter) {
-    throw new OperatorError(
-      'CAExpired',
-      `The CA of ClientCertificateIssuer "${metadata.name}" expired at ${new Date(authority.notAfter).toISOString()}: its conditions say what to do.`,
-    );
+    throw unusable(issuer, 'CAExpired', `its CA expired at ${new Date(authority.notAfter).toISOString()}`);
   }
 }
 
-function unusable(code: string, name: string, why: string): OperatorError {
-  return new OperatorError(code, `The CA Secret "${name}" can't be used. ${why}`.trim());
+/** The message is for tenants, who have no business with Secrets of the operator's namespace. */
+function unusable({ metadata }: ClientCertificateIssuer, code: string, detail: string): OperatorError {
+  const message = `ClientCertificateIssuer "${metadata.name}" can't sign now: its status says to the platform team what to do.`;
+  return new OperatorError(code, message, { detail });
 }
