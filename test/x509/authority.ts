@@ -1,5 +1,5 @@
 /** A CA for tests, and the key pairs and leaves that they need. */
-import { createCa, signLeaf, type Ca, type LeafRequest } from '../../src/x509/certificate.ts';
+import { createCa, signLeaf, type Ca, type CaRequest, type LeafRequest } from '../../src/x509/certificate.ts';
 import { parseDn } from '../../src/x509/dn.ts';
 import { generateKeyPair, type KeyAlgorithm } from '../../src/x509/key.ts';
 import { loadSigner } from '../../src/x509/signer.ts';
@@ -9,10 +9,7 @@ export const HOUR = 3_600_000;
 export const DAY = 24 * HOUR;
 export const P256: KeyAlgorithm = { algorithm: 'ECDSA', size: 256 };
 
-export function testCa(
-  name = 'CN=ca,O=test',
-  options: Partial<KeyAlgorithm & { duration: number; now: Date }> = {},
-): Promise<Ca> {
+export function testCa(name = 'CN=ca,O=test', options: Partial<CaRequest> = {}): Promise<Ca> {
   return createCa({ dn: parseDn(name), ...P256, duration: 10 * DAY, now, ...options });
 }
 

@@ -25,9 +25,10 @@ function refusedWith(message: RegExp): (error: unknown) => boolean {
   };
 }
 
+const subjects = (text: string): string[] => certificatesFromPem(text).map(({ subject }) => subject);
+
 describe('certificatesFromPem', () => {
   test('reads one or several, in order, with either line end and blank lines', () => {
-    const subjects = (text: string): string[] => certificatesFromPem(text).map(({ subject }) => subject);
     assert.deepEqual(subjects(pem), ['O=test\nCN=ca']);
     assert.deepEqual(subjects(`\n${other}\n\n${pem}\n`), ['CN=other', 'O=test\nCN=ca']);
     assert.deepEqual(subjects(pem.replaceAll('\n', '\r\n')), ['O=test\nCN=ca']);
