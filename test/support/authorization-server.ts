@@ -73,6 +73,8 @@ const ALIASED = {
   introspection_endpoint: '/token/introspection',
   revocation_endpoint: '/token/revocation',
   pushed_authorization_request_endpoint: '/request',
+  // Nobody knows this one, and everybody must ignore it (RFC 8705 §5).
+  unknown_endpoint: '/unknown',
 };
 
 /** What the terminator says of the caller's certificate. Only the terminator reaches the backend's loopback port. */
@@ -143,7 +145,8 @@ async function createProvider(options: AuthorizationServerOptions, store: Author
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
-      introspection: { enabled: true },
+      // Any client that authenticated: resource servers are clients here.
+      introspection: { enabled: true, allowedPolicy: () => true },
       revocation: { enabled: true },
       pushedAuthorizationRequests: { enabled: true },
       registration: { enabled: true, initialAccessToken: options.initialAccessToken ?? false },

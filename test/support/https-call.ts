@@ -34,20 +34,26 @@ function parse(text: string): Record<string, unknown> {
   }
 }
 
+function encodeBody(body: Call['body']): { text: string; type?: string } {
+  if (body === undefined) return { text: '' };
+  if (body instanceof URLSearchParams) return { text: body.toString(), type: 'application/x-www-form-urlencoded' };
+  return { text: JSON.stringify(body), type: 'application/json' };
+}
+
 /** One request on a connection of its own, to 127.0.0.1 whatever the URL's host; rejects where there is no answer. */
 export function call(request: Call): Promise<Answer> {
   const url = new URL(request.url);
-  const form = request.body instanceof URLSearchParams;
-  const body = request.body === undefined || form ? String(request.body ?? '') : JSON.stringify(request.body);
-  const type = form ? 'application/x-www-form-urlencoded' : 'application/json';
+  const { text: body, type } = encodeBody(request.body);
   return new Promise((resolve, reject) => {
     const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
     const outgoing = send(url, {
       method: request.method ?? (request.body === undefined ? 'GET' : 'POST'),
       agent: false,
+      // Else Node takes it from the Host header, which a caller may forge.
+      servername: url.hostname,
       signal: AbortSignal.timeout(DEADLINE_MS),
       lookup: (_hostname, _options, callback) => callback(null, [{ address: '127.0.0.1', family: 4 }]),
-      headers: { ...(request.body === undefined ? {} : { 'content-type': type }), ...request.headers },
+      headers: { ...(type && { 'content-type': type }), ...request.headers },
       ...(request.ca === undefined ? {} : { ca: request.ca }),
       ...(request.certificate && { cert: request.certificate.certPem, key: request.certificate.keyPem }),
     });

@@ -42,11 +42,21 @@ function clientCertificateOf(socket: unknown): ClientCertificateResult {
   return { verify, pem: new X509Certificate(peer.raw).toString(), serial: peer.serialNumber };
 }
 
+/** What `optional_no_ca` forgives: a chain that leads nowhere, nothing else (ngx_ssl_verify_error_optional). */
+const FORGIVEN = [
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+].map((code) => `FAILED:${code}`);
+
 function refusalOf(host: HostModel, client: ClientCertificateResult): number | undefined {
   if (host.denied !== undefined) return 403;
   const mode = host.clientAuthentication?.verify;
   const failed = client.verify.startsWith('FAILED');
   if (mode === 'on' && (failed || client.verify === 'NONE')) return 400;
+  if (mode === 'optional_no_ca' && failed && !FORGIVEN.includes(client.verify)) return 400;
   return mode === 'optional' && failed ? 400 : undefined;
 }
 
@@ -71,6 +81,8 @@ class NodeTerminator implements Terminator {
   #context(host: HostModel) {
     const { certificate, key } = host.tls ?? this.#options.fakeCertificate;
     const auth = host.clientAuthentication;
+    // Node ignores a CA that it cannot read.
+    if (auth !== undefined) new X509Certificate(auth.ca).checkIssued(new X509Certificate(auth.ca));
     return createSecureContext({
       cert: certificate,
       key,
