@@ -153,13 +153,13 @@ export class ObjectCache<T> {
   /** The answer to a write of ours: what we wrote is what we read from now on. */
   remember(object: KubernetesObject): void {
     const { metadata } = object;
-    const { resourceVersion = '', uid = '' } = metadata;
+    const { resourceVersion = '' } = metadata;
     const key = keyOf(metadata.namespace, metadata.name);
     const held = this.#entries.get(key);
     if (held !== undefined && !isNewer(resourceVersion, held.resourceVersion)) return;
     // The watch has passed it already: if it is not held, it was deleted since or never matched the selector.
     if (!isNewer(resourceVersion, this.#reached)) return;
-    if (this.#tombstones.has(uid)) return;
+    if (this.#isBuried(metadata)) return;
     const entry = this.#entryOf(object, held);
     if (entry === undefined) {
       if (held !== undefined) this.#remove(key, held, true);
@@ -198,6 +198,7 @@ export class ObjectCache<T> {
     );
   }
 
+  /** An object that bears a deletionTimestamp lingers for its finalizers: then our delete did not end it. */
   #isBuried({ uid = '', deletionTimestamp }: ObjectMeta): boolean {
     if (!this.#tombstones.has(uid)) return false;
     if (deletionTimestamp === undefined) return true;

@@ -288,7 +288,7 @@ describe('client, against a real API server', () => {
     assert.notEqual(await client.get(configMaps, { namespace, name: 'taken' }), undefined);
   });
 
-  test('a watch from a version before the API server's own start is an ERROR event that says Expired', async () => {
+  test('a watch from a version older than the API server remembers is an ERROR event that says Expired', async () => {
     const abort = new AbortController();
     const query = { namespace, resourceVersion: '1', timeoutSeconds: 5, allowWatchBookmarks: true } as const;
     const seen: WatchEvent[] = [];
