@@ -52,6 +52,8 @@ export interface Kind<Observed, Desired, S extends Step> {
   observe(key: string, signal: AbortSignal): Promise<Observed | undefined>;
   desired(observed: Observed, now: number): Desired;
   readonly checks: readonly Check<View<Observed, Desired>, S>[];
+  /** When time alone will change what the checks find; epoch milliseconds. Pure. */
+  wakeAt(view: View<Observed, Desired>): number | undefined;
   run(step: S, view: View<Observed, Desired>, signal: AbortSignal): Promise<void>;
   /** The one status write of a pass, if anything differs; may name a time to look again. */
   settle(view: View<Observed, Desired>, findings: readonly Finding<S>[], signal: AbortSignal): Promise<void>;
@@ -87,8 +89,13 @@ export function evaluate<V, S extends Step>(
     if (finding.error === undefined) next = finding.step;
     if (finding.step !== undefined || finding.blocks === true) break;
   }
-  const times = findings.flatMap((f) => (f.at === undefined ? [] : [f.at]));
-  return { findings, next, at: times.length === 0 ? undefined : Math.min(...times) };
+  return { findings, next, at: earliest(...findings.map((f) => f.at)) };
+}
+
+/** The earliest of the times that are given. */
+export function earliest(...times: (number | undefined)[]): number | undefined {
+  const given = times.filter((time) => time !== undefined);
+  return given.length === 0 ? undefined : Math.min(...given);
 }
 
 interface Failure {
@@ -101,6 +108,8 @@ interface Failure {
 
 const firstBackoffMs = 500;
 const longestBackoffMs = 60_000;
+/** A time that has passed already must not make a pass spin. */
+const shortestWaitMs = 20;
 /** A plan that never empties is a defect of its checks; it must not spin. */
 const mostStepsInAPass = 32;
 
@@ -141,7 +150,7 @@ export class Pass<Observed, Desired, S extends Step> {
         await this.#kind.settle(view, plan.findings, signal);
         if (exhausted)
           this.#logger.warn({ kind: this.#kind.name, key, step: plan.next?.name }, 'too many steps in one pass');
-        return this.#result(plan.at, exhausted || plan.next !== undefined, now);
+        return this.#result(earliest(plan.at, this.#kind.wakeAt(view)), exhausted || plan.next !== undefined, now);
       }
       await this.#run(key, plan.next, plan.findings.at(-1)?.basis, view, signal);
     }
@@ -149,7 +158,7 @@ export class Pass<Observed, Desired, S extends Step> {
 
   #result(at: number | undefined, unfinished: boolean, now: number): Result {
     if (unfinished) return { requeueAfterMs: firstBackoffMs };
-    return at === undefined ? {} : { requeueAfterMs: Math.max(1, at - now) };
+    return at === undefined ? {} : { requeueAfterMs: Math.max(shortestWaitMs, at - now) };
   }
 
   async #run(key: string, step: S, basis: string | undefined, view: View<Observed, Desired>, signal: AbortSignal) {

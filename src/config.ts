@@ -1,0 +1,55 @@
+import { z } from 'zod';
+import { OperatorError } from './errors.ts';
+
+const name = z.string().regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'lower-case letters, digits, "-" and "."');
+
+const schema = z.object({
+  /** Names this cluster in registrations and identities; must survive a rebuild of the cluster. */
+  CERTBOUND_CLUSTER_ID: name.max(40),
+  /** Where own Secrets, CAs and claims live. */
+  CERTBOUND_NAMESPACE: name.max(63).default('certbound-system'),
+  CERTBOUND_CONTROLLER_NAME: z.string().min(1).max(253).default('certbound.dev/operator'),
+  /** Absent: the Pod's service account. */
+  KUBECONFIG: z.string().optional(),
+  CERTBOUND_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info'),
+  CERTBOUND_HTTP_ADDRESS: z.string().default('0.0.0.0'),
+  CERTBOUND_HTTP_PORT: z.coerce.number().int().min(0).max(65535).default(8080),
+  /** Clients worked on at the same time. */
+  CERTBOUND_WORKERS: z.coerce.number().int().min(1).max(256).default(16),
+});
+
+export interface Config {
+  readonly clusterId: string;
+  readonly namespace: string;
+  readonly controllerName: string;
+  readonly kubeconfig: string | undefined;
+  readonly logLevel: string;
+  readonly httpAddress: string;
+  readonly httpPort: number;
+  readonly workers: number;
+}
+
+/** @throws OperatorError `InvalidConfiguration`, terminal, naming each variable that is wrong. */
+export function readConfig(environment: Record<string, string | undefined>): Config {
+  const set = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
+  );
+  const parsed = schema.safeParse(set);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
+    throw new OperatorError('InvalidConfiguration', `Set the environment right and start again: ${problems}.`, {
+      retry: { class: 'terminal' },
+    });
+  }
+  const env = parsed.data;
+  return Object.freeze({
+    clusterId: env.CERTBOUND_CLUSTER_ID,
+    namespace: env.CERTBOUND_NAMESPACE,
+    controllerName: env.CERTBOUND_CONTROLLER_NAME,
+    kubeconfig: env.KUBECONFIG,
+    logLevel: env.CERTBOUND_LOG_LEVEL,
+    httpAddress: env.CERTBOUND_HTTP_ADDRESS,
+    httpPort: env.CERTBOUND_HTTP_PORT,
+    workers: env.CERTBOUND_WORKERS,
+  });
+}

@@ -1,0 +1,33 @@
+import type { Check } from '../../runtime/pass.ts';
+import type { ClientStep, ClientView } from '../step.ts';
+import { deletionChecks } from './deletion.ts';
+import { grantChecks } from './grants.ts';
+import { beginningChecks, keepingChecks } from './record.ts';
+import { recoveryChecks, registrationChecks } from './registration.ts';
+import { reproofChecks, retirementChecks } from './retirement.ts';
+import { issuanceChecks, provingChecks } from './rotation.ts';
+
+type ClientCheck = Check<ClientView, ClientStep>;
+
+const when = (deleting: boolean, checks: readonly ClientCheck[]): ClientCheck[] =>
+  checks.map((check) => ({
+    name: check.name,
+    find: (view) =>
+      (view.observed.client.metadata.deletionTimestamp !== undefined) === deleting ? check.find(view) : undefined,
+  }));
+
+/** The whole protocol, top to bottom: own Secret, intent, call, token first, echo compared, distributed, proved, published. */
+export const clientChecks: readonly ClientCheck[] = [
+  ...when(true, deletionChecks),
+  ...when(false, [
+    ...keepingChecks,
+    ...grantChecks,
+    ...beginningChecks,
+    ...recoveryChecks,
+    ...issuanceChecks,
+    ...registrationChecks,
+    ...retirementChecks,
+    ...provingChecks,
+    ...reproofChecks,
+  ]),
+];

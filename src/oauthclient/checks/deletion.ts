@@ -1,0 +1,89 @@
+import { FINALIZER } from '../../api/annotations.ts';
+import type { Check } from '../../runtime/pass.ts';
+import { Condition, act, stuck, type ClientStep, type ClientView } from '../step.ts';
+
+type ClientCheck = Check<ClientView, ClientStep>;
+
+/**
+ * Deleting a CRD marks every object deleted. Nobody asked for that many deregistrations: hold, and keep every Secret.
+ */
+const definitionTerminating: ClientCheck = {
+  name: 'definitionTerminating',
+  find({ observed }) {
+    if (!observed.definitionTerminating) return undefined;
+    return stuck(
+      Condition.registered,
+      'CustomResourceDefinitionDeleted',
+      'The CustomResourceDefinition oauthclients.certbound.dev is being deleted, which marks every OAuthClient deleted. ' +
+        'Nothing is deregistered and no Secret is removed. To give this client up, remove its finalizer by hand; ' +
+        'to uninstall cleanly, delete OAuthClients before the definition.',
+    );
+  },
+};
+
+const registered: ClientCheck = {
+  name: 'registered',
+  find({ observed, desired }) {
+    const record = observed.record?.state;
+    if (record?.registration === undefined || desired.deletionPolicy === 'Orphan') return undefined;
+    if (observed.server === undefined) {
+      return stuck(
+        Condition.registered,
+        'AuthorizationServerMissing',
+        `The client can't be deregistered: AuthorizationServer ${record.server.name} is gone. Create it again, or set ` +
+          'deletionPolicy: Orphan to leave the registration behind.',
+      );
+    }
+    return act(
+      Condition.registered,
+      'Deregistering',
+      'The client is being deregistered at the authorization server.',
+      { name: 'deregister' },
+      observed.server.metadata.resourceVersion,
+    );
+  },
+};
+
+const published: ClientCheck = {
+  name: 'published',
+  find({ observed }) {
+    if (observed.published?.ownerUid !== observed.client.metadata.uid) return undefined;
+    return act(Condition.certificate, 'WithdrawingSecret', 'The published Secret is being removed.', {
+      name: 'withdrawSecret',
+    });
+  },
+};
+
+const claimed: ClientCheck = {
+  name: 'claimed',
+  find({ observed }) {
+    if (observed.claim?.holderUid !== observed.client.metadata.uid || observed.claim.expires !== undefined)
+      return undefined;
+    return act(Condition.registered, 'ReleasingIdentity', 'The identity is being released.', { name: 'releaseClaim' });
+  },
+};
+
+const recorded: ClientCheck = {
+  name: 'recorded',
+  find({ observed }) {
+    if (observed.record === undefined) return undefined;
+    return act(Condition.certificate, 'DestroyingKeys', 'The keys are being destroyed.', { name: 'forgetRecord' });
+  },
+};
+
+const finalized: ClientCheck = {
+  name: 'finalized',
+  find({ observed }) {
+    if (!observed.client.metadata.finalizers.includes(FINALIZER)) return undefined;
+    return act(Condition.ready, 'Deleting', 'Nothing of the client is left.', { name: 'removeFinalizer' });
+  },
+};
+
+export const deletionChecks: readonly ClientCheck[] = [
+  definitionTerminating,
+  registered,
+  published,
+  claimed,
+  recorded,
+  finalized,
+];

@@ -1,0 +1,145 @@
+import { clientGrants } from '../../authserver/grants.ts';
+import { issuerViolations } from '../../issuer/grants.ts';
+import { namespaceGranted } from '../../api/namespace-grant.ts';
+import type { Check } from '../../runtime/pass.ts';
+import { Condition, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
+
+type ClientCheck = Check<ClientView, ClientStep>;
+
+/** Unknown and not granted read the same, so that nobody learns what exists by asking. */
+const serverGranted: ClientCheck = {
+  name: 'serverGranted',
+  find({ observed: { client, server, namespace } }) {
+    if (
+      server !== undefined &&
+      namespace !== undefined &&
+      server.metadata.deletionTimestamp === undefined &&
+      namespaceGranted(server.spec.clients?.namespaces, namespace)
+    ) {
+      return undefined;
+    }
+    return stuck(
+      Condition.registered,
+      'AuthorizationServerNotGranted',
+      `AuthorizationServer "${client.spec.authorizationServerRef.name}" doesn't exist or is not granted to namespace ` +
+        `"${client.metadata.namespace}". Check the name, or ask the platform team to grant it in spec.clients.namespaces.`,
+    );
+  },
+};
+
+const serverReady: ClientCheck = {
+  name: 'serverReady',
+  find({ observed: { server } }) {
+    const ready = server?.status?.conditions?.find((c) => c.type === 'Ready');
+    if (ready?.status !== 'False' && server?.status?.endpoints !== undefined) return undefined;
+    const why =
+      ready?.status === 'False' ? 'has a problem that the platform team sees in its status' : 'is not ready yet';
+    return waiting(
+      Condition.registered,
+      'AuthorizationServerNotReady',
+      `AuthorizationServer "${server?.metadata.name}" ${why}; this client goes on by itself once it is ready.`,
+    );
+  },
+};
+
+const methodSupported: ClientCheck = {
+  name: 'methodSupported',
+  find({ observed: { server }, desired: { method } }) {
+    const supported = server?.status?.capabilities?.authMethods;
+    if (supported === undefined || supported.includes(method)) return undefined;
+    return stuck(
+      Condition.registered,
+      'Unsupported',
+      `The authorization server doesn't support ${method}; it offers ${supported.join(', ')}. ` +
+        'Create an OAuthClient with another tokenEndpointAuthMethod, or ask for another server.',
+    );
+  },
+};
+
+const requestGranted: ClientCheck = {
+  name: 'requestGranted',
+  find({ observed: { server, namespace }, desired }) {
+    if (server === undefined || namespace === undefined) return undefined;
+    const violations = clientGrants(server.spec.clients, {
+      namespace,
+      issuer: desired.issuerName ?? '',
+      responseTypes: desired.responseTypes,
+      method: desired.method,
+      grantTypes: desired.grantTypes,
+      scope: desired.scope,
+      redirectURIs: desired.redirectURIs,
+      deletionPolicy: desired.deletionPolicy,
+    });
+    if (violations.length === 0) return undefined;
+    return stuck(Condition.registered, 'NotGranted', violations.map((v) => v.message).join(' '));
+  },
+};
+
+const issuerNamed: ClientCheck = {
+  name: 'issuerNamed',
+  find({ desired: { issuerName } }) {
+    if (issuerName !== undefined) return undefined;
+    return stuck(
+      Condition.certificate,
+      'IssuerNotNamed',
+      'No issuer is named and the server has no default: set spec.certificate.issuerRef.name.',
+    );
+  },
+};
+
+const issuerGranted: ClientCheck = {
+  name: 'issuerGranted',
+  find({ observed: { server, issuer, namespace, client }, desired: { issuerName } }) {
+    if (
+      issuer !== undefined &&
+      namespace !== undefined &&
+      issuerName !== undefined &&
+      issuer.metadata.deletionTimestamp === undefined &&
+      server?.spec.clients?.issuers?.includes(issuerName) === true &&
+      namespaceGranted(issuer.spec.policy?.namespaces, namespace)
+    ) {
+      return undefined;
+    }
+    return stuck(
+      Condition.certificate,
+      'IssuerNotGranted',
+      `ClientCertificateIssuer "${issuerName}" doesn't exist or is not granted to namespace "${client.metadata.namespace}" for this ` +
+        'server. Check the name, or ask the platform team to grant it in the issuer’s spec.policy.namespaces and the server’s spec.clients.issuers.',
+    );
+  },
+};
+
+const certificateGranted: ClientCheck = {
+  name: 'certificateGranted',
+  find({ observed: { issuer, namespace }, desired }) {
+    if (issuer === undefined || namespace === undefined) return undefined;
+    const violations = issuerViolations(issuer, {
+      namespace,
+      durationMs: desired.certificate.durationMs,
+      keyAlgorithm: desired.certificate.algorithm,
+      method: desired.method,
+    });
+    const [first] = violations;
+    return first === undefined
+      ? undefined
+      : stuck(Condition.certificate, first.reason, violations.map((v) => v.message).join(' '));
+  },
+};
+
+const identityGranted: ClientCheck = {
+  name: 'identityGranted',
+  find({ desired: { identity } }) {
+    return identity.ok ? undefined : stuck(Condition.certificate, 'IdentityNotGranted', identity.message);
+  },
+};
+
+export const grantChecks: readonly ClientCheck[] = [
+  serverGranted,
+  serverReady,
+  methodSupported,
+  issuerNamed,
+  issuerGranted,
+  requestGranted,
+  certificateGranted,
+  identityGranted,
+];

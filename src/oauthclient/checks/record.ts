@@ -1,0 +1,181 @@
+import { FINALIZER, ROLE_LABEL, Role } from '../../api/annotations.ts';
+import type { Check } from '../../runtime/pass.ts';
+import { digestOf } from '../digest.ts';
+import { certificateIn } from '../record.ts';
+import { contextValues, digests, sameValues, type SecretProjection } from '../published-secret.ts';
+import { claimState } from '../../authserver/claims.ts';
+import { recordDamaged } from '../record-store.ts';
+import { Condition, act, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
+
+type ClientCheck = Check<ClientView, ClientStep>;
+
+const namespaceTerminating: ClientCheck = {
+  name: 'namespaceTerminating',
+  find({ observed: { namespace, client } }) {
+    if (namespace?.terminating !== true) return undefined;
+    return waiting(
+      Condition.ready,
+      'NamespaceTerminating',
+      `Namespace "${client.metadata.namespace}" is being deleted; nothing is written there any more.`,
+    );
+  },
+};
+
+const readable: ClientCheck = {
+  name: 'readable',
+  find({ observed: { record } }) {
+    if (record === undefined || record.state !== undefined) return undefined;
+    return stuck(
+      Condition.certificate,
+      'RecordDamaged',
+      recordDamaged(record.name, "the operator's namespace").message,
+    );
+  },
+};
+
+/** The same client under a new uid (a cluster rebuilt from Git, or a finalizer removed by hand) goes on with what it has. */
+const owned: ClientCheck = {
+  name: 'owned',
+  find({ observed: { record, client, server }, desired }) {
+    const state = record?.state;
+    if (state === undefined || state.owner.uid === client.metadata.uid) return undefined;
+    const same =
+      state.method === desired.method &&
+      state.server.issuer === server?.spec.issuer &&
+      desired.identity.ok &&
+      (desired.method !== 'tls_client_auth' || desired.identity.value === state.identity.value);
+    if (same) {
+      return act(
+        Condition.certificate,
+        'AdoptingRecord',
+        'The keys and the registration of this name are taken over.',
+        {
+          name: 'adoptRecord',
+        },
+      );
+    }
+    return stuck(
+      Condition.registered,
+      'PredecessorRegistered',
+      'An OAuthClient of this name was registered with another server, method or identity and never deregistered. ' +
+        `Delete its registration at the server, then the Secret ${record?.name} in the operator's namespace.`,
+    );
+  },
+};
+
+/** A Secret without our mark is never written to, whatever it holds. */
+const secretFree: ClientCheck = {
+  name: 'secretFree',
+  find({ observed: { published, secretRival, client }, desired: { secretName } }) {
+    const foreign = published !== undefined && published.ownerUid !== client.metadata.uid;
+    if (!foreign && secretRival === undefined) return undefined;
+    // The Secret of a predecessor of the same name, which the garbage collector has yet to remove, is foreign too.
+    const holder =
+      secretRival === undefined ? 'exists and was not made for this client' : `belongs to OAuthClient "${secretRival}"`;
+    return stuck(
+      Condition.certificate,
+      'SecretNameTaken',
+      `Secret "${secretName}" ${holder}; it is left as it is. Delete or rename it, or create an OAuthClient with another secret.name.`,
+    );
+  },
+};
+
+/** Without the label the operator would not see it change. */
+function intact(secret: SecretProjection): boolean {
+  return secret.type === 'kubernetes.io/tls' && secret.labels[ROLE_LABEL] === Role.published;
+}
+
+/** The published Secret is what the record says, whatever state the server is in. */
+const published: ClientCheck = {
+  name: 'published',
+  find({ observed: { record, published: secret, server }, desired: { secretName, context } }) {
+    const state = record?.state;
+    const certificate = certificateIn(state, 'Published');
+    const says = context ?? state?.context;
+    if (state === undefined || certificate === undefined || says === undefined) return undefined;
+    const wanted = { ...certificate.digests, ...digests(contextValues(says)) };
+    if (secret !== undefined && intact(secret) && sameValues(wanted, secret.digests)) return undefined;
+    return act(
+      Condition.certificate,
+      secret === undefined ? 'Publishing' : 'Republishing',
+      `Secret "${secretName}" is being written.`,
+      { name: 'publish' },
+      `${certificate.x5tS256} ${secret?.resourceVersion ?? ''} ${server?.metadata.resourceVersion ?? ''}`,
+    );
+  },
+};
+
+const expired: ClientCheck = {
+  name: 'expired',
+  find({ observed: { record }, now }) {
+    const certificate = certificateIn(record?.state, 'Published');
+    if (certificate === undefined || Date.parse(certificate.notAfter) > now) return undefined;
+    return {
+      condition: Condition.certificate,
+      status: 'False',
+      reason: 'Expired',
+      message: `The published certificate ended at ${certificate.notAfter} and could not be replaced; the other conditions say why.`,
+    };
+  },
+};
+
+const finalizer: ClientCheck = {
+  name: 'finalizer',
+  find({ observed: { client } }) {
+    if (client.metadata.finalizers.includes(FINALIZER)) return undefined;
+    return act(Condition.ready, 'Preparing', 'The client is being taken on.', { name: 'addFinalizer' });
+  },
+};
+
+/** Without its record a registered client can't be managed; a second registration would leave the first behind. */
+const notLost: ClientCheck = {
+  name: 'notLost',
+  find({ observed: { record, client, server }, desired: { renewRequested } }) {
+    const clientId = client.status?.clientId;
+    if (record !== undefined || clientId === undefined) return undefined;
+    if (server?.spec.clients?.recovery === 'Recreate' || renewRequested !== undefined) return undefined;
+    return stuck(
+      Condition.registered,
+      'RecordLost',
+      `The operator's own Secret of this client is gone, with its keys and the right to manage client "${clientId}". ` +
+        'Restore it from a backup. Or delete that client at the server and set the annotation certbound.dev/renew-requested to register anew.',
+    );
+  },
+};
+
+const identityHeld: ClientCheck = {
+  name: 'identityHeld',
+  find({ observed: { claim, client }, desired: { method, identity }, now }) {
+    if (method !== 'tls_client_auth' || !identity.ok) return undefined;
+    const claimed = claimState(claim, client.metadata, now);
+    if (claimed.state === 'held') return undefined;
+    if (claimed.state === 'taken') {
+      return stuck(
+        Condition.registered,
+        'IdentityTaken',
+        `The identity ${identity.value} is in use at this server, by another client or by a certificate that is still valid. ` +
+          'Create an OAuthClient with another certificate.subject, or try again after the other one is gone.',
+      );
+    }
+    return act(
+      Condition.registered,
+      'ClaimingIdentity',
+      'The identity is being claimed.',
+      { name: 'claimIdentity' },
+      digestOf(claim ?? ''),
+    );
+  },
+};
+
+/** Before anything about the server is looked at: what is published stays published. */
+export const keepingChecks: readonly ClientCheck[] = [
+  namespaceTerminating,
+  readable,
+  owned,
+  secretFree,
+  published,
+  expired,
+];
+
+/** After the grants, before the first write. */
+export const beginningChecks: readonly ClientCheck[] = [notLost, finalizer, identityHeld];

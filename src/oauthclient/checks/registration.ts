@@ -1,0 +1,119 @@
+import { echoViolations } from '../../authserver/client-metadata.ts';
+import type { Check } from '../../runtime/pass.ts';
+import { digestOf } from '../digest.ts';
+import { certificateIn } from '../record.ts';
+import { Condition, act, stuck, type ClientStep, type ClientView } from '../step.ts';
+
+type ClientCheck = Check<ClientView, ClientStep>;
+
+/** An intent that this process did not just write: its call may have been carried out, and the answer is lost. */
+const intentSettled: ClientCheck = {
+  name: 'intentSettled',
+  find({ observed: { record, unsentIntent } }) {
+    const intent = record?.state?.intent;
+    if (intent === undefined || intent.id === unsentIntent) return undefined;
+    return intent.operation === 'create'
+      ? act(Condition.registered, 'RegistrationAnswerLost', 'The answer to a registration was lost.', {
+          name: 'abandonRegistration',
+        })
+      : act(
+          Condition.registered,
+          'UpdateAnswerLost',
+          'The answer to an update of the registration was lost; what the server holds is being read.',
+          { name: 'recoverUpdate' },
+          intent.id,
+        );
+  },
+};
+
+/** RFC 7591 has no way to look a client up: a lost answer is reported before anything else is tried. */
+const noOrphanSuspected: ClientCheck = {
+  name: 'noOrphanSuspected',
+  find({ observed: { record, server, clusterId, client }, desired: { renewRequested } }) {
+    const state = record?.state;
+    const last = state?.suspectedOrphans.at(-1);
+    if (state === undefined || last === undefined || state.registration !== undefined) return undefined;
+    if (certificateIn(state, 'Next') !== undefined) return undefined;
+    if (server?.spec.clients?.recovery === 'Recreate' || renewRequested !== undefined) return undefined;
+    const marker = `${clusterId}/${client.metadata.namespace}/${client.metadata.name}`;
+    return stuck(
+      Condition.registered,
+      'OrphanSuspected',
+      `The answer to a registration was lost at ${last}: the server may hold a client named "${marker}" that nobody can use, ` +
+        'for its key was destroyed. Delete it there if it exists, then set the annotation certbound.dev/renew-requested to register ' +
+        'anew; or let the platform set spec.clients.recovery: Recreate on the AuthorizationServer.',
+    );
+  },
+};
+
+const notRejected: ClientCheck = {
+  name: 'notRejected',
+  find({ observed: { record }, desired: { metadata } }) {
+    const rejected = record?.state?.rejected;
+    if (rejected === undefined || rejected.askedDigest !== digestOf(withoutKeys(metadata))) return undefined;
+    return stuck(Condition.registered, 'MetadataRejected', rejected.message);
+  },
+};
+
+const registered: ClientCheck = {
+  name: 'registered',
+  find({ observed: { record, server, client } }) {
+    const state = record?.state;
+    if (state === undefined || state.registration !== undefined) return undefined;
+    const basis = `${client.metadata.generation} ${server?.metadata.resourceVersion ?? ''}`;
+    const step: ClientStep = state.intent === undefined ? { name: 'intendCreate' } : { name: 'register' };
+    return act(
+      Condition.registered,
+      'Registering',
+      'The client is being registered at the authorization server.',
+      step,
+      basis,
+    );
+  },
+};
+
+/** A server may substitute values silently (RFC 7591 §3.2.1): what it answered is compared with what was asked. */
+const echoed: ClientCheck = {
+  name: 'echoed',
+  find({ observed: { record }, desired: { metadata } }) {
+    const state = record?.state;
+    if (state?.registration === undefined || metadata === undefined) return undefined;
+    if (state.registration.askedDigest !== digestOf(metadata)) return undefined;
+    const violations = echoViolations(metadata, state.registration.accepted);
+    if (violations.length === 0) return undefined;
+    const members = violations.map((v) => `${v.member}: asked ${v.asked}, answered ${v.answered}`).join('; ');
+    const message =
+      `The server registered something else than was asked for (${members}). ` +
+      'Ask the platform team whether the server supports it, and change the spec to what it does.';
+    if (certificateIn(state, 'Published') !== undefined)
+      return stuck(Condition.registered, 'MetadataRejected', message);
+    return act(Condition.registered, 'MetadataRejected', message, { name: 'rejectRegistration', message });
+  },
+};
+
+const upToDate: ClientCheck = {
+  name: 'upToDate',
+  find({ observed: { record, server, client }, desired: { metadata } }) {
+    const state = record?.state;
+    if (state?.registration === undefined || metadata === undefined) return undefined;
+    if (state.registration.askedDigest === digestOf(metadata)) return undefined;
+    const basis = `${client.metadata.generation} ${server?.metadata.resourceVersion ?? ''} ${digestOf(metadata)}`;
+    const step: ClientStep = state.intent === undefined ? { name: 'intendUpdate' } : { name: 'updateRegistration' };
+    return act(
+      Condition.registered,
+      'UpdatingRegistration',
+      'The registration is being updated at the server.',
+      step,
+      basis,
+    );
+  },
+};
+
+/** The part of the metadata that a tenant decides; keys change with every rotation. */
+export function withoutKeys(metadata: Record<string, unknown> | undefined): Record<string, unknown> {
+  const { jwks: _jwks, ...rest } = metadata ?? {};
+  return rest;
+}
+
+export const recoveryChecks: readonly ClientCheck[] = [intentSettled, noOrphanSuspected, notRejected];
+export const registrationChecks: readonly ClientCheck[] = [registered, echoed, upToDate];

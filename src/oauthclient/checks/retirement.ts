@@ -1,0 +1,44 @@
+import type { Check } from '../../runtime/pass.ts';
+import { retired } from '../record.ts';
+import { Condition, act, type ClientStep, type ClientView } from '../step.ts';
+
+/** By now the registration no longer names it (its JWK left the desired metadata): the key can be destroyed. */
+const drained: Check<ClientView, ClientStep> = {
+  name: 'drained',
+  find({ observed: { record }, now }) {
+    const certificate = record?.state?.certificates.find((c) => retired(c, now));
+    if (certificate === undefined) return undefined;
+    return act(Condition.certificate, 'Retiring', 'A replaced certificate is being retired.', {
+      name: 'retire',
+      x5tS256: certificate.x5tS256,
+    });
+  },
+};
+
+const provedAgain: Check<ClientView, ClientStep> = {
+  name: 'provedAgain',
+  find({ observed: { reproof, record }, now }) {
+    const published = record?.state?.certificates.find((c) => c.role === 'Published');
+    if (published === undefined || Date.parse(published.notAfter) <= now) return undefined;
+    if (reproof.refusals >= 2 && now < reproof.due) {
+      return {
+        condition: Condition.proved,
+        status: 'False',
+        reason: 'Refused',
+        message: `The authorization server refused the published certificate: ${reproof.message} Look for the client there; the operator tries again at ${new Date(reproof.due).toISOString()}.`,
+        at: reproof.due,
+      };
+    }
+    if (now < reproof.due) return undefined;
+    return act(
+      Condition.proved,
+      'ProvingAgain',
+      'The published certificate is being proved again.',
+      { name: 'provePublished', x5tS256: published.x5tS256 },
+      published.x5tS256,
+    );
+  },
+};
+
+export const retirementChecks = [drained];
+export const reproofChecks = [provedAgain];

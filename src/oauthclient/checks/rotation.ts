@@ -1,0 +1,136 @@
+import { durationString } from '../../api/duration.ts';
+import type { Check } from '../../runtime/pass.ts';
+import { certificateIn, type CertificateState } from '../record.ts';
+import { Condition, act, waiting, type ClientFinding, type ClientStep, type ClientView } from '../step.ts';
+
+type ClientCheck = Check<ClientView, ClientStep>;
+
+const mostLiveCertificates = 3;
+
+interface Cause {
+  reason: string;
+  message: string;
+}
+
+/** Why a new certificate is needed now, or nothing. */
+function causeOfIssuance({ observed: { record }, desired, now }: ClientView): Cause | undefined {
+  const state = record?.state;
+  if (certificateIn(state, 'Next') !== undefined) return undefined;
+  const current = certificateIn(state, 'Published');
+  if (current === undefined) return { reason: 'Issuing', message: 'The first certificate is being issued.' };
+  if (Date.parse(current.renewalTime) <= now) {
+    return { reason: 'RenewalDue', message: `The certificate ends at ${current.notAfter} and is being renewed.` };
+  }
+  if (desired.renewRequested !== undefined) {
+    return { reason: 'RenewRequested', message: 'A renewal was asked for by annotation.' };
+  }
+  return changedRequest(current, desired);
+}
+
+function changedRequest(current: CertificateState, desired: ClientView['desired']): Cause | undefined {
+  const { durationMs, algorithm, size } = desired.certificate;
+  if (current.issuer !== desired.issuerName) {
+    return { reason: 'IssuerChanged', message: `The issuer changes from ${current.issuer} to ${desired.issuerName}.` };
+  }
+  if (current.requested.algorithm !== algorithm || current.requested.size !== size) {
+    return { reason: 'PrivateKeyChanged', message: `The key becomes ${algorithm} with ${size} bits.` };
+  }
+  if (current.requested.durationMs !== durationMs) {
+    return { reason: 'DurationChanged', message: `The duration becomes ${durationString(durationMs)}.` };
+  }
+  return undefined;
+}
+
+function issuerProblem({ observed: { issuer }, desired: { issuerName } }: ClientView): Cause | undefined {
+  const ready = issuer?.status?.conditions?.find((c) => c.type === 'Ready');
+  if (ready?.status === 'True') return undefined;
+  return {
+    reason: ready?.status === 'False' ? ready.reason : 'IssuerNotReady',
+    message:
+      `ClientCertificateIssuer "${issuerName}" can't sign` +
+      (ready?.status === 'False' ? `: ${ready.message}` : ' yet; this client goes on by itself once it can.'),
+  };
+}
+
+const certificateNeeded: ClientCheck = {
+  name: 'certificateNeeded',
+  find(view): ClientFinding | undefined {
+    const cause = causeOfIssuance(view);
+    if (cause === undefined) return undefined;
+    const { observed, now } = view;
+    const problem = issuerProblem(view);
+    if (problem !== undefined) {
+      // A renewal that can't be made yet takes nothing away from the certificate that is published.
+      const first = certificateIn(observed.record?.state, 'Published') === undefined;
+      return {
+        ...waiting(Condition.certificate, problem.reason, problem.message),
+        blocks: first,
+        status: first ? 'False' : 'Unknown',
+      };
+    }
+    const live = (observed.record?.state?.certificates ?? []).filter((c) => Date.parse(c.notAfter) > now);
+    if (live.length >= mostLiveCertificates) {
+      const at = Math.min(...live.map((c) => Date.parse(c.retireAt ?? c.notAfter)));
+      return {
+        ...waiting(
+          Condition.certificate,
+          'RotationWaits',
+          `${cause.message} It waits until ${new Date(at).toISOString()}: ${live.length} certificates are still valid and trusted. ` +
+            'A shorter certificate.drain lets rotations follow each other faster.',
+          at,
+        ),
+        blocks: false,
+      };
+    }
+    return act(
+      Condition.certificate,
+      cause.reason,
+      cause.message,
+      { name: 'stageCertificate', reason: cause.reason },
+      `${observed.client.metadata.generation} ${observed.issuer?.metadata.resourceVersion ?? ''}`,
+    );
+  },
+};
+
+/** Everything in front of the server trusts what the next certificate needs, before anything is tried with it. */
+const distributed: ClientCheck = {
+  name: 'distributed',
+  find({ observed: { record, distribution }, now }) {
+    const next = certificateIn(record?.state, 'Next');
+    if (next === undefined || distribution.state === 'distributed') return undefined;
+    const current = certificateIn(record?.state, 'Published');
+    // What can't be reached blocks only until a third of the remaining life (protocols, §1 "Distributed").
+    const patience = current === undefined ? undefined : Date.parse(current.notAfter) - lifeOf(current) / 9;
+    const overdue = patience !== undefined && now >= patience;
+    return {
+      condition: Condition.terminators,
+      status: distribution.state === 'blocked' ? 'False' : 'Unknown',
+      reason: distribution.reason,
+      message: distribution.message,
+      blocks: !overdue,
+      ...(patience === undefined || overdue ? {} : { at: patience }),
+    };
+  },
+};
+
+function lifeOf(certificate: CertificateState): number {
+  return Date.parse(certificate.notAfter) - Date.parse(certificate.stagedAt);
+}
+
+const proved: ClientCheck = {
+  name: 'proved',
+  find({ observed: { record, server, client } }) {
+    const next = certificateIn(record?.state, 'Next');
+    if (next === undefined) return undefined;
+    return act(
+      Condition.proved,
+      'Proving',
+      'The next certificate is being proved at the token endpoint.',
+      { name: 'prove', x5tS256: next.x5tS256 },
+      `${next.x5tS256} ${client.metadata.generation} ${server?.metadata.resourceVersion ?? ''}`,
+    );
+  },
+};
+
+export const issuanceChecks: readonly ClientCheck[] = [certificateNeeded];
+export const provingChecks: readonly ClientCheck[] = [distributed, proved];

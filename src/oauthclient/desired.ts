@@ -1,0 +1,132 @@
+import type { JWK } from 'jose';
+import { RENEW_REQUESTED } from '../api/annotations.ts';
+import { durationMs } from '../api/duration.ts';
+import { DEFAULT_DURATION, type AuthMethod, type OAuthClientSpec } from '../api/oauth-client.ts';
+import { clientMetadata, ownershipMarker } from '../authserver/client-metadata.ts';
+import type { ClientMetadata } from '../authserver/driver.ts';
+import { effectiveIdentity, type Identity } from '../authserver/identity.ts';
+import type { Observed } from './observed.ts';
+import type { PublishedContext } from './published-secret.ts';
+import { retired, type CertificateState } from './record.ts';
+
+export interface CertificateParameters {
+  durationMs: number;
+  renewBeforeMs: number;
+  algorithm: 'ECDSA' | 'RSA';
+  size: number;
+  drainMs: number | undefined;
+}
+
+/** The effective request: the spec with every default computed (no schema default depends on another field). */
+export interface Desired {
+  method: AuthMethod;
+  secretName: string;
+  issuerName: string | undefined;
+  identity: ({ ok: true } & Identity) | { ok: false; message: string };
+  certificate: CertificateParameters;
+  grantTypes: string[];
+  responseTypes: string[];
+  redirectURIs: string[];
+  scope: string | undefined;
+  /** What is to be registered (RFC 7591 §2); undefined while the identity is not granted. */
+  metadata: ClientMetadata | undefined;
+  /** What the published Secret says besides the certificate; undefined before the registration. */
+  context: PublishedContext | undefined;
+  deletionPolicy: 'Delete' | 'Orphan';
+  propagationMs: number;
+  /** A renewal was asked for that has not been handled. */
+  renewRequested: string | undefined;
+}
+
+const defaultPropagation = '60s';
+
+/** How often a published certificate is proved again. */
+export function verifyIntervalMs(server: Observed['server']): number {
+  return durationMs(server?.spec.verifyInterval ?? '6h');
+}
+
+export function secretNameOf(client: { metadata: { name: string }; spec: Observed['client']['spec'] }): string {
+  return client.spec.secret?.name ?? `${client.metadata.name}-oauth`;
+}
+
+export function issuerNameOf(client: Pick<Observed['client'], 'spec'>, server: Observed['server']): string | undefined {
+  return client.spec.certificate?.issuerRef?.name ?? server?.spec.defaultIssuerRef?.name;
+}
+
+export function desired(observed: Observed, now: number): Desired {
+  const { client, server, record } = observed;
+  const { spec } = client;
+  const grantTypes = spec.grantTypes ?? ['client_credentials'];
+  const request = {
+    method: spec.tokenEndpointAuthMethod ?? 'tls_client_auth',
+    grantTypes,
+    responseTypes: spec.responseTypes ?? (grantTypes.includes('authorization_code') ? ['code'] : []),
+    redirectURIs: spec.redirectURIs ?? [],
+    scope: spec.scope,
+  };
+  const identity = identityOf(observed);
+  return {
+    ...request,
+    secretName: secretNameOf(client),
+    issuerName: issuerNameOf(client, server),
+    identity,
+    certificate: certificateParameters(spec.certificate ?? {}),
+    metadata: identity.ok
+      ? clientMetadata({
+          ...request,
+          identity,
+          keys: liveKeys(record?.state?.certificates ?? [], now),
+          clientName: spec.clientName,
+          marker: ownershipMarker(observed.clusterId, client.metadata.namespace, client.metadata.name),
+        })
+      : undefined,
+    context: contextOf(observed),
+    deletionPolicy: spec.deletionPolicy ?? 'Delete',
+    propagationMs: durationMs(server?.spec.propagation ?? defaultPropagation),
+    renewRequested: renewRequest(client, record?.state?.lastHandledRenew),
+  };
+}
+
+function certificateParameters(spec: NonNullable<OAuthClientSpec['certificate']>): CertificateParameters {
+  const life = durationMs(spec.duration ?? DEFAULT_DURATION);
+  const algorithm = spec.privateKey?.algorithm ?? 'ECDSA';
+  return {
+    durationMs: life,
+    renewBeforeMs: spec.renewBefore === undefined ? life / 3 : durationMs(spec.renewBefore),
+    algorithm,
+    size: spec.privateKey?.size ?? (algorithm === 'RSA' ? 2048 : 256),
+    drainMs: spec.drain === undefined ? undefined : durationMs(spec.drain),
+  };
+}
+
+function identityOf({ client, server, clusterId }: Observed): Desired['identity'] {
+  const { namespace, name } = client.metadata;
+  const result = effectiveIdentity(server?.spec.clients?.identityTemplates, client.spec.certificate?.subject, {
+    namespace,
+    name,
+    clusterId,
+  });
+  return 'identity' in result ? { ok: true, ...result.identity } : { ok: false, message: result.violation.message };
+}
+
+/** Every certificate that is or will be used, and those that still drain (RFC 8705 §2.2: the new before, the old after). */
+function liveKeys(certificates: readonly CertificateState[], now: number): JWK[] {
+  return certificates.filter((c) => !retired(c, now)).flatMap((c) => (c.jwk === undefined ? [] : [c.jwk]));
+}
+
+function contextOf({ server, record }: Observed): PublishedContext | undefined {
+  const endpoints = server?.status?.endpoints;
+  const registration = record?.state?.registration;
+  if (server === undefined || endpoints === undefined || registration === undefined) return undefined;
+  return {
+    clientId: registration.clientId,
+    issuer: server.spec.issuer,
+    tokenEndpoint: endpoints.tokenEndpoint,
+    ...(server.spec.caBundle === undefined ? {} : { serverCaPem: server.spec.caBundle }),
+  };
+}
+
+function renewRequest(client: Observed['client'], handled: string | undefined): string | undefined {
+  const value = client.metadata.annotations[RENEW_REQUESTED];
+  return value === undefined || value === handled ? undefined : value;
+}

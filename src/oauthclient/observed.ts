@@ -1,0 +1,48 @@
+import type { AuthorizationServer } from '../api/authorization-server.ts';
+import type { ClientCertificateIssuer } from '../api/client-certificate-issuer.ts';
+import type { OAuthClient } from '../api/oauth-client.ts';
+import type { Claim } from '../authserver/claims.ts';
+import type { Distribution } from '../terminator/distribution.ts';
+import type { SecretProjection } from './published-secret.ts';
+import type { RecordProjection } from './record.ts';
+
+export interface NamespaceView {
+  name: string;
+  labels: Record<string, string>;
+  terminating: boolean;
+}
+
+/** What the periodic proof of the published certificate found. Volatile: a restart proves again in its own time. */
+export interface Reproof {
+  /** Epoch milliseconds of the next one. */
+  due: number;
+  /** Consecutive refusals (JSON `invalid_client`). */
+  refusals: number;
+  message: string;
+}
+
+/** Everything that decides about one client; no key bytes. */
+export interface Observed {
+  client: OAuthClient & { metadata: { namespace: string } };
+  clusterId: string;
+  namespace: NamespaceView | undefined;
+  server: AuthorizationServer | undefined;
+  issuer: ClientCertificateIssuer | undefined;
+  record: RecordProjection | undefined;
+  /** The Secret under the name that the client publishes to, whoever made it. */
+  published: SecretProjection | undefined;
+  /** An older OAuthClient of this namespace that publishes to the same Secret. */
+  secretRival: string | undefined;
+  /** The holder of the identity at the server. */
+  claim: Claim | undefined;
+  /** Whether every terminator in front of the server trusts what the newest certificate needs. */
+  distribution: Distribution;
+  /**
+   * An intent that this process wrote and has not begun to act on: only then is it certain that no call was sent.
+   * Any other intent may have been carried out.
+   */
+  unsentIntent: string | undefined;
+  reproof: Reproof;
+  /** The CRD is being deleted: every object was marked deleted, but nobody asked to deregister clients. */
+  definitionTerminating: boolean;
+}

@@ -1,0 +1,179 @@
+import { oauthClients } from '../api/resources.ts';
+import type { AuthorizationServer } from '../api/authorization-server.ts';
+import type { ClientCertificateIssuer } from '../api/client-certificate-issuer.ts';
+import type { OAuthClient } from '../api/oauth-client.ts';
+import { claimName, type Claim } from '../authserver/claims.ts';
+import type { KubeClient } from '../kube/client.ts';
+import type { Informer } from '../kube/informer.ts';
+import { apiVersionOf, customResourceDefinitions, resourceName, secrets } from '../kube/resource.ts';
+import { earliest, type Kind } from '../runtime/pass.ts';
+import type { Distribution } from '../terminator/distribution.ts';
+import { clientChecks } from './checks/chain.ts';
+import { desired, issuerNameOf, secretNameOf, type Desired } from './desired.ts';
+import { digestOf } from './digest.ts';
+import type { NamespaceView, Observed } from './observed.ts';
+import { projectSecret, type SecretProjection } from './published-secret.ts';
+import { certificateIn, recordName, type RecordProjection } from './record.ts';
+import { statusOf } from './status.ts';
+import { actionOf } from './steps/run.ts';
+import { tell, type StepContext } from './steps/context.ts';
+import { Condition, type ClientFinding, type ClientStep, type ClientView } from './step.ts';
+import { verifyIntervalMs } from './desired.ts';
+
+export const SECRET_NAME_INDEX = 'secretName';
+
+export interface ClientSources {
+  kube: KubeClient;
+  clients: Informer<OAuthClient>;
+  servers: Informer<AuthorizationServer>;
+  issuers: Informer<ClientCertificateIssuer>;
+  records: Informer<RecordProjection>;
+  published: Informer<SecretProjection>;
+  claims: Informer<Claim>;
+  namespaces: Informer<NamespaceView>;
+  distribution(server: AuthorizationServer, caSha256: string | undefined): Distribution;
+  controllerName: string;
+  clusterId: string;
+  operatorNamespace: string;
+}
+
+/** The OAuthClient kind: reads caches, plans from the checks, acts through the steps. */
+export function oauthClientKind(sources: ClientSources, context: StepContext): Kind<Observed, Desired, ClientStep> {
+  return {
+    name: 'oauthclient',
+    checks: clientChecks,
+    desired,
+    wakeAt,
+    observe: (key, signal) => observe(sources, context, key, signal),
+    run: (step, view, signal) => actionOf(step)(context, view, signal),
+    settle: (view, findings, signal) => settle(sources, context, view, findings, signal),
+  };
+}
+
+async function observe(
+  sources: ClientSources,
+  context: StepContext,
+  key: string,
+  signal: AbortSignal,
+): Promise<Observed | undefined> {
+  const [namespace = '', name = ''] = key.split('/');
+  const client = sources.clients.get(namespace, name);
+  if (client === undefined) return undefined;
+  const server = sources.servers.get(undefined, client.spec.authorizationServerRef.name);
+  if (server !== undefined && (server.spec.controllerName ?? sources.controllerName) !== sources.controllerName) {
+    return undefined;
+  }
+  const issuerName = issuerNameOf(client, server);
+  const record = sources.records.get(sources.operatorNamespace, recordName(namespace, name));
+  const deleting = client.metadata.deletionTimestamp !== undefined;
+  const intent = record?.state?.intent?.id;
+  const observed: Observed = {
+    client: { ...client, metadata: { ...client.metadata, namespace } },
+    clusterId: sources.clusterId,
+    namespace: sources.namespaces.get(undefined, namespace),
+    server,
+    issuer: issuerName === undefined ? undefined : sources.issuers.get(undefined, issuerName),
+    record,
+    published: await findSecret(sources, namespace, secretNameOf(client), signal),
+    secretRival: rivalOf(sources, client),
+    claim: undefined,
+    distribution: distributionOf(sources, server, record),
+    unsentIntent: intent !== undefined && context.unsentIntents.has(intent) ? intent : undefined,
+    reproof: context.reproofs.of(client.metadata.uid, verifyIntervalMs(server)),
+    definitionTerminating: deleting && (await definitionTerminating(sources, signal)),
+  };
+  return { ...observed, claim: claimOf(sources, observed) };
+}
+
+/** The cache holds labelled Secrets alone: what is missing there may still exist, made by somebody else. */
+async function findSecret(
+  { published, kube }: ClientSources,
+  namespace: string,
+  name: string,
+  signal: AbortSignal,
+): Promise<SecretProjection | undefined> {
+  const cached = published.get(namespace, name);
+  if (cached !== undefined) return cached;
+  const object = await kube.get(secrets, { namespace, name }, { signal });
+  return object === undefined ? undefined : projectSecret(object);
+}
+
+const age = ({ metadata }: OAuthClient) => `${metadata.creationTimestamp ?? ''} ${metadata.uid}`;
+
+/** Of several OAuthClients with one Secret name the oldest has it. */
+function rivalOf({ clients }: ClientSources, client: OAuthClient): string | undefined {
+  return clients
+    .byIndex(SECRET_NAME_INDEX, secretKey(client))
+    .filter((other) => other.metadata.uid !== client.metadata.uid && age(other) < age(client))
+    .map((other) => other.metadata.name)
+    .at(0);
+}
+
+export function secretKey(client: OAuthClient): string {
+  return `${client.metadata.namespace ?? ''}/${secretNameOf(client)}`;
+}
+
+function distributionOf(
+  sources: ClientSources,
+  server: AuthorizationServer | undefined,
+  record: RecordProjection | undefined,
+): Distribution {
+  const newest = certificateIn(record?.state, 'Next') ?? certificateIn(record?.state, 'Published');
+  if (server === undefined || newest === undefined) return { state: 'distributed', lagging: [] };
+  return sources.distribution(server, newest.caSha256);
+}
+
+function claimOf(sources: ClientSources, observed: Observed): Claim | undefined {
+  const stored = observed.record?.state;
+  const effective = desired(observed, 0).identity;
+  const identity = stored?.identity ?? (effective.ok ? effective : undefined);
+  const issuer = stored?.server.issuer ?? observed.server?.spec.issuer;
+  if (identity === undefined || issuer === undefined) return undefined;
+  return sources.claims.get(sources.operatorNamespace, claimName(issuer, identity));
+}
+
+async function definitionTerminating({ kube }: ClientSources, signal: AbortSignal): Promise<boolean> {
+  const definition = await kube.get(customResourceDefinitions, { name: resourceName(oauthClients) }, { signal });
+  return definition?.metadata.deletionTimestamp !== undefined;
+}
+
+/** Renewal, end, drain end and re-proof: to the moment, for what they change must be seen when it changes. */
+function wakeAt({ observed: { record, reproof }, now }: ClientView): number | undefined {
+  const times = (record?.state?.certificates ?? []).flatMap((c) => [
+    ...(c.role === 'Published' ? [Date.parse(c.renewalTime), reproof.due] : []),
+    ...(c.retireAt === undefined ? [] : [Date.parse(c.retireAt)]),
+    Date.parse(c.notAfter),
+  ]);
+  return earliest(...times.filter((time) => time > now));
+}
+
+async function settle(
+  { kube, clients }: ClientSources,
+  context: StepContext,
+  view: ClientView,
+  findings: readonly ClientFinding[],
+  signal: AbortSignal,
+): Promise<void> {
+  const { client } = view.observed;
+  // A client whose last finalizer is gone can't be written to any more.
+  if (client.metadata.deletionTimestamp !== undefined && client.metadata.finalizers.length === 0) return;
+  const status = statusOf(view, findings);
+  if (digestOf(status) === digestOf(client.status ?? {})) return;
+  const { namespace, name, resourceVersion, uid } = client.metadata;
+  const written = await kube.updateStatus(
+    oauthClients,
+    {
+      apiVersion: apiVersionOf(oauthClients),
+      kind: oauthClients.kind,
+      metadata: { namespace, name, resourceVersion, uid },
+      status,
+    },
+    { signal },
+  );
+  clients.remember(written);
+  const before = client.status?.conditions?.find((c) => c.type === Condition.ready);
+  const ready = status.conditions?.find((c) => c.type === Condition.ready);
+  if (ready === undefined || (before?.status === ready.status && before.reason === ready.reason)) return;
+  if (ready.status === 'True') tell(context, view, 'Normal', 'Ready', ready.message);
+  else if (ready.status === 'False') tell(context, view, 'Warning', ready.reason, ready.message);
+}

@@ -1,0 +1,161 @@
+import { createHash } from 'node:crypto';
+import type { JWK } from 'jose';
+import { z } from 'zod';
+import { subjectParameters } from '../authserver/identity.ts';
+import { authMethod } from '../api/oauth-client.ts';
+import type { KubernetesObject } from '../kube/resource.ts';
+
+/**
+ * The operator's own Secret for a client is the truth about it. `state` is what decisions are made from and holds no
+ * secret; `material` is the rest. Caches keep the state alone, so no key byte outlives the step that needs it.
+ */
+const instant = z.string();
+
+const certificateState = z.object({
+  x5tS256: z.string(),
+  role: z.enum(['Next', 'Published', 'Draining']),
+  /** Why it was begun: a condition reason. */
+  reason: z.string(),
+  issuer: z.string(),
+  /** SHA-256 (hex) of the root that vouches for it; absent for a self-signed one. */
+  caSha256: z.string().optional(),
+  serialNumber: z.string(),
+  subject: z.string(),
+  notBefore: instant,
+  notAfter: instant,
+  stagedAt: instant,
+  renewalTime: instant,
+  retireAt: instant.optional(),
+  /** What was asked of the issuer: a difference to the spec begins a rotation. */
+  requested: z.object({ durationMs: z.number(), algorithm: z.enum(['ECDSA', 'RSA']), size: z.number() }),
+  /** SHA-256 (hex) of the published Secret's values that come from this certificate. */
+  digests: z.record(z.string(), z.string()),
+  /** Public JWK, for self_signed_tls_client_auth (RFC 8705 §2.2). */
+  jwk: z.custom<JWK>((value) => z.object({ kty: z.string() }).safeParse(value).success).optional(),
+});
+export type CertificateState = z.infer<typeof certificateState>;
+
+const registrationState = z.object({
+  clientId: z.string(),
+  /** The members that we ask for, as the server answered them; what it adds of its own is in the material. */
+  accepted: z.record(z.string(), z.unknown()),
+  /** Digest of what was asked in the last create or update: a difference to the spec calls for an update. */
+  askedDigest: z.string(),
+  updatedAt: instant,
+});
+export type RegistrationState = z.infer<typeof registrationState>;
+
+/** Written before a call that changes something at the server; still there after a crash, it says an answer may be lost. */
+const intent = z.object({
+  id: z.string(),
+  operation: z.enum(['create', 'update']),
+  since: instant,
+});
+export type Intent = z.infer<typeof intent>;
+
+const recordState = z.object({
+  version: z.literal(1),
+  clusterId: z.string(),
+  owner: z.object({ namespace: z.string(), name: z.string(), uid: z.string() }),
+  server: z.object({ name: z.string(), issuer: z.string() }),
+  method: authMethod,
+  identity: z.object({ parameter: z.enum(subjectParameters), value: z.string(), canonical: z.string() }),
+  certificates: z.array(certificateState),
+  registration: registrationState.optional(),
+  intent: intent.optional(),
+  /** Times at which the answer to a create was lost: each may have left one unusable client at the server. */
+  suspectedOrphans: z.array(instant).default([]),
+  /** What the server substituted for, in the registration that was asked for with this digest; it was removed again. */
+  rejected: z.object({ askedDigest: z.string(), message: z.string() }).optional(),
+  /** What the published Secret says besides the certificate; kept so that it can be written again without the server. */
+  context: z
+    .object({
+      clientId: z.string(),
+      issuer: z.string(),
+      tokenEndpoint: z.string(),
+      serverCaPem: z.string().optional(),
+    })
+    .optional(),
+  longestTokenLifetimeSeconds: z.number().optional(),
+  lastHandledRenew: z.string().optional(),
+});
+export type RecordState = z.infer<typeof recordState>;
+
+const material = z.object({
+  certificates: z.record(z.string(), z.object({ privateKeyPem: z.string(), chainPem: z.string(), caPem: z.string() })),
+  registration: z
+    .object({
+      registrationClientUri: z.string().optional(),
+      registrationAccessToken: z.string().optional(),
+      previousRegistrationAccessToken: z.string().optional(),
+      lastAnswer: z.record(z.string(), z.unknown()),
+    })
+    .optional(),
+});
+export type RecordMaterial = z.infer<typeof material>;
+
+/** The one certificate in a role that only one can have. */
+export function certificateIn(
+  state: Pick<RecordState, 'certificates'> | undefined,
+  role: 'Next' | 'Published',
+): CertificateState | undefined {
+  return state?.certificates.find((c) => c.role === role);
+}
+
+/** Its drain is over, or it ended before it was ever published. */
+export function retired(certificate: CertificateState, now: number): boolean {
+  if (certificate.role === 'Published') return false;
+  return Date.parse(certificate.retireAt ?? certificate.notAfter) <= now || Date.parse(certificate.notAfter) <= now;
+}
+
+export interface ClientRecord {
+  state: RecordState;
+  material: RecordMaterial;
+}
+
+/** What the cache keeps of an own Secret. */
+export interface RecordProjection {
+  name: string;
+  uid: string;
+  resourceVersion: string;
+  /** Undefined where the Secret can't be read: it was damaged by hand. */
+  state: RecordState | undefined;
+}
+
+/** Deterministic, so that a rebuilt cluster or a restarted operator finds it again. */
+export function recordName(namespace: string, name: string): string {
+  return `certbound-client-${createHash('sha256').update(`${namespace}/${name}`).digest('hex').slice(0, 40)}`;
+}
+
+export function projectRecord(object: KubernetesObject): RecordProjection {
+  return {
+    name: object.metadata.name,
+    uid: object.metadata.uid ?? '',
+    resourceVersion: object.metadata.resourceVersion ?? '',
+    state: decode(recordState, object, 'state'),
+  };
+}
+
+/** Undefined where either half is missing or damaged. */
+export function readRecord(object: KubernetesObject): ClientRecord | undefined {
+  const state = decode(recordState, object, 'state');
+  const secret = decode(material, object, 'material');
+  return state === undefined || secret === undefined ? undefined : { state, material: secret };
+}
+
+export function recordData(record: ClientRecord): Record<string, string> {
+  const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64');
+  return { state: encode(record.state), material: encode(record.material) };
+}
+
+const secretData = z.object({ data: z.record(z.string(), z.string()).default({}) });
+
+function decode<T>(schema: z.ZodType<T>, object: KubernetesObject, key: string): T | undefined {
+  const value = secretData.safeParse(object).data?.data[key];
+  if (value === undefined) return undefined;
+  try {
+    return schema.safeParse(JSON.parse(Buffer.from(value, 'base64').toString())).data;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,214 @@
+import { mergeConditions, type Verdict } from '../api/conditions.ts';
+import type { OAuthClientStatus, RotationPhase } from '../api/oauth-client.ts';
+import { certificateIn, type CertificateState, type RecordState } from './record.ts';
+import { Condition, type ClientFinding, type ClientView } from './step.ts';
+
+/** The status that a pass leaves behind; equal input gives an equal status, so that nothing is written at rest. */
+export function statusOf(view: ClientView, findings: readonly ClientFinding[]): OAuthClientStatus {
+  const { client, record } = view.observed;
+  const { desired, now } = view;
+  const state = record?.state;
+  const clientId = state?.registration?.clientId ?? client.status?.clientId;
+  const certificates = (state?.certificates ?? []).map(certificateStatus);
+  const rotation = state === undefined ? undefined : rotationOf(view, state, findings);
+  return {
+    observedGeneration: client.metadata.generation,
+    ...(clientId === undefined ? {} : { clientId }),
+    secretName: desired.secretName,
+    tokenEndpointAuthMethod: desired.method,
+    ...(desired.identity.ok
+      ? { subject: `${desired.identity.parameter}=${desired.identity.value}`.slice(0, 1024) }
+      : {}),
+    ...(desired.issuerName === undefined ? {} : { issuer: desired.issuerName }),
+    ...(certificates.length === 0 ? {} : { certificates }),
+    ...(rotation === undefined ? {} : { rotation }),
+    ...(state?.lastHandledRenew === undefined ? {} : { lastHandledRenew: state.lastHandledRenew.slice(0, 1024) }),
+    conditions: mergeConditions(
+      client.status?.conditions ?? [],
+      verdicts(view, findings),
+      client.metadata.generation,
+      now,
+    ),
+  };
+}
+
+function certificateStatus(c: CertificateState): NonNullable<OAuthClientStatus['certificates']>[number] {
+  return {
+    x5tS256: c.x5tS256,
+    role: c.role,
+    serialNumber: c.serialNumber,
+    subject: c.subject.slice(0, 1024),
+    notBefore: c.notBefore,
+    notAfter: c.notAfter,
+    ...(c.role === 'Draining' ? {} : { renewalTime: c.renewalTime }),
+    ...(c.retireAt === undefined ? {} : { retireAt: c.retireAt }),
+  };
+}
+
+/** protocols §1: how far the newest certificate is, derived from what is stored. */
+function rotationOf(
+  view: ClientView,
+  state: RecordState,
+  findings: readonly ClientFinding[],
+): OAuthClientStatus['rotation'] {
+  const next = certificateIn(state, 'Next');
+  const newest = next ?? certificateIn(state, 'Published');
+  if (newest === undefined) return undefined;
+  const phase = phaseOf(state, next, findings);
+  const before = view.observed.client.status?.rotation;
+  const same = before?.phase === phase && before.reason === newest.reason;
+  return {
+    phase,
+    reason: newest.reason,
+    since: same ? before.since : new Date(view.now).toISOString().replace(/\.\d+Z$/, 'Z'),
+  };
+}
+
+function phaseOf(
+  state: RecordState,
+  next: CertificateState | undefined,
+  findings: readonly ClientFinding[],
+): RotationPhase {
+  if (next === undefined) {
+    if (findings.some((f) => f.step?.name === 'publish')) return 'Proved';
+    return state.certificates.some((c) => c.role === 'Draining') ? 'Draining' : 'Settled';
+  }
+  const registering = findings.some((f) => f.condition === Condition.registered);
+  if (state.registration === undefined || registering) return 'Staged';
+  return findings.some((f) => f.condition === Condition.terminators && f.blocks === true)
+    ? 'Registered'
+    : 'Distributed';
+}
+
+function verdicts(view: ClientView, findings: readonly ClientFinding[]): Verdict[] {
+  const parts = [certificateVerdict, registeredVerdict, provedVerdict, terminatorsVerdict].map((verdict) =>
+    reported(verdict(view), findings),
+  );
+  const [ready, ...abnormal] = readyVerdicts(view, findings);
+  return [ready, ...parts, ...abnormal].filter((v) => v !== undefined);
+}
+
+/** What a finding says of a condition comes before what is true otherwise. */
+function reported(otherwise: Verdict, findings: readonly ClientFinding[]): Verdict {
+  const finding = findings.find((f) => f.condition === otherwise.type);
+  if (finding === undefined) return otherwise;
+  // A step that is under way or fails for now takes nothing away from what holds already.
+  if (otherwise.status === 'True' && finding.status === 'Unknown' && !isStuck(finding)) return otherwise;
+  return {
+    type: otherwise.type,
+    status: isStuck(finding) ? 'False' : finding.status,
+    reason: finding.reason,
+    message: finding.message,
+  };
+}
+
+const pending = (type: string, message: string): Verdict => ({ type, status: 'Unknown', reason: 'Pending', message });
+
+function certificateVerdict({ observed: { record } }: ClientView): Verdict {
+  const type = Condition.certificate;
+  const published = certificateIn(record?.state, 'Published');
+  const newest = published ?? certificateIn(record?.state, 'Next');
+  if (newest === undefined) return pending(type, 'No certificate was issued yet.');
+  const message =
+    `Certificate ${newest.x5tS256} is valid until ${newest.notAfter}` +
+    (published === undefined ? '.' : ` and is renewed from ${newest.renewalTime}.`);
+  return { type, status: 'True', reason: 'Issued', message };
+}
+
+function registeredVerdict({ observed: { record } }: ClientView): Verdict {
+  const type = Condition.registered;
+  const registration = record?.state?.registration;
+  if (registration === undefined) return pending(type, 'The client is not registered yet.');
+  return {
+    type,
+    status: 'True',
+    reason: 'Registered',
+    message: `Registered as client ${registration.clientId}.`,
+  };
+}
+
+function provedVerdict({ observed: { record } }: ClientView): Verdict {
+  const type = Condition.proved;
+  const published = certificateIn(record?.state, 'Published');
+  if (published === undefined) return pending(type, 'No certificate was proved at the token endpoint yet.');
+  return {
+    type,
+    status: 'True',
+    reason: 'Proved',
+    message: 'The token endpoint accepted the published certificate before it was published.',
+  };
+}
+
+function terminatorsVerdict({ observed: { distribution, record } }: ClientView): Verdict {
+  const type = Condition.terminators;
+  if (record?.state === undefined) return pending(type, 'Nothing is to be distributed yet.');
+  if (distribution.state !== 'distributed') {
+    const status = distribution.state === 'blocked' ? 'False' : 'Unknown';
+    return { type, status, reason: distribution.reason, message: distribution.message };
+  }
+  const lagging =
+    distribution.lagging.length === 0
+      ? ''
+      : ` These Ingresses of resource servers do not yet: ${distribution.lagging.join(', ')}.`;
+  return {
+    type,
+    status: 'True',
+    reason: 'Distributed',
+    message: `Every terminator in front of the server trusts the certificate.${lagging}`,
+  };
+}
+
+/** Nothing but somebody's action helps, or the next try is far away. */
+function isStuck(finding: ClientFinding): boolean {
+  const retry = finding.error?.retry;
+  if (retry === undefined) return finding.status === 'False';
+  return retry.class === 'terminal' || (retry.class === 'after' && retry.milliseconds >= 60_000);
+}
+
+/** P9: a transient fault does not flip Ready; kstatus's Reconciling and Stalled are there only while they are true. */
+function readyVerdicts(view: ClientView, findings: readonly ClientFinding[]): Verdict[] {
+  const stuckFinding = findings.find(isStuck);
+  const works = publishedWorks(view, findings);
+  if (stuckFinding !== undefined && !(works && stuckFinding.error?.retry.class === 'after')) {
+    const { reason, message } = stuckFinding;
+    return [
+      { type: Condition.ready, status: 'False', reason, message },
+      { type: Condition.stalled, status: 'True', reason, message },
+    ];
+  }
+  const busy = findings.find((f) => f.step !== undefined || f.blocks === true) ?? findings[0];
+  const progress: Verdict[] =
+    busy === undefined
+      ? []
+      : [{ type: Condition.reconciling, status: 'True', reason: busy.reason, message: busy.message }];
+  if (works) return [readyNow(view), ...progress];
+  return [
+    {
+      type: Condition.ready,
+      status: 'Unknown',
+      reason: busy?.reason ?? 'Pending',
+      message: busy?.message ?? 'Waiting for the first certificate.',
+    },
+    ...progress,
+  ];
+}
+
+function publishedWorks(
+  { observed: { record, client }, now }: ClientView,
+  findings: readonly ClientFinding[],
+): boolean {
+  const published = certificateIn(record?.state, 'Published');
+  if (published === undefined || Date.parse(published.notAfter) <= now) return false;
+  if (client.metadata.deletionTimestamp !== undefined) return false;
+  return !findings.some((f) => f.step?.name === 'publish' || f.reason === 'NamespaceTerminating');
+}
+
+function readyNow({ observed: { record }, desired }: ClientView): Verdict {
+  const published = certificateIn(record?.state, 'Published');
+  return {
+    type: Condition.ready,
+    status: 'True',
+    reason: 'Ready',
+    message: `Secret "${desired.secretName}" holds a certificate that the authorization server accepts until ${published?.notAfter}.`,
+  };
+}

@@ -1,0 +1,68 @@
+import type { Finding } from '../runtime/pass.ts';
+import type { View } from '../runtime/pass.ts';
+import type { Desired } from './desired.ts';
+import type { Observed } from './observed.ts';
+
+/** Everything that is ever done for a client; each is a crash point, and each ends by storing what it learnt. */
+export type ClientStep =
+  | { name: 'addFinalizer' }
+  | { name: 'adoptRecord' }
+  | { name: 'claimIdentity' }
+  | { name: 'stageCertificate'; reason: string }
+  | { name: 'intendCreate' }
+  | { name: 'register' }
+  | { name: 'abandonRegistration' }
+  | { name: 'rejectRegistration'; message: string }
+  | { name: 'intendUpdate' }
+  | { name: 'updateRegistration' }
+  | { name: 'recoverUpdate' }
+  | { name: 'prove'; x5tS256: string }
+  | { name: 'publish' }
+  | { name: 'retire'; x5tS256: string }
+  | { name: 'provePublished'; x5tS256: string }
+  | { name: 'deregister' }
+  | { name: 'withdrawSecret' }
+  | { name: 'releaseClaim' }
+  | { name: 'forgetRecord' }
+  | { name: 'removeFinalizer' };
+
+export type ClientView = View<Observed, Desired>;
+export type ClientFinding = Finding<ClientStep>;
+
+export const Condition = {
+  certificate: 'CertificateReady',
+  registered: 'Registered',
+  proved: 'Proved',
+  terminators: 'TerminatorsReady',
+  ready: 'Ready',
+  reconciling: 'Reconciling',
+  stalled: 'Stalled',
+} as const;
+
+/** A finding that only somebody else can put right; later checks make no sense before. */
+export const stuck = (condition: string, reason: string, message: string): ClientFinding => ({
+  condition,
+  status: 'False',
+  reason,
+  message,
+  blocks: true,
+});
+
+/** A finding that passes by itself. */
+export const waiting = (condition: string, reason: string, message: string, at?: number): ClientFinding => ({
+  condition,
+  status: 'Unknown',
+  reason,
+  message,
+  blocks: true,
+  ...(at === undefined ? {} : { at }),
+});
+
+/** A finding that the step puts right. */
+export const act = (
+  condition: string,
+  reason: string,
+  message: string,
+  step: ClientStep,
+  basis = '',
+): ClientFinding => ({ condition, status: 'Unknown', reason, message, step, basis });

@@ -1,0 +1,76 @@
+import type { AuthorizationServer } from '../../api/authorization-server.ts';
+import type { OAuthClient } from '../../api/oauth-client.ts';
+import { oauthClients } from '../../api/resources.ts';
+import type { Claim } from '../../authserver/claims.ts';
+import type { ServerConnection } from '../../authserver/connection.ts';
+import type { RegistrationDriver } from '../../authserver/driver.ts';
+import { OperatorError } from '../../errors.ts';
+import type { IssuerDriver } from '../../issuer/issuer.ts';
+import type { ClientCertificateIssuer } from '../../api/client-certificate-issuer.ts';
+import { referenceTo, type EventRecorder } from '../../kube/event-recorder.ts';
+import type { KubeClient } from '../../kube/client.ts';
+import type { Informer } from '../../kube/informer.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Logger } from '../../telemetry.ts';
+import type { SecretProjection } from '../published-secret.ts';
+import type { RecordProjection } from '../record.ts';
+import type { RecordStore } from '../record-store.ts';
+import type { ClientView } from '../step.ts';
+import type { Reproofs } from '../reproofs.ts';
+
+/** What steps reach the world through. */
+export interface StepContext {
+  kube: KubeClient;
+  clients: Informer<OAuthClient>;
+  published: Informer<SecretProjection>;
+  claims: Informer<Claim>;
+  records: RecordStore;
+  connection(server: AuthorizationServer, signal: AbortSignal): Promise<ServerConnection>;
+  registrationDriver(server: AuthorizationServer): RegistrationDriver | undefined;
+  issuerDriver(issuer: ClientCertificateIssuer): IssuerDriver;
+  recorder: EventRecorder;
+  clock: Clock;
+  logger: Logger;
+  clusterId: string;
+  operatorNamespace: string;
+  /** Ids of intents that this process wrote and whose call has not begun. */
+  unsentIntents: Set<string>;
+  reproofs: Reproofs;
+}
+
+export type ClientAction = (context: StepContext, view: ClientView, signal: AbortSignal) => Promise<void>;
+
+/** Checks have made sure that it is there; a step that runs without it is a defect, reported as one. */
+export function required<T>(value: T | undefined, what: string): T {
+  if (value === undefined) throw new TypeError(`a step ran without ${what}`);
+  return value;
+}
+
+export function recordOf(view: ClientView): RecordProjection {
+  return required(view.observed.record, 'a record');
+}
+
+export function serverOf(view: ClientView): AuthorizationServer {
+  return required(view.observed.server, 'a server');
+}
+
+export function driverOf(context: StepContext, view: ClientView): RegistrationDriver {
+  const driver = context.registrationDriver(serverOf(view));
+  if (driver !== undefined) return driver;
+  throw new OperatorError('Unsupported', 'This version of the operator has no driver for the authorization server.', {
+    retry: { class: 'terminal' },
+  });
+}
+
+/** An event on the client; the note is public. */
+export function tell(
+  context: StepContext,
+  view: ClientView,
+  type: 'Normal' | 'Warning',
+  reason: string,
+  note: string,
+): void {
+  const { namespace, name, uid } = view.observed.client.metadata;
+  const regarding = referenceTo(oauthClients, { namespace, name, uid });
+  context.recorder.record({ regarding, type, reason, action: reason, note });
+}

@@ -1,0 +1,134 @@
+import { FINALIZER } from '../../api/annotations.ts';
+import { oauthClients } from '../../api/resources.ts';
+import { acquireClaim, releaseClaim as release, type ClaimRequest } from '../../authserver/claims.ts';
+import { secrets } from '../../kube/resource.ts';
+import type { ClientView } from '../step.ts';
+import { callTokenEndpoint } from './certificate.ts';
+import { driverOf, recordOf, required, serverOf, tell, type ClientAction, type StepContext } from './context.ts';
+import { withEitherToken } from './registration.ts';
+import { OperatorError, asOperatorError } from '../../errors.ts';
+
+/** Fenced by the resourceVersion that was decided on. */
+function setFinalizers(next: (finalizers: readonly string[]) => string[]): ClientAction {
+  return async (context, { observed: { client } }, signal) => {
+    const { namespace, name, resourceVersion, finalizers } = client.metadata;
+    const patch = { metadata: { resourceVersion, finalizers: next(finalizers) } };
+    const patched = await context.kube.patch(oauthClients, { namespace, name }, patch, { type: 'merge' }, { signal });
+    context.clients.remember(patched);
+  };
+}
+
+export const addFinalizer = setFinalizers((finalizers) => [...finalizers, FINALIZER]);
+
+export const removeFinalizer: ClientAction = async (context, view, signal) => {
+  await setFinalizers((finalizers) => finalizers.filter((f) => f !== FINALIZER))(context, view, signal);
+  context.reproofs.forget(view.observed.client.metadata.uid);
+};
+
+/** The same client under a new uid: what it had goes on. */
+export const adoptRecord: ClientAction = async (context, view, signal) => {
+  const loaded = await context.records.load(recordOf(view), signal);
+  const owner = { ...loaded.state.owner, uid: view.observed.client.metadata.uid };
+  await context.records.save(loaded, { ...loaded, state: { ...loaded.state, owner } }, signal);
+};
+
+export const claimIdentity: ClientAction = async (context, view, signal) => {
+  const { identity } = view.desired;
+  if (!identity.ok) throw new TypeError('a step ran without an identity');
+  const claimed = await acquireClaim(
+    context.kube,
+    claimRequest(context, view, serverOf(view).spec.issuer, identity),
+    view.now,
+    signal,
+  );
+  context.claims.remember(claimed);
+};
+
+/** It stays taken until the last certificate that names it has ended. */
+export const releaseClaim: ClientAction = async (context, view, signal) => {
+  const state = view.observed.record?.state;
+  const ends = (state?.certificates ?? []).map((c) => Date.parse(c.notAfter));
+  const identity = state?.identity ?? (view.desired.identity.ok ? view.desired.identity : undefined);
+  const issuer = state?.server.issuer ?? serverOf(view).spec.issuer;
+  const request = claimRequest(context, view, issuer, required(identity, 'an identity'));
+  const released = await release(context.kube, request, Math.max(view.now, ...ends), signal);
+  if (released !== undefined) context.claims.remember(released);
+};
+
+function claimRequest(
+  context: StepContext,
+  view: ClientView,
+  issuer: string,
+  identity: ClaimRequest['identity'],
+): ClaimRequest {
+  const { namespace, name, uid } = view.observed.client.metadata;
+  return { operatorNamespace: context.operatorNamespace, issuer, identity, holder: { namespace, name, uid } };
+}
+
+/**
+ * RFC 7592 §2.3. A server answers 401 both for a token it no longer knows and for a client that is gone: then the
+ * published certificate is tried, and a client that authenticates nobody is gone.
+ */
+export const deregister: ClientAction = async (context, view, signal) => {
+  const loaded = await context.records.load(recordOf(view), signal);
+  const connection = await context.connection(serverOf(view), signal);
+  const driver = driverOf(context, view);
+  try {
+    await withEitherToken(loaded, (handle) => driver.remove(connection, handle, signal));
+  } catch (thrown) {
+    if (asOperatorError(thrown).code !== 'RegistrationAccessTokenLost') throw thrown;
+    const published = loaded.state.certificates.find((c) => c.role === 'Published');
+    const outcome =
+      published === undefined ? undefined : await callTokenEndpoint(context, view, loaded, published.x5tS256, signal);
+    if (outcome?.outcome !== 'refused') throw stillThere(loaded.state.registration?.clientId, thrown);
+  }
+  const { registration: _gone, intent: _void, ...state } = loaded.state;
+  const { registration: _credentials, ...material } = loaded.material;
+  await context.records.save(loaded, { state, material }, signal);
+  tell(
+    context,
+    view,
+    'Normal',
+    'Deregistered',
+    `Client ${loaded.state.registration?.clientId} is gone at ${connection.issuer}.`,
+  );
+};
+
+function stillThere(clientId: string | undefined, cause: unknown): OperatorError {
+  return new OperatorError(
+    'RegistrationAccessTokenLost',
+    `Client ${clientId} can't be deregistered: the server no longer accepts its registration access token. Delete the client at ` +
+      'the server, then this object goes by itself; or set deletionPolicy: Orphan to leave it behind.',
+    { cause, retry: { class: 'after', milliseconds: 10 * 60_000 } },
+  );
+}
+
+export const withdrawSecret: ClientAction = async (context, { observed: { published } }, signal) => {
+  const { namespace, name, uid } = required(published, 'a published Secret');
+  await context.kube.delete(secrets, { namespace, name }, { uid }, { signal });
+  context.published.forget({ namespace, name }, uid);
+};
+
+export const forgetRecord: ClientAction = async (context, view, signal) => {
+  const record = recordOf(view);
+  const { intent, registration } = record.state ?? {};
+  if (intent?.operation === 'create' && registration === undefined && !context.unsentIntents.has(intent.id)) {
+    tell(
+      context,
+      view,
+      'Warning',
+      'OrphanSuspected',
+      'The server may hold a client of this name that nobody can use: the answer to its registration was lost.',
+    );
+  }
+  if (registration !== undefined) {
+    tell(
+      context,
+      view,
+      'Warning',
+      'Orphaned',
+      `Client ${registration.clientId} stays registered at the server (deletionPolicy: Orphan).`,
+    );
+  }
+  await context.records.remove(record, signal);
+};

@@ -1,0 +1,123 @@
+import { OWNER, OWNER_UID, ROLE_LABEL, Role } from '../../api/annotations.ts';
+import { oauthClients } from '../../api/resources.ts';
+import { OperatorError } from '../../errors.ts';
+import { apiVersionOf, secrets, type KubernetesObject } from '../../kube/resource.ts';
+import { z } from 'zod';
+import { certificateIn, type ClientRecord } from '../record.ts';
+import { certificateValues, contextValues } from '../published-secret.ts';
+import type { ClientView } from '../step.ts';
+import { recordOf, required, tell, type ClientAction, type StepContext } from './context.ts';
+
+const TLS = 'kubernetes.io/tls';
+
+/** One write: an application never sees the key of one certificate beside the chain of another. */
+export const publish: ClientAction = async (context, view, signal) => {
+  const record = await context.records.load(recordOf(view), signal);
+  const data = Object.fromEntries(
+    Object.entries(values(record, view)).map(([key, value]) => [key, Buffer.from(value).toString('base64')]),
+  );
+  const ref = { namespace: view.observed.client.metadata.namespace, name: view.desired.secretName };
+  const found = await context.kube.get(secrets, ref, { signal });
+  const written =
+    found === undefined
+      ? await context.kube.create(secrets, fresh(view, data), { signal })
+      : await replace(context, view, found, data, signal);
+  context.published.remember(written);
+  tell(context, view, 'Normal', 'Published', `Secret ${ref.name} holds certificate ${thumbprint(record)}.`);
+};
+
+function thumbprint(record: ClientRecord): string {
+  return required(certificateIn(record.state, 'Published'), 'a published certificate').x5tS256;
+}
+
+function values(record: ClientRecord, view: ClientView): Record<string, string> {
+  const x5tS256 = thumbprint(record);
+  const material = required(record.material.certificates[x5tS256], 'the published key');
+  const context = required(view.desired.context ?? record.state.context, 'what to publish');
+  return {
+    ...certificateValues({
+      privateKeyPem: material.privateKeyPem,
+      chainPem: material.chainPem,
+      clientCaPem: material.caPem,
+      x5tS256,
+    }),
+    ...contextValues(context),
+  };
+}
+
+function fresh({ observed: { client }, desired }: ClientView, data: Record<string, string>): KubernetesObject {
+  const { namespace, name, uid } = client.metadata;
+  return {
+    metadata: {
+      name: desired.secretName,
+      namespace,
+      labels: { [ROLE_LABEL]: Role.published },
+      annotations: { [OWNER]: `${namespace}/${name}`, [OWNER_UID]: uid },
+      ownerReferences: [
+        {
+          apiVersion: apiVersionOf(oauthClients),
+          kind: oauthClients.kind,
+          name,
+          uid,
+          controller: true,
+          blockOwnerDeletion: false,
+        },
+      ],
+    },
+    type: TLS,
+    data,
+  };
+}
+
+const writable = z.object({
+  type: z.string().optional(),
+  immutable: z.boolean().optional(),
+  data: z.record(z.string(), z.string()).nullish(),
+});
+
+async function replace(
+  context: StepContext,
+  view: ClientView,
+  found: KubernetesObject,
+  data: Record<string, string>,
+  signal: AbortSignal,
+): Promise<KubernetesObject> {
+  if (found.metadata.annotations?.[OWNER_UID] !== view.observed.client.metadata.uid) {
+    context.published.remember(found);
+    throw new OperatorError(
+      'SecretNameTaken',
+      `Secret "${view.desired.secretName}" was not made for this client; it is left as it is.`,
+    );
+  }
+  const wanted = fresh(view, data);
+  const { type, immutable, data: others } = writable.parse(found);
+  if (type !== TLS || immutable === true) {
+    // Neither can be changed in place. It is ours, so it is made anew; the uid guards against a rival in between.
+    const { uid, resourceVersion } = found.metadata;
+    const preconditions = {
+      ...(uid === undefined ? {} : { uid }),
+      ...(resourceVersion === undefined ? {} : { resourceVersion }),
+    };
+    await context.kube.delete(
+      secrets,
+      { namespace: found.metadata.namespace, name: found.metadata.name },
+      preconditions,
+      { signal },
+    );
+    return context.kube.create(secrets, wanted, { signal });
+  }
+  return context.kube.update(
+    secrets,
+    {
+      ...found,
+      metadata: {
+        ...found.metadata,
+        labels: { ...found.metadata.labels, ...wanted.metadata.labels },
+        annotations: { ...found.metadata.annotations, ...wanted.metadata.annotations },
+        ...(wanted.metadata.ownerReferences === undefined ? {} : { ownerReferences: wanted.metadata.ownerReferences }),
+      },
+      data: { ...others, ...data },
+    },
+    { signal },
+  );
+}

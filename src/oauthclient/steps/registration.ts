@@ -1,0 +1,199 @@
+import { changedMembers } from '../../authserver/client-metadata.ts';
+import type { ClientMetadata, Registration, RegistrationHandle } from '../../authserver/driver.ts';
+import { OperatorError, asOperatorError } from '../../errors.ts';
+import { withoutKeys } from '../checks/registration.ts';
+import { digestOf } from '../digest.ts';
+import type { ClientRecord, RecordMaterial, RecordState } from '../record.ts';
+import type { LoadedRecord } from '../record-store.ts';
+import { newIntent } from './certificate.ts';
+import { driverOf, recordOf, required, serverOf, tell, type ClientAction, type StepContext } from './context.ts';
+
+export function intend(operation: 'create' | 'update'): ClientAction {
+  return async (context, view, signal) => {
+    const loaded = await context.records.load(recordOf(view), signal);
+    const intent = newIntent(operation, view.now);
+    context.unsentIntents.add(intent.id);
+    await context.records.save(loaded, { ...loaded, state: { ...loaded.state, intent } }, signal);
+  };
+}
+
+/** RFC 7591 §3: one call, no retry; the answer is stored, the registration access token with it, before anything else. */
+export const register: ClientAction = async (context, view, signal) => {
+  const loaded = await context.records.load(recordOf(view), signal);
+  const asked = required(view.desired.metadata, 'metadata');
+  const driver = driverOf(context, view);
+  const connection = await context.connection(serverOf(view), signal);
+  const registration = await answered(context, loaded, () => driver.create(connection, asked, signal));
+  await context.records.save(loaded, withRegistration(loaded, registration, asked, context.clock.now()), signal);
+  tell(context, view, 'Normal', 'Registered', `Registered at ${connection.issuer} as client ${registration.clientId}.`);
+};
+
+/** RFC 7592 §2.2: PUT replaces, so the driver starts from the server's last answer. */
+export const updateRegistration: ClientAction = async (context, view, signal) => {
+  const loaded = await context.records.load(recordOf(view), signal);
+  const asked = required(view.desired.metadata, 'metadata');
+  const driver = driverOf(context, view);
+  const connection = await context.connection(serverOf(view), signal);
+  const registration = await answered(context, loaded, () =>
+    withEitherToken(loaded, (handle) => driver.update(connection, handle, asked, signal)),
+  );
+  await context.records.save(loaded, withRegistration(loaded, registration, asked, context.clock.now()), signal);
+};
+
+/** The answer to an update was lost: what the server holds now is read, and compared as after any update. */
+export const recoverUpdate: ClientAction = async (context, view, signal) => {
+  const loaded = await context.records.load(recordOf(view), signal);
+  const asked = required(view.desired.metadata, 'metadata');
+  const driver = driverOf(context, view);
+  const connection = await context.connection(serverOf(view), signal);
+  const registration = await withEitherToken(loaded, (handle) => driver.read(connection, handle, signal));
+  const record = withRegistration(loaded, registration, asked, context.clock.now());
+  const current = changedMembers(asked, registration.metadata).length === 0;
+  const stored = required(record.state.registration, 'a registration');
+  const state = { ...record.state, registration: { ...stored, askedDigest: current ? stored.askedDigest : '' } };
+  await context.records.save(loaded, { ...record, state }, signal);
+};
+
+/**
+ * RFC 7591 offers no way to find a client again whose answer was lost. Its key is destroyed, so that nobody can use it,
+ * and it is reported; whether to register anew is the platform's decision.
+ */
+export const abandonRegistration: ClientAction = async (context, view, signal) => {
+  const loaded = await context.records.load(recordOf(view), signal);
+  const { intent: _lost, ...state } = loaded.state;
+  const since = new Date(view.now).toISOString();
+  const next = state.certificates.filter((c) => c.role === 'Next').map((c) => c.x5tS256);
+  const kept = Object.entries(loaded.material.certificates).filter(([thumbprint]) => !next.includes(thumbprint));
+  await context.records.save(
+    loaded,
+    {
+      state: {
+        ...state,
+        certificates: state.certificates.filter((c) => c.role !== 'Next'),
+        suspectedOrphans: [...state.suspectedOrphans, since].slice(-16),
+      },
+      material: { ...loaded.material, certificates: Object.fromEntries(kept) },
+    },
+    signal,
+  );
+  tell(
+    context,
+    view,
+    'Warning',
+    'OrphanSuspected',
+    'The answer to a registration was lost: the server may hold a client that nobody can use, for its key was destroyed.',
+  );
+};
+
+/** What the server made of it is not what was asked for: it is removed again, and not tried until the request changes. */
+export function rejectRegistration(message: string): ClientAction {
+  return async (context, view, signal) => {
+    const loaded = await context.records.load(recordOf(view), signal);
+    const driver = driverOf(context, view);
+    const connection = await context.connection(serverOf(view), signal);
+    await withEitherToken(loaded, (handle) => driver.remove(connection, handle, signal));
+    const { registration: _removed, ...state } = loaded.state;
+    const { registration: _credentials, ...material } = loaded.material;
+    const rejected = { askedDigest: digestOf(withoutKeys(view.desired.metadata)), message };
+    await context.records.save(loaded, { state: { ...state, rejected }, material }, signal);
+    tell(context, view, 'Warning', 'MetadataRejected', message);
+  };
+}
+
+/**
+ * Makes a call that the stored intent announced. From its beginning the intent is in doubt; it is settled again only by
+ * an error that says that the server did nothing.
+ */
+async function answered<T>(context: StepContext, loaded: LoadedRecord, call: () => Promise<T>): Promise<T> {
+  const id = required(loaded.state.intent, 'an intent').id;
+  context.unsentIntents.delete(id);
+  try {
+    return await call();
+  } catch (thrown) {
+    if (nothingDone.has(asOperatorError(thrown).code)) context.unsentIntents.add(id);
+    throw thrown;
+  }
+}
+
+const nothingDone = new Set([
+  'RegistrationRefused',
+  'RegistrationUnauthorized',
+  'RegistrationAccessTokenLost',
+  'ServerUnavailable',
+]);
+
+export function handleOf({ state, material }: ClientRecord, token: string | undefined): RegistrationHandle {
+  return {
+    clientId: required(state.registration, 'a registration').clientId,
+    registrationClientUri: material.registration?.registrationClientUri,
+    registrationAccessToken: token,
+    lastAnswer: material.registration?.lastAnswer ?? {},
+  };
+}
+
+/** A server that rotates tokens may have rolled back; the previous one is the second rung of the recovery ladder. */
+export async function withEitherToken<T>(
+  record: ClientRecord,
+  call: (handle: RegistrationHandle) => Promise<T>,
+): Promise<T> {
+  const { registrationAccessToken, previousRegistrationAccessToken } = record.material.registration ?? {};
+  try {
+    return await call(handleOf(record, registrationAccessToken));
+  } catch (thrown) {
+    if (asOperatorError(thrown).code !== 'RegistrationUnauthorized') throw thrown;
+    if (previousRegistrationAccessToken !== undefined) {
+      try {
+        return await call(handleOf(record, previousRegistrationAccessToken));
+      } catch (again) {
+        if (asOperatorError(again).code !== 'RegistrationUnauthorized') throw again;
+      }
+    }
+    throw new OperatorError(
+      'RegistrationAccessTokenLost',
+      'The server no longer accepts the registration access token of this client, so its registration can’t be read or changed. ' +
+        'The published certificate goes on working. Ask the platform team to look for the client at the server.',
+      { cause: thrown, retry: { class: 'after', milliseconds: 10 * 60_000 } },
+    );
+  }
+}
+
+function withRegistration(
+  loaded: LoadedRecord,
+  answer: Registration,
+  asked: ClientMetadata,
+  now: number,
+): ClientRecord {
+  const { intent: _done, rejected: _past, ...state } = loaded.state;
+  return {
+    state: { ...state, registration: registrationState(answer, asked, now) },
+    material: { ...loaded.material, registration: registrationMaterial(loaded.material.registration, answer) },
+  };
+}
+
+function registrationState(answer: Registration, asked: ClientMetadata, now: number): RecordState['registration'] {
+  // Of what the server adds, only other subject members decide anything (RFC 8705 §2.1.2 wants exactly one).
+  const decides = (member: string) => member in asked || member.startsWith('tls_client_auth_');
+  return {
+    clientId: answer.clientId,
+    accepted: Object.fromEntries(Object.entries(answer.metadata).filter(([member]) => decides(member))),
+    askedDigest: digestOf(asked),
+    updatedAt: new Date(now).toISOString(),
+  };
+}
+
+/** Absent in an answer means unchanged (RFC 7592 §3); a token that is replaced is kept as the previous one. */
+function registrationMaterial(
+  before: RecordMaterial['registration'],
+  answer: Registration,
+): RecordMaterial['registration'] {
+  const token = answer.registrationAccessToken ?? before?.registrationAccessToken;
+  const rotated = token !== before?.registrationAccessToken;
+  const previous = rotated ? before?.registrationAccessToken : before?.previousRegistrationAccessToken;
+  const uri = answer.registrationClientUri ?? before?.registrationClientUri;
+  return {
+    lastAnswer: answer.metadata,
+    ...(uri === undefined ? {} : { registrationClientUri: uri }),
+    ...(token === undefined ? {} : { registrationAccessToken: token }),
+    ...(previous === undefined ? {} : { previousRegistrationAccessToken: previous }),
+  };
+}

@@ -1,0 +1,58 @@
+import type { ClientStep } from '../step.ts';
+import { prove, provePublished, retire, stageCertificate } from './certificate.ts';
+import type { ClientAction } from './context.ts';
+import {
+  addFinalizer,
+  adoptRecord,
+  claimIdentity,
+  deregister,
+  forgetRecord,
+  releaseClaim,
+  removeFinalizer,
+  withdrawSecret,
+} from './ownership.ts';
+import { publish } from './publication.ts';
+import {
+  abandonRegistration,
+  intend,
+  recoverUpdate,
+  register,
+  rejectRegistration,
+  updateRegistration,
+} from './registration.ts';
+
+/** The action behind each step. */
+export function actionOf(step: ClientStep): ClientAction {
+  switch (step.name) {
+    case 'stageCertificate':
+      return stageCertificate(step.reason);
+    case 'rejectRegistration':
+      return rejectRegistration(step.message);
+    case 'prove':
+      return prove(step.x5tS256);
+    case 'provePublished':
+      return provePublished(step.x5tS256);
+    case 'retire':
+      return retire(step.x5tS256);
+    default:
+      return plainActions[step.name];
+  }
+}
+
+const plainActions = {
+  addFinalizer,
+  adoptRecord,
+  claimIdentity,
+  intendCreate: intend('create'),
+  register,
+  abandonRegistration,
+  intendUpdate: intend('update'),
+  updateRegistration,
+  recoverUpdate,
+  publish,
+  deregister,
+  withdrawSecret,
+  releaseClaim,
+  forgetRecord,
+  removeFinalizer,
+} satisfies Record<string, ClientAction>;
