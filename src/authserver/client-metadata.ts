@@ -1,8 +1,14 @@
+import { isIP } from 'node:net';
 import type { JWK } from 'jose';
+import { z } from 'zod';
 import type { AuthMethod } from '../api/oauth-client.ts';
-import type { OperatorError } from '../errors.ts';
+import { OperatorError } from '../errors.ts';
+import { canonicalDn, parseDn } from '../x509/dn.ts';
+import { canonicalIpAddress } from '../x509/subject-name.ts';
 import type { ClientMetadata } from './driver.ts';
-import type { Identity } from './identity.ts';
+import { scopeValues } from './grants.ts';
+import { type Identity, subjectParameters } from './identity.ts';
+import { quotable } from './server-text.ts';
 
 export interface DesiredClient {
   method: AuthMethod;
@@ -23,14 +29,177 @@ export interface EchoViolation {
   asked: unknown;
   answered: unknown;
 }
+
+/** Members that are ours alone: what we don't ask for is cleared. */
+const owned = [
+  'token_endpoint_auth_method',
+  ...subjectParameters,
+  'jwks',
+  'jwks_uri',
+  'tls_client_certificate_bound_access_tokens',
+  'grant_types',
+  'response_types',
+  'redirect_uris',
+  'scope',
+  'client_name',
+] as const;
+
+/** RFC 7592 §2.2: not in an update. `client_secret` may be, but a client with a certificate has no use for one. */
+const forbidden = [
+  'registration_access_token',
+  'registration_client_uri',
+  'client_secret_expires_at',
+  'client_id_issued_at',
+  'client_secret',
+];
+
 /** `clusterId/namespace/name`: who a registration belongs to; part of client_name. */
-export declare function ownershipMarker(clusterId: string, namespace: string, name: string): string;
-export declare function clientMetadata(desired: DesiredClient): ClientMetadata;
-/** What a server registered otherwise than asked (RFC 7591 §3.2.1 lets it). */
-export declare function echoViolations(asked: ClientMetadata, answered: ClientMetadata): EchoViolation[];
-/** `MetadataRejected`, terminal. */
-export declare function metadataRejected(violations: readonly EchoViolation[]): OperatorError;
+export function ownershipMarker(clusterId: string, namespace: string, name: string): string {
+  return `${clusterId}/${namespace}/${name}`;
+}
+
+/**
+ * RFC 7591 §2, RFC 8705 §2.1.2, §2.2.2, §3.4. Empty lists are written out: their defaults are `authorization_code` and
+ * `code`.
+ */
+export function clientMetadata(desired: DesiredClient): ClientMetadata {
+  const { method, identity, keys, clientName, marker, scope } = desired;
+  return {
+    client_name: clientName === undefined ? marker : `${clientName} [${marker}]`,
+    token_endpoint_auth_method: method,
+    ...(method === 'tls_client_auth' ? { [identity.parameter]: identity.value } : { jwks: { keys: [...keys] } }),
+    tls_client_certificate_bound_access_tokens: true,
+    grant_types: [...desired.grantTypes],
+    response_types: [...desired.responseTypes],
+    redirect_uris: [...desired.redirectURIs],
+    ...(scope === undefined ? {} : { scope }),
+  };
+}
+
+const key = z.looseObject({
+  kid: z.string().optional().catch(undefined),
+  'x5t#S256': z.string().optional().catch(undefined),
+  x5c: z.array(z.string()).optional().catch(undefined),
+});
+const keySet = z.looseObject({ keys: z.array(key) });
+const strings = z.array(z.string());
+
+/** One name for a certificate, from whichever member a server keeps: x5c may come back without padding or with the chain. */
+function certificatesOf(value: unknown): string[] | undefined {
+  const parsed = keySet.safeParse(value);
+  if (!parsed.success) return undefined;
+  return parsed.data.keys.map((jwk) => jwk.x5c?.[0] ?? jwk['x5t#S256'] ?? jwk.kid ?? '');
+}
+
+function sameKeys(asked: unknown, answered: unknown): boolean {
+  const [wanted, found] = [keySet.safeParse(asked), keySet.safeParse(answered)];
+  if (!wanted.success || !found.success || wanted.data.keys.length !== found.data.keys.length) return false;
+  return wanted.data.keys.every((one) => found.data.keys.some((other) => sameKey(one, other)));
+}
+
+/** The certificate decides where it was kept; then its thumbprint; the `kid` only where a server keeps nothing else. */
+function sameKey(asked: z.infer<typeof key>, answered: z.infer<typeof key>): boolean {
+  const [mine, theirs] = [asked.x5c?.[0], answered.x5c?.[0]];
+  if (mine !== undefined && theirs !== undefined) return mine === theirs;
+  const [myPrint, theirPrint] = [asked['x5t#S256'], answered['x5t#S256']];
+  if (myPrint !== undefined && theirPrint !== undefined) return myPrint === theirPrint;
+  return asked.kid !== undefined && asked.kid === answered.kid;
+}
+
+function sameSet(asked: readonly string[], answered: readonly string[]): boolean {
+  const [a, b] = [new Set(asked), new Set(answered)];
+  return a.size === b.size && [...a].every((value) => b.has(value));
+}
+
+function sameDnText(asked: string, answered: string): boolean {
+  try {
+    return canonicalDn(parseDn(asked)) === canonicalDn(parseDn(answered));
+  } catch (error) {
+    if (error instanceof OperatorError) return false;
+    throw error;
+  }
+}
+
+/** An absent list is empty. For what we asked to be empty the RFC's default is not assumed: the server wrote nothing. */
+function sameLists(asked: unknown, answered: unknown): boolean {
+  const [a, b] = [strings.safeParse(asked ?? []), strings.safeParse(answered ?? [])];
+  return a.success && b.success && sameSet(a.data, b.data);
+}
+
+const lists: readonly string[] = ['grant_types', 'response_types', 'redirect_uris'];
+
+function sameMember(member: string, asked: unknown, answered: unknown): boolean {
+  if (asked === answered) return true;
+  if (lists.includes(member)) return sameLists(asked, answered);
+  if (asked === undefined) {
+    // RFC 7591 §2: a server may give a client that asks for no scope its default ones.
+    return isCleared(answered) || member === 'scope' || (member === 'jwks' && certificatesOf(answered)?.length === 0);
+  }
+  if (member === 'jwks') return sameKeys(asked, answered);
+  // Only people read it, and the marker in it; a server that does not show it has not changed it.
+  if (member === 'client_name') return isCleared(answered);
+  return typeof asked === 'string' && typeof answered === 'string' && sameText(member, asked, answered);
+}
+
+function sameText(member: string, asked: string, answered: string): boolean {
+  switch (member) {
+    case 'scope':
+      return sameSet(scopeValues(asked), scopeValues(answered));
+    case 'tls_client_auth_subject_dn':
+      return sameDnText(asked, answered);
+    case 'tls_client_auth_san_ip':
+      return (
+        isIP(answered) !== 0 && !answered.includes('%') && canonicalIpAddress(asked) === canonicalIpAddress(answered)
+      );
+    default:
+      return false;
+  }
+}
+
+function isCleared(value: unknown): boolean {
+  return value === undefined || value === null || value === '';
+}
+
+/** What a server registered otherwise than asked (RFC 7591 §3.2.1 lets it). Members that are not ours are not compared. */
+export function echoViolations(asked: ClientMetadata, answered: ClientMetadata): EchoViolation[] {
+  return owned
+    .filter((member) => !sameMember(member, asked[member], answered[member]))
+    .map((member) => ({ member, asked: asked[member], answered: answered[member] }));
+}
+
+/** `MetadataRejected`, terminal: the same request would get the same answer. */
+export function metadataRejected(violations: readonly EchoViolation[]): OperatorError {
+  const list = violations
+    .map(
+      ({ member, asked, answered }) =>
+        `${member} (asked: ${shown(member, asked)}; registered: ${shown(member, answered)})`,
+    )
+    .join(', ');
+  return new OperatorError(
+    'MetadataRejected',
+    `The authorization server registered something else than it was asked for: ${list}. ` +
+      'Allow these values there, or change the OAuthClient to what the server allows.',
+    { retry: { class: 'terminal' } },
+  );
+}
+
+function shown(member: string, value: unknown): string {
+  if (value === undefined) return 'nothing';
+  if (member === 'jwks') return `${certificatesOf(value)?.length ?? 'no'} keys`;
+  return quotable(typeof value === 'string' ? value : JSON.stringify(value)).slice(0, 200);
+}
+
 /** The members that a PUT would change; empty means no PUT. */
-export declare function changedMembers(asked: ClientMetadata, lastAnswer: ClientMetadata): string[];
-/** RFC 7592 §2.2. The driver's update() does it. */
-export declare function updateBody(lastAnswer: ClientMetadata, asked: ClientMetadata): ClientMetadata;
+export function changedMembers(asked: ClientMetadata, lastAnswer: ClientMetadata): string[] {
+  return echoViolations(asked, lastAnswer).map(({ member }) => member);
+}
+
+/**
+ * RFC 7592 §2.2: a PUT replaces, so the body is the server's last answer, less the members that must not be sent and those
+ * that are ours, plus what we ask for.
+ */
+export function updateBody(lastAnswer: ClientMetadata, asked: ClientMetadata): ClientMetadata {
+  const drop = new Set<string>([...forbidden, ...owned]);
+  const kept = Object.entries(lastAnswer).filter(([member, value]) => !drop.has(member) && value !== null);
+  return { ...Object.fromEntries(kept), ...asked };
+}

@@ -1,7 +1,14 @@
+import { createHash } from 'node:crypto';
+import dns from 'node:dns';
+import { isIP, type LookupFunction } from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
+import { Agent, type Dispatcher } from 'undici';
 import type { AuthorizationServer, AuthorizationServerStatus } from '../api/authorization-server.ts';
+import { OperatorError } from '../errors.ts';
 
 export type ServerEndpoints = NonNullable<AuthorizationServerStatus['endpoints']>;
 export type ServerCapabilities = NonNullable<AuthorizationServerStatus['capabilities']>;
+type Server = Pick<AuthorizationServer, 'metadata' | 'spec' | 'status'>;
 
 /** Values of the Secrets that an AuthorizationServer refers to. */
 export interface ServerCredentials {
@@ -9,24 +16,196 @@ export interface ServerCredentials {
   initialAccessToken?: string | undefined;
 }
 
-/** How to talk to one AuthorizationServer. */
-export declare class ServerConnection {
-  constructor(server: Pick<AuthorizationServer, 'metadata' | 'spec' | 'status'>, credentials?: ServerCredentials);
+export interface ClientTls {
+  /** Leaf first, PEM. */
+  chainPem: string;
+  privateKeyPem: string;
+}
+
+/** Parts of one server that we hold open at a time; more wait. */
+const mostConnections = 8;
+const mostAddresses = 16;
+
+/**
+ * How to talk to one AuthorizationServer: whom to trust, where to connect, what to present. Its secrets and its sockets are
+ * private members, so that no log that prints it shows them.
+ */
+export class ServerConnection {
+  readonly #name: string;
+  readonly #issuer: string;
+  readonly #endpoints: ServerEndpoints | undefined;
+  readonly #caBundle: string | undefined;
+  readonly #connectTo: ReadonlyMap<string, readonly string[]>;
+  readonly #initialAccessToken: string | undefined;
+  #shared: Agent | undefined;
+  #closed = false;
+
+  constructor({ metadata, spec, status }: Server, credentials: ServerCredentials = {}) {
+    this.#name = metadata.name;
+    this.#issuer = spec.issuer;
+    this.#endpoints = status?.endpoints;
+    this.#caBundle = spec.caBundle;
+    this.#connectTo = new Map((spec.connectTo ?? []).map(({ host, addresses }) => [host.toLowerCase(), addresses]));
+    this.#initialAccessToken = credentials.initialAccessToken;
+  }
+
   /** metadata.name */
-  readonly name: string;
-  readonly issuer: string;
+  get name(): string {
+    return this.#name;
+  }
+  get issuer(): string {
+    return this.#issuer;
+  }
   /** Undefined before the first discovery. */
-  readonly endpoints: ServerEndpoints | undefined;
-  readonly initialAccessToken: string | undefined;
-  close(): Promise<void>;
+  get endpoints(): ServerEndpoints | undefined {
+    return this.#endpoints;
+  }
+  get initialAccessToken(): string | undefined {
+    return this.#initialAccessToken;
+  }
+
+  /**
+   * Kept alive, for reads only: a write on a connection that the server is just closing looks like a lost answer, so each
+   * write has a connection of its own.
+   */
+  get shared(): Dispatcher {
+    if (this.#closed) throw new OperatorError('ServerUnavailable', 'The connection to the server was closed.');
+    this.#shared ??= this.#agent({ connections: mostConnections });
+    return this.#shared;
+  }
+
+  /**
+   * Runs `work` with a dispatcher that opens a new TLS connection for every request: no keep-alive, and no session cache,
+   * since a resumed session keeps the identity it was opened with.
+   *
+   * @param options.certificate what to present; nothing by default
+   * @param options.address the IP address to connect to, whatever host is asked for
+   */
+  async withFresh<T>(
+    options: { certificate?: ClientTls | undefined; address?: string | undefined },
+    work: (dispatcher: Dispatcher) => Promise<T>,
+  ): Promise<T> {
+    const agent = this.#agent({ pipelining: 0, ...options });
+    try {
+      return await work(agent);
+    } finally {
+      agent.destroy().catch(() => undefined);
+    }
+  }
+
+  /**
+   * Every address of a URL's host: from `connectTo`, else from DNS; at most 16.
+   * @throws the lookup's error; an abort's reason
+   */
+  async addressesOf(url: string, signal: AbortSignal): Promise<readonly string[]> {
+    const host = new URL(url).hostname.replace(/^\[(.*)\]$/, '$1');
+    if (isIP(host) !== 0) return [host];
+    const pinned = this.#connectTo.get(host);
+    if (pinned !== undefined && pinned.length > 0) return pinned;
+    const answers = await orAbort(dns.promises.lookup(host, { all: true, order: 'verbatim' }), signal);
+    return [...new Set(answers.map(({ address }) => address))].slice(0, mostAddresses);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#shared?.close();
+  }
+
+  #agent({
+    certificate,
+    address,
+    ...options
+  }: {
+    certificate?: ClientTls | undefined;
+    address?: string | undefined;
+    connections?: number;
+    pipelining?: number;
+  }): Agent {
+    return new Agent({
+      ...options,
+      allowH2: false,
+      // The caller's deadline is the only clock.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      connect: {
+        // Said aloud: NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment changes the default.
+        rejectUnauthorized: true,
+        minVersion: 'TLSv1.2',
+        maxCachedSessions: 0,
+        lookup: address === undefined ? this.#lookup : always([address]),
+        ...(this.#caBundle === undefined ? {} : { ca: this.#caBundle }),
+        ...(certificate === undefined ? {} : { cert: certificate.chainPem, key: certificate.privateKeyPem }),
+      },
+    });
+  }
+
+  /** TLS and the Host header keep the real host name: only the address is another. */
+  readonly #lookup: LookupFunction = (hostname, options, callback) => {
+    const addresses = this.#connectTo.get(hostname.toLowerCase());
+    if (addresses === undefined || addresses.length === 0) dns.lookup(hostname, options, callback);
+    else always(addresses)(hostname, options, callback);
+  };
+}
+
+function always(addresses: readonly string[]): LookupFunction {
+  return (hostname, options, callback) => {
+    const found = addresses.map((address) => ({ address, family: isIP(address) })).filter(({ family }) => family !== 0);
+    const [first] = found;
+    if (first === undefined) callback(new Error(`no usable address for ${hostname}`), '', 0);
+    else if (options.all === true) callback(null, found);
+    else callback(null, first.address, first.family);
+  };
+}
+
+function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(new Error('aborted'));
+    if (signal.aborted) return abort();
+    signal.addEventListener('abort', abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
+interface Entry {
+  shape: unknown;
+  connection: ServerConnection;
 }
 
 /** One connection for each AuthorizationServer, replaced when its spec, its endpoints or its credentials change. */
-export declare class ServerConnections {
-  to(
-    server: Pick<AuthorizationServer, 'metadata' | 'spec' | 'status'>,
-    credentials?: ServerCredentials,
-  ): ServerConnection;
-  forget(name: string): void;
-  close(): Promise<void>;
+export class ServerConnections {
+  readonly #entries = new Map<string, Entry>();
+
+  to(server: Server, credentials: ServerCredentials = {}): ServerConnection {
+    const { metadata, spec, status } = server;
+    const token = credentials.initialAccessToken;
+    const shape = {
+      uid: metadata.uid,
+      issuer: spec.issuer,
+      caBundle: spec.caBundle,
+      connectTo: spec.connectTo,
+      endpoints: status?.endpoints,
+      token: token === undefined ? undefined : createHash('sha256').update(token).digest('hex'),
+    };
+    const entry = this.#entries.get(metadata.name);
+    if (entry !== undefined && isDeepStrictEqual(entry.shape, shape)) return entry.connection;
+    this.forget(metadata.name);
+    const connection = new ServerConnection(server, credentials);
+    this.#entries.set(metadata.name, { shape, connection });
+    return connection;
+  }
+
+  /** Calls in flight end by themselves; each has a deadline. */
+  forget(name: string): void {
+    this.#entries
+      .get(name)
+      ?.connection.close()
+      .catch(() => undefined);
+    this.#entries.delete(name);
+  }
+
+  async close(): Promise<void> {
+    const entries = [...this.#entries.values()];
+    this.#entries.clear();
+    await Promise.all(entries.map(({ connection }) => connection.close()));
+  }
 }

@@ -1,5 +1,8 @@
 import type { AuthorizationServer } from '../api/authorization-server.ts';
 import type { RegistrationDriver } from './driver.ts';
+import { dynamicRegistration } from './dynamic-registration.ts';
 
 /** Undefined where the spec names no driver that this version has. */
-export declare function driverFor(server: Pick<AuthorizationServer, 'spec'>): RegistrationDriver | undefined;
+export function driverFor(server: Pick<AuthorizationServer, 'spec'>): RegistrationDriver | undefined {
+  return server.spec.dynamicRegistration === undefined ? undefined : dynamicRegistration;
+}

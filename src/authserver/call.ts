@@ -1,0 +1,68 @@
+import { OperatorError } from '../errors.ts';
+import type { ServerConnection } from './connection.ts';
+import { exchange, type ServerAnswer, type ServerRequest } from './http.ts';
+
+export interface Call extends Omit<ServerRequest, 'dispatcher'> {
+  /** What is being done, for messages: `register the client`. */
+  action: string;
+}
+
+/**
+ * A request to the server's own API: redirects, 429 and 5xx are errors already.
+ *
+ * @throws {OperatorError} `ServerUnavailable` when nothing was carried out; `AnswerLost` when a write may have been:
+ * no whole answer came, or a proxy gave up on it (502, 504); `AnswerInvalid` for a redirect and for more than 1 MiB
+ */
+export async function callServer(connection: ServerConnection, call: Call, signal: AbortSignal): Promise<ServerAnswer> {
+  const { action, ...request } = call;
+  const answer =
+    request.method === 'GET'
+      ? await exchange({ ...request, dispatcher: connection.shared }, signal)
+      : await connection.withFresh({}, (dispatcher) => exchange({ ...request, dispatcher }, signal));
+  const write = request.method !== 'GET';
+  if (answer.kind === 'silence') {
+    if (write && answer.sent) throw answerLost(action, answer.clause);
+    if (answer.why === 'size') throw answerInvalid(action, answer.clause);
+    throw new OperatorError(
+      'ServerUnavailable',
+      `The authorization server could not be asked to ${action}: ${answer.clause}. It is tried again.`,
+    );
+  }
+  if (answer.status >= 300 && answer.status <= 399) {
+    throw answerInvalid(
+      action,
+      `it redirects to ${answer.redirectedTo ?? 'nowhere'}, which is not followed; write the address it redirects to`,
+    );
+  }
+  if (write && (answer.status === 502 || answer.status === 504)) {
+    throw answerLost(action, `a proxy in front of it answered ${answer.status}`);
+  }
+  if (answer.status === 429 || answer.status >= 500) {
+    throw new OperatorError(
+      'ServerUnavailable',
+      `The authorization server answered ${answer.status} when asked to ${action}. It is tried again.`,
+      answer.retryAfterMs === undefined || answer.retryAfterMs === 0
+        ? {}
+        : { retry: { class: 'after', milliseconds: answer.retryAfterMs } },
+    );
+  }
+  return answer;
+}
+
+function answerLost(action: string, clause: string): OperatorError {
+  return new OperatorError(
+    'AnswerLost',
+    `The authorization server was asked to ${action}, but ${clause}: it may or may not have done so.`,
+  );
+}
+
+/** The server answered, but nothing that can be relied on. After a write it may have been carried out. */
+export function answerInvalid(action: string, clause: string): OperatorError {
+  return new OperatorError(
+    'AnswerInvalid',
+    `The authorization server's answer to ${action} cannot be used: ${clause}.`,
+    {
+      retry: { class: 'after', milliseconds: 60_000 },
+    },
+  );
+}

@@ -1,0 +1,187 @@
+import { z } from 'zod';
+import { OperatorError } from '../errors.ts';
+import { answerInvalid, callServer } from './call.ts';
+import { updateBody } from './client-metadata.ts';
+import type { ServerConnection } from './connection.ts';
+import type { Registration, RegistrationDriver, RegistrationHandle } from './driver.ts';
+import type { ServerAnswer } from './http.ts';
+import { serverSays } from './server-text.ts';
+
+/** RFC 6749 Appendix A.1: visible ASCII and spaces; status and the Secret hold it. */
+const clientId = z
+  .string()
+  .min(1)
+  .max(1024)
+  .regex(/^[\x20-\x7e]+$/);
+
+/** RFC 7591 §3.2.1, RFC 7592 §3. The token goes into a header: RFC 6750 §2.1. */
+const answerSchema = z.looseObject({
+  client_id: clientId,
+  registration_access_token: z
+    .string()
+    .max(16_384)
+    .regex(/^[A-Za-z0-9\-._~+/]+=*$/)
+    .nullish(),
+  registration_client_uri: z.string().max(2048).nullish(),
+});
+
+/** RFC 7591 and RFC 7592. */
+export const dynamicRegistration: RegistrationDriver = {
+  async create(server, metadata, signal) {
+    const action = 'register the client';
+    const url = registrationEndpoint(server);
+    const token = server.initialAccessToken;
+    const answer = await callServer(
+      server,
+      { action, method: 'POST', url, headers: jsonHeaders(token), body: JSON.stringify(metadata) },
+      signal,
+    );
+    if (answer.status !== 201 && answer.status !== 200) {
+      throw refusal(action, answer, [token], 'Check the initial access token of the AuthorizationServer.');
+    }
+    const registration = readRegistration(action, answer);
+    if (registration.registrationClientUri !== undefined) {
+      managementUri(server, registration.registrationClientUri);
+    }
+    return registration;
+  },
+
+  async read(server, handle, signal) {
+    const action = 'read the registration';
+    const { url, token } = management(server, handle);
+    const answer = await callServer(server, { action, method: 'GET', url, headers: headersWith(token) }, signal);
+    if (answer.status !== 200) throw refusal(action, answer, [token], clientGone);
+    return continued(server, action, answer, handle);
+  },
+
+  async update(server, handle, metadata, signal) {
+    const action = 'update the registration';
+    const { url, token } = management(server, handle);
+    const body = JSON.stringify({ ...updateBody(handle.lastAnswer, metadata), client_id: handle.clientId });
+    const answer = await callServer(server, { action, method: 'PUT', url, headers: jsonHeaders(token), body }, signal);
+    if (answer.status !== 200) throw refusal(action, answer, [token], clientGone);
+    return continued(server, action, answer, handle);
+  },
+
+  async remove(server, handle, signal) {
+    const action = 'delete the registration';
+    const { url, token } = management(server, handle);
+    const answer = await callServer(server, { action, method: 'DELETE', url, headers: headersWith(token) }, signal);
+    if (answer.status !== 204 && answer.status !== 200) throw refusal(action, answer, [token], clientGone);
+  },
+};
+
+/** RFC 7592 §2.1: a server answers 401 for a token that it does not know, and for a client that is gone. */
+const clientGone =
+  'The registration access token was replaced, or the client was deleted at the server: look for it there.';
+
+function headersWith(token: string | undefined): Record<string, string> {
+  return { accept: 'application/json', ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) };
+}
+
+function jsonHeaders(token: string | undefined): Record<string, string> {
+  return { ...headersWith(token), 'content-type': 'application/json' };
+}
+
+function registrationEndpoint(server: ServerConnection): string {
+  const url = server.endpoints?.registrationEndpoint;
+  if (url !== undefined) return url;
+  throw new OperatorError(
+    'RegistrationUnsupported',
+    'The authorization server publishes no registration_endpoint: enable dynamic registration there.',
+    { retry: { class: 'after', milliseconds: 60_000 } },
+  );
+}
+
+/** @throws {OperatorError} `AnswerInvalid` unless it is on the registration endpoint's origin: the token goes nowhere else */
+function managementUri(server: ServerConnection, uri: string): string {
+  const { origin } = new URL(registrationEndpoint(server));
+  const url = URL.canParse(uri) ? new URL(uri) : undefined;
+  if (url?.origin === origin && `${url.username}${url.password}${url.hash}` === '') return url.href;
+  throw answerInvalid(
+    'register the client',
+    `its registration_client_uri is not on ${origin}, so that the registration cannot be managed: correct the server's ` +
+      'public address, and delete the client that it made',
+  );
+}
+
+function management(server: ServerConnection, handle: RegistrationHandle): { url: string; token: string } {
+  const { registrationClientUri, registrationAccessToken } = handle;
+  if (registrationClientUri === undefined) {
+    throw new OperatorError(
+      'RegistrationUnsupported',
+      'The authorization server gave no registration_client_uri (RFC 7592): manage this registration at the server.',
+      { retry: { class: 'terminal' } },
+    );
+  }
+  if (registrationAccessToken === undefined) {
+    throw new OperatorError(
+      'RegistrationUnauthorized',
+      'There is no registration access token for this client: manage its registration at the server.',
+      { retry: { class: 'terminal' } },
+    );
+  }
+  return { url: managementUri(server, registrationClientUri), token: registrationAccessToken };
+}
+
+function readRegistration(action: string, answer: ServerAnswer): Registration {
+  const parsed = answerSchema.safeParse(answer.json);
+  if (!parsed.success) {
+    const member = parsed.error.issues[0]?.path[0];
+    throw answerInvalid(
+      action,
+      typeof member === 'string' ? `its ${member} is missing or malformed` : 'it is no JSON object',
+    );
+  }
+  const { registration_access_token: token, ...metadata } = parsed.data;
+  return {
+    clientId: parsed.data.client_id,
+    registrationClientUri: parsed.data.registration_client_uri ?? undefined,
+    registrationAccessToken: token ?? undefined,
+    metadata,
+  };
+}
+
+/**
+ * An answer about a registration that we hold. A new management URI elsewhere is left out (the old one stays in use): an
+ * error would lose the new registration access token that came with it.
+ */
+function continued(
+  server: ServerConnection,
+  action: string,
+  answer: ServerAnswer,
+  handle: RegistrationHandle,
+): Registration {
+  const registration = readRegistration(action, answer);
+  if (registration.clientId !== handle.clientId) {
+    throw answerInvalid(action, 'it speaks of another client_id');
+  }
+  const { registrationClientUri: uri, ...rest } = registration;
+  if (uri === undefined) return rest;
+  const { origin } = new URL(registrationEndpoint(server));
+  return URL.canParse(uri) && new URL(uri).origin === origin ? registration : rest;
+}
+
+function refusal(
+  action: string,
+  answer: ServerAnswer,
+  secrets: readonly (string | undefined)[],
+  advice: string,
+): OperatorError {
+  const says = serverSays(answer.json, secrets);
+  if (answer.status >= 200 && answer.status <= 299) {
+    return answerInvalid(action, `it has the status ${answer.status}`);
+  }
+  if (answer.status === 401 || answer.status === 403) {
+    return new OperatorError(
+      'RegistrationUnauthorized',
+      `The authorization server did not let us ${action} (${answer.status}).${says} ${advice}`,
+      { retry: { class: 'after', milliseconds: 60_000 } },
+    );
+  }
+  return new OperatorError(
+    'RegistrationRefused',
+    `The authorization server refused to ${action} (${answer.status}).${says} Change the OAuthClient or what the server allows.`,
+    { retry: { class: 'after', milliseconds: 60_000 } },
+  );
+}
