@@ -46,8 +46,6 @@ export function projectIssuer(object: KubernetesObject): ClientCertificateIssuer
 export class IssuerReconciler {
   readonly #options: IssuerReconcilerOptions;
   readonly #pass: Pass<Observed, Desired, IssuerStep>;
-  /** Epoch milliseconds at which a status changes by time alone. */
-  readonly #changesAt = new Map<string, number | undefined>();
 
   constructor(options: IssuerReconcilerOptions) {
     this.#options = options;
@@ -58,28 +56,21 @@ export class IssuerReconciler {
         desired,
         checks: issuerChecks,
         run: (step, view, signal) => runStep(options, step, view, signal),
+        wakeAt: nextChangeAt,
         settle: (view, findings, signal) => this.#settle(view, findings, signal),
       },
       { clock: options.clock, logger: options.logger, observer: options.observer },
     );
   }
 
-  async reconcile(key: string, signal: AbortSignal): Promise<Result> {
-    this.#changesAt.delete(key);
-    const { requeueAfterMs } = await this.#pass.reconcile(key, signal);
-    const changesAt = this.#changesAt.get(key);
-    const delays = [
-      ...(requeueAfterMs === undefined ? [] : [requeueAfterMs]),
-      ...(changesAt === undefined ? [] : [Math.max(1, changesAt - this.#options.clock.now())]),
-    ];
-    return delays.length === 0 ? {} : { requeueAfterMs: Math.min(...delays) };
+  reconcile(key: string, signal: AbortSignal): Promise<Result> {
+    return this.#pass.reconcile(key, signal);
   }
 
   async #settle(view: IssuerView, findings: readonly Finding<IssuerStep>[], signal: AbortSignal): Promise<void> {
     const { client, issuers } = this.#options;
     const { issuer } = view.observed;
     const { name, uid, resourceVersion } = issuer.metadata;
-    this.#changesAt.set(name, nextChangeAt(view));
     const status = statusOf(view, findings);
     if (isDeepStrictEqual(status, issuer.status)) return;
     const written = await client.applyStatus(
