@@ -9,6 +9,7 @@ import { type ObjectList, objectList } from '../support/ingress-objects.ts';
 import { listen, type Listening } from '../support/listen.ts';
 import { ingressObject, type IngressRequest, secretObject, serviceObject } from '../support/oauth-deployment.ts';
 import { createThrowawayCa, type KeyPairPem, type ThrowawayCa } from '../support/throwaway-ca.ts';
+import { waitFor } from '../support/wait-for.ts';
 
 const HOST = 'app.example.test';
 const OTHER = 'other.example.test';
@@ -154,8 +155,7 @@ for (const terminator of ['nginx', 'node'] as const) {
           (entry) =>
             entry.uri === '/logged' && entry.verify === 'SUCCESS' && entry.status === '200' && entry.host === HOST,
         );
-      const deadline = Date.now() + 30_000;
-      while (!(await isLogged())) assert.ok(Date.now() < deadline, 'logged');
+      await waitFor(isLogged);
     });
   });
 }

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -6,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { z } from 'zod';
-import { type Child, startChild } from './child.ts';
+import { type Child, onOwnExit, startChild } from './child.ts';
 import type { IngressModel } from './ingress-model.ts';
 import { type NginxConfiguration, renderNginxConfiguration, WORKERS } from './nginx-configuration.ts';
 import type { Terminator, TerminatorOptions } from './terminator.ts';
@@ -44,10 +45,15 @@ class NginxTerminator implements Terminator {
   readonly #options: TerminatorOptions;
   #active: NginxConfiguration = { text: '', files: new Map() };
   #child: Child | undefined;
-  readonly #endWorkers = () => {
-    // A killed master leaves its workers behind, with the ports; they share its process group.
-    if (this.#child?.running() === true) process.kill(-this.#child.pid, 'SIGTERM');
-  };
+  /** A killed master leaves its workers behind, with the ports; they share its process group. */
+  readonly #abandoned = onOwnExit(() => {
+    try {
+      if (this.#child !== undefined) process.kill(-this.#child.pid, 'SIGTERM');
+    } catch {
+      // The whole group is gone.
+    }
+    rmSync(this.#directory, { recursive: true, force: true, maxRetries: 3 });
+  });
 
   constructor(binary: string, directory: string, options: TerminatorOptions) {
     this.#binary = binary;
@@ -81,7 +87,6 @@ class NginxTerminator implements Terminator {
   }
 
   async #start(): Promise<void> {
-    process.on('exit', this.#endWorkers);
     const child = await startChild({
       command: this.#binary,
       args: this.#arguments('nginx.conf'),
@@ -126,7 +131,7 @@ class NginxTerminator implements Terminator {
 
   async stop(): Promise<void> {
     await this.#child?.end();
-    process.removeListener('exit', this.#endWorkers);
+    this.#abandoned.cancel();
     await rm(this.#directory, { recursive: true, force: true });
   }
 }
