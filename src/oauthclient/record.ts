@@ -143,8 +143,9 @@ export function readRecord(object: KubernetesObject): ClientRecord | undefined {
   return state === undefined || secret === undefined ? undefined : { state, material: secret };
 }
 
+const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64');
+
 export function recordData(record: ClientRecord): Record<string, string> {
-  const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64');
   return { state: encode(record.state), material: encode(record.material) };
 }
 

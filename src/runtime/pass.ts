@@ -53,7 +53,7 @@ export interface Kind<Observed, Desired, S extends Step> {
   desired(observed: Observed, now: number): Desired;
   readonly checks: readonly Check<View<Observed, Desired>, S>[];
   /** When time alone will change what the checks find; epoch milliseconds. Pure. */
-  wakeAt(view: View<Observed, Desired>): number | undefined;
+  wakeAt?(view: View<Observed, Desired>): number | undefined;
   run(step: S, view: View<Observed, Desired>, signal: AbortSignal): Promise<void>;
   /** The one status write of a pass, if anything differs; may name a time to look again. */
   settle(view: View<Observed, Desired>, findings: readonly Finding<S>[], signal: AbortSignal): Promise<void>;
@@ -150,7 +150,7 @@ export class Pass<Observed, Desired, S extends Step> {
         await this.#kind.settle(view, plan.findings, signal);
         if (exhausted)
           this.#logger.warn({ kind: this.#kind.name, key, step: plan.next?.name }, 'too many steps in one pass');
-        return this.#result(earliest(plan.at, this.#kind.wakeAt(view)), exhausted || plan.next !== undefined, now);
+        return this.#result(earliest(plan.at, this.#kind.wakeAt?.(view)), exhausted || plan.next !== undefined, now);
       }
       await this.#run(key, plan.next, plan.findings.at(-1)?.basis, view, signal);
     }

@@ -1,4 +1,4 @@
-import { echoViolations } from '../../authserver/client-metadata.ts';
+import { echoViolations, metadataRejected } from '../../authserver/client-metadata.ts';
 import type { Check } from '../../runtime/pass.ts';
 import { digestOf } from '../digest.ts';
 import { certificateIn } from '../record.ts';
@@ -81,10 +81,7 @@ const echoed: ClientCheck = {
     if (state.registration.askedDigest !== digestOf(metadata)) return undefined;
     const violations = echoViolations(metadata, state.registration.accepted);
     if (violations.length === 0) return undefined;
-    const members = violations.map((v) => `${v.member}: asked ${v.asked}, answered ${v.answered}`).join('; ');
-    const message =
-      `The server registered something else than was asked for (${members}). ` +
-      'Ask the platform team whether the server supports it, and change the spec to what it does.';
+    const { message } = metadataRejected(violations);
     if (certificateIn(state, 'Published') !== undefined)
       return stuck(Condition.registered, 'MetadataRejected', message);
     return act(Condition.registered, 'MetadataRejected', message, { name: 'rejectRegistration', message });
