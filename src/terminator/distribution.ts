@@ -38,6 +38,8 @@ export interface DistributionInput {
   terminators: readonly TerminatorView[];
 }
 
+const refs = (of: readonly TerminatorView[]): string[] => of.map(({ ref }) => ref).toSorted();
+
 /**
  * Whether every terminator in front of the server takes a client certificate of this CA. Only those that the platform lists
  * in spec.terminators count: an Ingress that some tenant broke must not hold up the clients of others. Pure.
@@ -48,9 +50,7 @@ export function distribution({ server, caSha256, terminators }: DistributionInpu
     inEffect && caHashes.length > 0 && (ca === undefined || caHashes.includes(ca));
   const behind = terminators.filter((terminator) => !trusts(terminator));
   const listed = behind.filter((terminator) => terminator.listed);
-  const refs = (of: readonly TerminatorView[]): string[] => of.map(({ ref }) => ref).toSorted();
-
-  const stuck = listed.filter(({ problem }) => problem !== undefined);
+  const stuck = terminators.filter((terminator) => terminator.listed && terminator.problem !== undefined);
   const first = stuck[0]?.problem;
   if (first !== undefined) {
     const message = stuck.map(({ ref, problem }) => `Ingress ${ref}: ${problem?.message ?? ''}`).join(' ');

@@ -1,0 +1,96 @@
+import { asOperatorError } from '../errors.ts';
+
+/** A write that the API server refused for reasons of one object: held back, so that the others of its scope go on. */
+export interface Refusal {
+  code: string;
+  message: string;
+  /** Epoch milliseconds of the next try, unless what it depends on changes before. */
+  until: number;
+}
+
+interface Held extends Refusal {
+  basis: string;
+  attempts: number;
+}
+
+interface Applied {
+  /** What was applied. */
+  annotations: string;
+  /** When it was found missing, epoch milliseconds, by the resource version in which it was. */
+  losses: Map<string, number>;
+}
+
+const firstDelayMs = 1_000;
+const longestDelayMs = 10 * 60_000;
+
+/** Our keys may be lost so often in such a time; then somebody else's will is stronger. */
+export const mostLosses = 3;
+export const lossWindowMs = 10 * 60_000;
+
+/**
+ * What this process has tried. It paces and stops repetition; nothing is granted or trusted because of it, so that a
+ * restart may forget it.
+ */
+export class TerminatorMemory {
+  readonly #refusals = new Map<string, Held>();
+  readonly #applied = new Map<string, Applied>();
+  #version = 0;
+
+  /** Changes whenever the answers do. */
+  get version(): number {
+    return this.#version;
+  }
+
+  refuse(target: string, basis: string, thrown: unknown, now: number): void {
+    const { code, message } = asOperatorError(thrown);
+    const before = this.#refusals.get(target);
+    const attempts = before?.basis === basis ? before.attempts + 1 : 1;
+    const delay = Math.min(longestDelayMs, firstDelayMs * 2 ** Math.min(attempts - 1, 20));
+    this.#refusals.set(target, { code, message, basis, attempts, until: now + delay });
+    this.#version += 1;
+  }
+
+  succeed(target: string): void {
+    if (this.#refusals.delete(target)) this.#version += 1;
+  }
+
+  /** A refusal that still holds, as long as the write would be the same. */
+  refusal(target: string, basis: string, now: number): Refusal | undefined {
+    const held = this.#refusals.get(target);
+    return held?.basis === basis && held.until > now ? held : undefined;
+  }
+
+  applied(uid: string, annotations: string): void {
+    const before = this.#applied.get(uid);
+    if (before?.annotations !== annotations) this.#applied.set(uid, { annotations, losses: new Map() });
+    this.#version += 1;
+  }
+
+  /** What was applied before is missing in this version of the Ingress. Counted once a version. */
+  lost(uid: string, annotations: string, resourceVersion: string, now: number): void {
+    const applied = this.#applied.get(uid);
+    if (applied?.annotations !== annotations || applied.losses.has(resourceVersion)) return;
+    applied.losses.set(resourceVersion, now);
+    for (const [version, at] of applied.losses) if (at <= now - lossWindowMs) applied.losses.delete(version);
+    this.#version += 1;
+  }
+
+  /** Times of the losses of the last ten minutes, epoch milliseconds, oldest first. */
+  losses(uid: string, now: number): number[] {
+    const times = [...(this.#applied.get(uid)?.losses.values() ?? [])];
+    return times.filter((at) => at > now - lossWindowMs).toSorted((a, b) => a - b);
+  }
+
+  forgetIngress(uid: string): void {
+    this.#applied.delete(uid);
+    this.#refusals.delete(ingressTarget(uid));
+    this.#version += 1;
+  }
+
+  forgetBundle(namespace: string, name: string): void {
+    this.succeed(bundleTarget(namespace, name));
+  }
+}
+
+export const ingressTarget = (uid: string): string => `ingress ${uid}`;
+export const bundleTarget = (namespace: string, name: string): string => `bundle ${namespace}/${name}`;

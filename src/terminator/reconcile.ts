@@ -1,0 +1,155 @@
+import type { AuthorizationServer } from '../api/authorization-server.ts';
+import type { ClientCertificateIssuer } from '../api/client-certificate-issuer.ts';
+import type { GrantedNamespace } from '../api/namespace-grant.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { type EventRecorder, referenceTo } from '../kube/event-recorder.ts';
+import type { Informer } from '../kube/informer.ts';
+import { ingresses as ingressResource } from '../kube/resource.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Check, Kind, View } from '../runtime/pass.ts';
+import type { Logger } from '../telemetry.ts';
+import type { BundleProjection } from './bundle-secret.ts';
+import { checks } from './checks.ts';
+import { type Desired, desired, differingKeys, writtenOut } from './desired.ts';
+import type { IngressClassProjection } from './ingress-class.ts';
+import type { IngressProjection } from './ingress.ts';
+import { TerminatorMemory } from './memory.ts';
+import type { Member, Observed } from './observed.ts';
+import type { Problem } from './rule.ts';
+import { inEffect, judge } from './rules.ts';
+import { parseScopeKey, scopeKey } from './scope.ts';
+import { runStep, type TerminatorStep } from './steps.ts';
+import { TerminatorViews } from './views.ts';
+
+export interface TerminatorKindOptions {
+  client: KubeClient;
+  ingresses: Informer<IngressProjection>;
+  ingressClasses: Informer<IngressClassProjection>;
+  /** Secrets of `BUNDLE_SELECTOR`. */
+  bundles: Informer<BundleProjection>;
+  servers: Informer<AuthorizationServer>;
+  issuers: Informer<ClientCertificateIssuer>;
+  namespaces: Informer<GrantedNamespace>;
+  recorder: EventRecorder;
+  clock: Clock;
+  logger: Logger;
+}
+
+/**
+ * Client authentication at the cluster's TLS terminators, keyed by scope (`<controller>|<host>`). Results are Events on
+ * the Ingresses; there is no status of ours on an object that is not ours. To be made before the informers start.
+ */
+export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
+  readonly name = 'Terminator';
+  readonly checks: readonly Check<View<Observed, Desired>, TerminatorStep>[] = checks;
+  /** What an OAuthClient's rotation asks. */
+  readonly views: TerminatorViews;
+  readonly #options: TerminatorKindOptions;
+  readonly #memory = new TerminatorMemory();
+  /** What each Ingress of a scope was last told, by uid. */
+  readonly #told = new Map<string, Map<string, string[]>>();
+
+  constructor(options: TerminatorKindOptions) {
+    this.#options = options;
+    this.views = new TerminatorViews(options, this.#memory);
+    options.ingresses.onChange(({ type, previous }) => {
+      if (type === 'deleted' && previous !== undefined) this.#memory.forgetIngress(previous.uid);
+    });
+  }
+
+  keysForIngress(ingress: IngressProjection): string[] {
+    return this.views.keysForIngress(ingress);
+  }
+
+  keysForServer(name: string): string[] {
+    return this.views.keysForServer(name);
+  }
+
+  keysForIssuer(name: string): string[] {
+    return this.views.keysForIssuer(name);
+  }
+
+  keysForIngressClass(name: string): string[] {
+    return this.views.keysForIngressClass(name);
+  }
+
+  keysForNamespace(name: string): string[] {
+    return this.views.keysForNamespace(name);
+  }
+
+  keysForBundle(bundle: BundleProjection): string[] {
+    return this.views.keysForBundle(bundle);
+  }
+
+  observe(key: string): Promise<Observed | undefined> {
+    const scope = parseScopeKey(key);
+    const now = this.#options.clock.now();
+    const observed = this.views.observe(scope, now);
+    if (observed.members.length === 0 && observed.bundles.length === 0) {
+      this.#told.delete(key);
+      return Promise.resolve(undefined);
+    }
+    return Promise.resolve(this.#noteLosses(observed, now) ? this.views.observe(scope, now) : observed);
+  }
+
+  desired(observed: Observed): Desired {
+    return desired(observed);
+  }
+
+  run(step: TerminatorStep, view: View<Observed, Desired>, signal: AbortSignal): Promise<void> {
+    return runStep(step, { ...this.#options, memory: this.#memory }, { now: view.now, signal });
+  }
+
+  /** There is no status to write; what changed is told to the Ingresses' owners. */
+  settle(view: View<Observed, Desired>): Promise<void> {
+    const { scope, members } = view.observed;
+    const key = scopeKey(scope);
+    const before = this.#told.get(key);
+    const told = new Map<string, string[]>();
+    for (const member of members) {
+      const { uid, deleting } = member.ingress;
+      if (deleting) continue;
+      const problems = judge(member, view).filter(({ reason }) => !isTransient(reason));
+      told.set(uid, problems.map(wordsOf));
+      this.#tell(member, problems, before?.get(uid) ?? [], inEffect(member, view));
+    }
+    this.#told.set(key, told);
+    return Promise.resolve();
+  }
+
+  /** A restart knows of nothing that it told; where all is well it has nothing to say. */
+  #tell(member: Member, problems: readonly Problem[], before: readonly string[], configured: boolean): void {
+    const { namespace, name, uid, resourceVersion } = member.ingress;
+    const regarding = referenceTo(ingressResource, { namespace, name, uid, resourceVersion });
+    const record = (type: 'Normal' | 'Warning', reason: string, note: string): void => {
+      this.#options.recorder.record({ regarding, type, reason, action: 'ConfigureClientCertificates', note });
+      this.#options.logger.info({ ingress: `${namespace}/${name}`, reason, note }, 'told an Ingress');
+    };
+    for (const problem of problems) {
+      if (before.includes(wordsOf(problem))) continue;
+      record(problem.rule === 'ReportOnly' ? 'Normal' : 'Warning', problem.reason, problem.message);
+    }
+    if (problems.length > 0 || before.length === 0 || !configured) return;
+    record('Normal', 'ClientCertificatesConfigured', 'What was reported is resolved.');
+  }
+
+  /** @returns whether any was */
+  #noteLosses(observed: Observed, now: number): boolean {
+    const before = this.#memory.version;
+    const { wanted } = desired(observed);
+    for (const { ingress } of observed.members) {
+      const want = wanted.get(ingress.uid);
+      if (want === undefined || ingress.optIn.mode !== 'manage') continue;
+      const missing = differingKeys(ingress, want).some((key) => ingress.driverAnnotations[key] === undefined);
+      if (missing) this.#memory.lost(ingress.uid, writtenOut(want.annotations), ingress.resourceVersion, now);
+    }
+    return this.#memory.version !== before;
+  }
+}
+
+const wordsOf = ({ reason, message }: Problem): string => `${reason} ${message}`;
+
+/** Gone with the next event of the watch. */
+function isTransient(reason: string): boolean {
+  return reason === 'KubernetesConflict';
+}
