@@ -1,12 +1,17 @@
-import type { KubeClient } from '../kube/client.ts';
-import type { KubernetesObject } from '../kube/resource.ts';
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { Role, ROLE_LABEL } from '../api/annotations.ts';
+import { OperatorError } from '../errors.ts';
+import { type KubeClient, KubeError } from '../kube/client.ts';
+import { configMaps, type KubernetesObject } from '../kube/resource.ts';
 import type { Identity } from './identity.ts';
 
+/** Who holds an identity at a server. It may outlive its client: a certificate that names it may still be valid. */
 export interface Claim {
   /** Of the ConfigMap. */
   name: string;
   resourceVersion: string;
-  /** `namespace/name` of the OAuthClient. */
+  /** `namespace/name` of the OAuthClient; empty where the object was damaged. */
   holder: string;
   holderUid: string;
   /** Epoch milliseconds; set when its holder released it. */
@@ -24,25 +29,144 @@ export interface ClaimRequest {
   identity: Identity;
   holder: ClaimHolder;
 }
-/** `free`: nobody's, expired, or our own predecessor's or released one: acquire it. */
+/** `free`: nobody's, expired, our predecessor's of the same name, or released by ourselves: acquire it. */
 export type ClaimState = { state: 'held' } | { state: 'free' } | { state: 'taken'; until: number | undefined };
 
-export declare function claimName(issuer: string, identity: Pick<Identity, 'parameter' | 'canonical'>): string;
-/** For an informer on ConfigMaps with the label certbound.dev/role=claim. */
-export declare function projectClaim(object: KubernetesObject): Claim | undefined;
-/** Pure. */
-export declare function claimState(claim: Claim | undefined, holder: ClaimHolder, now: number): ClaimState;
-/** @throws OperatorError `IdentityTaken` when somebody else holds it; KubeErrors */
-export declare function acquireClaim(
-  client: KubeClient,
+type ClaimClient = Pick<KubeClient, 'get' | 'create' | 'update'>;
+
+export function claimName(issuer: string, identity: Pick<Identity, 'parameter' | 'canonical'>): string {
+  const claimed = `${issuer}|${identity.parameter}|${identity.canonical}`;
+  return `certbound-claim-${createHash('sha256').update(claimed).digest('hex').slice(0, 40)}`;
+}
+
+const data = z.object({
+  holder: z.string().min(3),
+  holderUid: z.string().min(1),
+  expires: z.iso.datetime().optional(),
+});
+const claimObject = z.object({
+  metadata: z.object({
+    name: z.string(),
+    resourceVersion: z.string(),
+    labels: z.record(z.string(), z.string()).default({}),
+  }),
+  data: z.unknown(),
+});
+
+/** For an informer on ConfigMaps with the label certbound.dev/role=claim; undefined for other objects. */
+export function projectClaim(object: KubernetesObject): Claim | undefined {
+  const parsed = claimObject.safeParse(object);
+  if (!parsed.success || parsed.data.metadata.labels[ROLE_LABEL] !== Role.claim) return undefined;
+  return claimOf(parsed.data);
+}
+
+/** A claim that cannot be read is somebody's: it is never taken over. */
+function claimOf({ metadata, data: written }: z.infer<typeof claimObject>): Claim {
+  const { name, resourceVersion } = metadata;
+  const read = data.safeParse(written);
+  if (!read.success) return { name, resourceVersion, holder: '', holderUid: '', expires: undefined };
+  const { holder, holderUid, expires } = read.data;
+  return { name, resourceVersion, holder, holderUid, expires: expires === undefined ? undefined : Date.parse(expires) };
+}
+
+/** Pure; `now` and `until` in epoch milliseconds. */
+export function claimState(claim: Claim | undefined, holder: ClaimHolder, now: number): ClaimState {
+  if (claim === undefined) return { state: 'free' };
+  const { expires } = claim;
+  if (claim.holderUid === holder.uid && claim.holder === nameOf(holder)) {
+    return { state: expires === undefined ? 'held' : 'free' };
+  }
+  // Deleted and created anew under the same name: the same team's.
+  if (claim.holder === nameOf(holder)) return { state: 'free' };
+  if (expires !== undefined && expires <= now) return { state: 'free' };
+  return { state: 'taken', until: expires };
+}
+
+function nameOf({ namespace, name }: ClaimHolder): string {
+  return `${namespace}/${name}`;
+}
+
+/**
+ * Holds the identity for the holder. The API server decides who is first: POST for a new claim, `resourceVersion` for one
+ * that is taken over.
+ *
+ * @returns the claim's ConfigMap as it is stored
+ * @throws {OperatorError} `IdentityTaken` when somebody else holds it; KubeErrors, `Conflict` after a lost race
+ */
+export async function acquireClaim(
+  client: ClaimClient,
   request: ClaimRequest,
   now: number,
   signal: AbortSignal,
-): Promise<KubernetesObject>;
-/** It stays ours until `until` (epoch milliseconds: the last certificate's notAfter), then it is anybody's. */
-export declare function releaseClaim(
-  client: KubeClient,
+): Promise<KubernetesObject> {
+  const { operatorNamespace: namespace, issuer, identity, holder } = request;
+  const name = claimName(issuer, identity);
+  const claim: KubernetesObject = {
+    metadata: { name, namespace, labels: { [ROLE_LABEL]: Role.claim } },
+    data: {
+      issuer,
+      parameter: identity.parameter,
+      value: identity.value,
+      holder: nameOf(holder),
+      holderUid: holder.uid,
+    },
+  };
+  const existing = await client.get(configMaps, { namespace, name }, { signal });
+  if (existing === undefined) {
+    try {
+      return await client.create(configMaps, claim, { signal });
+    } catch (error) {
+      if (error instanceof KubeError && error.reason === 'AlreadyExists') throw identityTaken(undefined);
+      throw error;
+    }
+  }
+  const state = stateOf(existing, holder, now);
+  if (state.state === 'held') return existing;
+  if (state.state === 'taken') throw identityTaken(state.until);
+  return client.update(
+    configMaps,
+    { ...claim, metadata: { ...claim.metadata, resourceVersion: existing.metadata.resourceVersion ?? '' } },
+    { signal },
+  );
+}
+
+function stateOf(object: KubernetesObject, holder: ClaimHolder, now: number): ClaimState {
+  const parsed = claimObject.safeParse(object);
+  return parsed.success ? claimState(claimOf(parsed.data), holder, now) : { state: 'taken', until: undefined };
+}
+
+/** The loser is told that, not who. */
+function identityTaken(until: number | undefined): OperatorError {
+  return new OperatorError(
+    'IdentityTaken',
+    'Another client holds this identity at the authorization server, or a certificate that names it is still valid: choose ' +
+      'another subject, or ask the platform team.',
+    { retry: { class: 'after', milliseconds: until === undefined ? 60_000 : 300_000 } },
+  );
+}
+
+/**
+ * It stays the holder's until `until` (epoch milliseconds: the last certificate's notAfter), then it is anybody's. Nothing
+ * is done for a claim that is gone or somebody else's.
+ *
+ * @returns the claim's ConfigMap where it was written
+ * @throws KubeErrors, `Conflict` after a lost race
+ */
+export async function releaseClaim(
+  client: ClaimClient,
   request: ClaimRequest,
   until: number,
   signal: AbortSignal,
-): Promise<void>;
+): Promise<KubernetesObject | undefined> {
+  const { operatorNamespace: namespace, issuer, identity, holder } = request;
+  const ref = { namespace, name: claimName(issuer, identity) };
+  const existing = await client.get(configMaps, ref, { signal });
+  const parsed = claimObject.safeParse(existing);
+  if (existing === undefined || !parsed.success) return undefined;
+  const claim = claimOf(parsed.data);
+  const expires = new Date(until).toISOString();
+  if (claim.holderUid !== holder.uid || claim.holder !== nameOf(holder) || claim.expires === Date.parse(expires))
+    return;
+  const written = z.record(z.string(), z.string()).parse(existing['data']);
+  return client.update(configMaps, { ...existing, data: { ...written, expires } }, { signal });
+}

@@ -1,4 +1,8 @@
+import { OperatorError } from '../errors.ts';
 import type { ServerConnection } from './connection.ts';
+import { type Probe, probeFor, type ProofOutcome } from './probe.ts';
+
+export type { ProofOutcome } from './probe.ts';
 
 export interface ProofRequest {
   connection: ServerConnection;
@@ -13,15 +17,77 @@ export interface ProofRequest {
   redirectUri?: string | undefined;
   scope?: string | undefined;
 }
-export type ProofOutcome =
-  /** `expiresInSeconds`: the longest access token life that was answered. */
-  | { outcome: 'proved'; expiresInSeconds?: number | undefined }
-  /** The server authenticated nobody (JSON `invalid_client`), or bound its token to another certificate. */
-  | { outcome: 'refused'; message: string }
-  /** Anything that may pass: a TLS alert, a terminator's error page, 5xx. */
-  | { outcome: 'notYet'; message: string }
-  /** Says nothing about the certificate. */
-  | { outcome: 'unreachable'; message: string };
 
-/** Throws only when `signal` aborts or the connection has no endpoints yet. */
-export declare function proveCertificate(request: ProofRequest, signal: AbortSignal): Promise<ProofOutcome>;
+/** One success may be luck: a terminator's workers reload one after the other. */
+const leastProofs = 3;
+
+/**
+ * Proves a certificate by real calls over mutual TLS, to the endpoint that the Secret publishes: at least one on every
+ * resolved address and three in all, each on a connection of its own. The first that fails decides.
+ *
+ * @throws {OperatorError} `Cancelled` when `signal` aborts, `ServerUnavailable` before the first discovery
+ */
+export async function proveCertificate(request: ProofRequest, signal: AbortSignal): Promise<ProofOutcome> {
+  const { connection, grantTypes, redirectUri } = request;
+  const { endpoints } = connection;
+  if (endpoints === undefined) {
+    throw new OperatorError('ServerUnavailable', 'The endpoints of the authorization server are not known yet.');
+  }
+  const probe = probeFor(endpoints, grantTypes, redirectUri);
+  if (probe === undefined) {
+    return {
+      outcome: 'notYet',
+      message:
+        'The certificate cannot be proved: the client holds no grant that can be tried, and the server offers no token revocation (RFC 7009).',
+    };
+  }
+  let addresses: readonly string[];
+  try {
+    addresses = await connection.addressesOf(probe.url, AbortSignal.any([signal, AbortSignal.timeout(5_000)]));
+  } catch {
+    signal.throwIfAborted();
+    return { outcome: 'unreachable', message: `The host name ${new URL(probe.url).hostname} cannot be resolved.` };
+  }
+  const proved: ProofOutcome[] = [];
+  const reached: string[] = [];
+  let unroutable: ProofOutcome | undefined;
+  for (const address of addresses) {
+    const outcome = await prove(request, probe, address, signal);
+    // An IPv6 address where we have no IPv6: that it cannot be reached from here is no fault of the server.
+    if (outcome.outcome === 'unreachable' && outcome.unroutable === true) {
+      unroutable = outcome;
+      continue;
+    }
+    if (outcome.outcome !== 'proved') return at(outcome, address, addresses);
+    proved.push(outcome);
+    reached.push(address);
+  }
+  if (reached.length === 0) {
+    return unroutable ?? { outcome: 'unreachable', message: `The host of ${probe.url} has no address.` };
+  }
+  while (proved.length < leastProofs) {
+    const address = reached[proved.length % reached.length] ?? '';
+    const outcome = await prove(request, probe, address, signal);
+    if (outcome.outcome !== 'proved') return at(outcome, address, addresses);
+    proved.push(outcome);
+  }
+  const lives = proved.flatMap((p) =>
+    p.outcome === 'proved' && p.expiresInSeconds !== undefined ? [p.expiresInSeconds] : [],
+  );
+  return { outcome: 'proved', expiresInSeconds: lives.length === 0 ? undefined : Math.max(...lives) };
+}
+
+function prove(request: ProofRequest, probe: Probe, address: string, signal: AbortSignal): Promise<ProofOutcome> {
+  const { connection, chainPem, privateKeyPem, clientId, x5tS256, redirectUri, scope } = request;
+  const { endpoints } = connection;
+  if (endpoints === undefined) throw new TypeError('no endpoints');
+  return connection.withFresh({ certificate: { chainPem, privateKeyPem }, address }, (dispatcher) =>
+    probe.run({ dispatcher, endpoints, clientId, x5tS256, redirectUri, scope }, signal),
+  );
+}
+
+/** Names the address where there are several: one replica of a terminator may be behind the others. */
+function at(outcome: ProofOutcome, address: string, all: readonly string[]): ProofOutcome {
+  if (outcome.outcome === 'proved' || all.length < 2) return outcome;
+  return { ...outcome, message: `${outcome.message} Asked at ${address}.` };
+}
