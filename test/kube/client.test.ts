@@ -11,6 +11,22 @@ import { type ControlPlane, startControlPlane } from '../support/control-plane.t
 const namespace = 'default';
 const metrics = createMetrics();
 
+async function failure(promise: Promise<unknown>): Promise<KubeError> {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  assert.ok(error instanceof KubeError, `expected a KubeError, got ${String(error)}`);
+  return error;
+}
+
+const patch = (expected: string): unknown => [
+  { op: 'test', path: '/data/b', value: expected },
+  { op: 'replace', path: '/data/b', value: '2' },
+];
+
+const status = (ip: string): unknown => ({ loadBalancer: { ingress: [{ ip }] } });
+
 describe('client, against a real API server', () => {
   let plane: ControlPlane;
   let client: KubeClient;
@@ -28,15 +44,6 @@ describe('client, against a real API server', () => {
 
   const make = (name: string, data: Record<string, string> = {}): Promise<KubernetesObject> =>
     client.create(configMaps, { metadata: { name, namespace }, data });
-
-  const failure = async (promise: Promise<unknown>): Promise<KubeError> => {
-    const error: unknown = await promise.then(
-      () => undefined,
-      (reason: unknown) => reason,
-    );
-    assert.ok(error instanceof KubeError, `expected a KubeError, got ${String(error)}`);
-    return error;
-  };
 
   test('what is not there reads as undefined, and its deletion is done', async () => {
     assert.equal(await client.get(configMaps, { namespace, name: 'absent' }), undefined);
@@ -129,10 +136,6 @@ describe('client, against a real API server', () => {
     const ref = { namespace, name: 'patched' };
     await make('patched', { a: '1', b: '1' });
     await client.patch(configMaps, ref, { data: { a: null } }, { type: 'merge' });
-    const patch = (expected: string): unknown => [
-      { op: 'test', path: '/data/b', value: expected },
-      { op: 'replace', path: '/data/b', value: '2' },
-    ];
     assert.equal((await failure(client.patch(configMaps, ref, patch('9'), { type: 'json' }))).status, 422);
     const patched = await client.patch(configMaps, ref, patch('1'), { type: 'json' });
     assert.deepEqual(patched['data'], { b: '2' });
@@ -142,7 +145,6 @@ describe('client, against a real API server', () => {
     const name = 'statusful';
     const spec = { defaultBackend: { service: { name: 'web', port: { number: 80 } } } };
     const created = await client.create(ingresses, { metadata: { name, namespace }, spec });
-    const status = (ip: string): unknown => ({ loadBalancer: { ingress: [{ ip }] } });
     const updated = await client.updateStatus(ingresses, { ...created, spec: {}, status: status('10.0.0.1') });
     assert.deepEqual(updated['spec'], created['spec'], 'the status subresource does not touch spec');
     assert.deepEqual(updated['status'], status('10.0.0.1'));
@@ -161,7 +163,14 @@ describe('client, against a real API server', () => {
     const body = { metadata: { name: 'Not A Name', namespace }, data: { 'tls.key': secret } };
     const error = await failure(client.create(secrets, body));
     assert.equal(error.reason, 'Invalid');
-    const printed = JSON.stringify([error, error.message, error.detail, error.stack, { ...error }, error.causes]);
+    const printed = JSON.stringify([
+      error,
+      error.message,
+      error.detail,
+      error.stack,
+      Object.entries(error),
+      error.causes,
+    ]);
     assert.ok(!printed.includes(secret));
     assert.ok(error.causes.some((cause) => cause.field === 'metadata.name'));
   });
@@ -301,7 +310,9 @@ describe('client, against a real API server', () => {
 });
 
 test('a kubeconfig that is absent or broken is an error that says so', () => {
-  const make = (): KubeClient =>
-    KubeClient.fromKubeconfig({ path: '/nonexistent/kubeconfig', userAgent: 'x', fieldManager: 'x' });
-  assert.throws(make, (error) => error instanceof OperatorError && error.code === 'KubeconfigUnreadable');
+  const options = { path: '/nonexistent/kubeconfig', userAgent: 'x', fieldManager: 'x' };
+  assert.throws(
+    () => KubeClient.fromKubeconfig(options),
+    (error) => error instanceof OperatorError && error.code === 'KubeconfigUnreadable',
+  );
 });

@@ -8,6 +8,10 @@ import { FakeClock } from '../support/fake-clock.ts';
 
 const namespace = 'default';
 
+function refuse(): Promise<never> {
+  return Promise.reject(new KubeError('No.', { status: 403, reason: 'Forbidden' }));
+}
+
 describe('event recorder, against a real API server', () => {
   let plane: ControlPlane;
   let client: KubeClient;
@@ -119,7 +123,6 @@ describe('event recorder, against a real API server', () => {
   });
 
   test('an API server that refuses is no exception', async () => {
-    const refuse = (): Promise<never> => Promise.reject(new KubeError('No.', { status: 403, reason: 'Forbidden' }));
     const { recorder } = start({ create: refuse, patch: refuse });
     recorder.record(await about('refused'));
     await recorder.close();

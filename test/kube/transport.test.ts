@@ -20,6 +20,19 @@ const json = (stream: ServerHttp2Stream, status: number, body: unknown, headers:
 
 const map = (resourceVersion = '5') => ({ metadata: { name: 'a', namespace: 'n', uid: 'u', resourceVersion } });
 
+async function failure(promise: Promise<unknown>): Promise<KubeError> {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  assert.ok(error instanceof KubeError, `expected a KubeError, got ${String(error)}`);
+  assert.ok(!JSON.stringify([error, error.message, error.stack, error.cause]).includes('very-secret-token'));
+  return error;
+}
+
+const eventLine = (version: number): string =>
+  JSON.stringify({ type: version === 11 ? 'ADDED' : 'MODIFIED', object: map(String(version)) });
+
 /** Faults on the wire that no real API server makes on request. */
 describe('transport, when the wire fails', () => {
   let server: Http2SecureServer;
@@ -84,16 +97,6 @@ describe('transport, when the wire fails', () => {
     proxy.close();
     server.close();
   });
-
-  const failure = async (promise: Promise<unknown>): Promise<KubeError> => {
-    const error: unknown = await promise.then(
-      () => undefined,
-      (reason: unknown) => reason,
-    );
-    assert.ok(error instanceof KubeError, String(error));
-    assert.ok(!JSON.stringify([error, error.message, error.stack, error.cause]).includes('very-secret-token'));
-    return error;
-  };
 
   const get = (deadlineMs = 10_000): Promise<unknown> =>
     client.get(configMaps, { namespace: 'n', name: 'a' }, { deadlineMs });
@@ -175,13 +178,11 @@ describe('transport, when the wire fails', () => {
       const from = new URL(path, 'https://x').searchParams.get('resourceVersion') ?? '';
       asked.push(from);
       stream.respond({ ':status': 200 });
-      const event = (version: number): string =>
-        JSON.stringify({ type: version === 11 ? 'ADDED' : 'MODIFIED', object: map(String(version)) });
       if (from === '10') {
-        stream.write(`${event(11)}\n${event(12).slice(0, 40)}`);
+        stream.write(`${eventLine(11)}\n${eventLine(12).slice(0, 40)}`);
         setTimeout(() => stream.close(2), 50);
       } else if (from === '11') {
-        stream.write(`${event(12)}\n`);
+        stream.write(`${eventLine(12)}\n`);
       }
     };
     const abort = new AbortController();
@@ -224,7 +225,7 @@ describe('transport, when the wire fails', () => {
   test('a continue token that expired between pages starts the list anew', async () => {
     const pages: string[] = [];
     answer = (stream, path) => {
-      if (path.includes('watch=true')) return void stream.respond({ ':status': 200 });
+      if (path.includes('watch=true')) return stream.respond({ ':status': 200 });
       const token = new URL(path, 'https://x').searchParams.get('continue') ?? 'first';
       pages.push(token);
       if (token === 'stale') return json(stream, 410, { kind: 'Status', reason: 'Expired', code: 410 });

@@ -101,7 +101,7 @@ describe('controller', () => {
 
   test('the deadline aborts the signal; who ignores it is reported, and never runs twice at once', async () => {
     let signalled: unknown;
-    let release = (): void => undefined;
+    const releases: (() => void)[] = [];
     let running = 0;
     const { clock, controller } = startController(async (_key, signal) => {
       running += 1;
@@ -110,7 +110,7 @@ describe('controller', () => {
         signalled = signal.reason;
       });
       await new Promise<void>((resolve) => {
-        release = resolve;
+        releases.push(resolve);
       });
       running -= 1;
       return {};
@@ -121,11 +121,11 @@ describe('controller', () => {
     controller.enqueue('a/b');
     await clock.advanceAsync(45_000);
     assert.equal(controller.overdueMs(), 45_000);
-    release();
+    releases.shift()?.();
     await settle();
     assert.equal(controller.overdueMs(), 0);
     assert.equal(running, 1, 'what was added meanwhile runs now');
-    release();
+    releases.shift()?.();
     await controller.stop();
   });
 
@@ -142,7 +142,7 @@ describe('controller', () => {
     for (const key of ['quick', 'slow', 'never']) controller.enqueue(key);
     await settle();
     let stopped = false;
-    const stop = controller.stop({ graceMs: 5000 }).then(() => {
+    const stop = controller.stop({ graceMs: 5000 }).finally(() => {
       stopped = true;
     });
     await clock.advanceAsync(4999);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { WorkQueue } from '../../src/runtime/workqueue.ts';
 import { FakeClock, settle } from '../support/fake-clock.ts';
 
@@ -108,7 +108,7 @@ describe('workqueue', () => {
     assert.equal(await queue.take(), 'a');
     queue.add('a');
     let drained = false;
-    const shutDown = queue.shutDown().then(() => {
+    const shutDown = queue.shutDown().finally(() => {
       drained = true;
     });
     assert.equal(await queue.take(), undefined);
