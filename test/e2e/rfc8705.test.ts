@@ -92,6 +92,22 @@ test("M2: a valid certificate does not speak for another client, nor another CA'
   await assertTerminatorRefuses({ clientId: a.clientId, certificate: own });
 });
 
+test('M3: names are compared by their parts, not as text', async () => {
+  const certificate = await issued('CN=m3 client+UID=7,O=Acme\\, Inc.');
+  for (const subject of ['CN=m3 client+UID=7,O=Acme\\, Inc.', 'uid=7+cn=M3  Client,o=ACME\\2C inc.']) {
+    const clientId = await registered({ ...TLS_CLIENT_AUTH, tls_client_auth_subject_dn: subject });
+    await assertToken({ clientId, certificate });
+  }
+  for (const subject of [
+    'O=Acme\\, Inc.,CN=m3 client+UID=7',
+    'CN=m3 client,O=Acme\\, Inc.',
+    'CN=m3 client+UID=7,O=Acme',
+  ]) {
+    const clientId = await registered({ ...TLS_CLIENT_AUTH, tls_client_auth_subject_dn: subject });
+    await assertInvalidClient({ clientId, certificate }, subject);
+  }
+});
+
 async function assertMetadataRefused(metadata: Record<string, unknown>): Promise<void> {
   const answer = await world.register({ ...TLS_CLIENT_AUTH, ...metadata });
   assert.equal(answer.status, 400, answer.text);

@@ -1,7 +1,10 @@
 import { execFile } from 'node:child_process';
 import { access, constants, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { tryLock } from './file-lock.ts';
 import { withProgress } from './progress.ts';
 
 const run = promisify(execFile);
@@ -30,7 +33,7 @@ async function lookUp(name: string): Promise<string | undefined> {
 
 async function installFromDebian(aptGet: string): Promise<void> {
   const apt = (...args: string[]) =>
-    run(aptGet, ['-q', '-y', ...args], {
+    run(aptGet, ['-q', '-y', '-o', 'DPkg::Lock::Timeout=120', ...args], {
       env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
       timeout: 300_000,
       maxBuffer: 16 * 1024 * 1024,
@@ -52,6 +55,23 @@ async function installFromDebian(aptGet: string): Promise<void> {
   }
 }
 
+/** Test files run side by side, and dpkg knows one user at a time. */
+async function installOnce(aptGet: string): Promise<void> {
+  for (;;) {
+    const lock = await tryLock(join(tmpdir(), 'certbound-nginx-installation.lock'));
+    if (!('release' in lock)) {
+      await sleep(500);
+      continue;
+    }
+    try {
+      if ((await lookUp('nginx')) === undefined) await installFromDebian(aptGet);
+      return;
+    } finally {
+      await lock.release();
+    }
+  }
+}
+
 /**
  * The nginx to run, or undefined where there is none.
  *
@@ -62,6 +82,6 @@ export async function findNginx(options: { install: boolean }): Promise<string |
   if (found !== undefined || !options.install) return found;
   const aptGet = await lookUp('apt-get');
   if (aptGet === undefined || process.getuid?.() !== 0) return undefined;
-  await withProgress('installing nginx from Debian', () => installFromDebian(aptGet));
+  await withProgress('installing nginx from Debian', () => installOnce(aptGet));
   return lookUp('nginx');
 }
