@@ -1,0 +1,41 @@
+import type { AuthorizationServer } from '../api/authorization-server.ts';
+import { OperatorError } from '../errors.ts';
+import type { ServerCredentials } from './connection.ts';
+
+/** The text of one key of a Secret in the operator's namespace, read live and trimmed; undefined without either. */
+export type SecretValue = (name: string, key: string, signal: AbortSignal) => Promise<string | undefined>;
+
+/** RFC 6750 §2.1: what may stand in an Authorization header. */
+const BEARER_TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
+
+const lookAgain = { retry: { class: 'after', milliseconds: 30_000 } } as const;
+
+/**
+ * The values of the Secrets that a server refers to.
+ * @throws {OperatorError} `CredentialMissing`, `CredentialInvalid`, which say what to create; what `secretValue` throws
+ */
+export async function readCredentials(
+  secretValue: SecretValue,
+  server: Pick<AuthorizationServer, 'spec'>,
+  signal: AbortSignal,
+): Promise<ServerCredentials> {
+  const ref = server.spec.dynamicRegistration?.initialAccessTokenSecretRef;
+  if (ref === undefined) return {};
+  const where = `Secret "${ref.name}" in the operator's namespace`;
+  const initialAccessToken = await secretValue(ref.name, ref.key, signal);
+  if (initialAccessToken === undefined) {
+    throw new OperatorError(
+      'CredentialMissing',
+      `There is no key "${ref.key}" in ${where}: put the initial access token there, or remove initialAccessTokenSecretRef.`,
+      lookAgain,
+    );
+  }
+  if (!BEARER_TOKEN.test(initialAccessToken)) {
+    throw new OperatorError(
+      'CredentialInvalid',
+      `Key "${ref.key}" of ${where} is no bearer token (RFC 6750 §2.1): put the initial access token there, and nothing else.`,
+      lookAgain,
+    );
+  }
+  return { initialAccessToken };
+}

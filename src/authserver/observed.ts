@@ -1,0 +1,68 @@
+import { IN_USE_FINALIZER } from '../api/annotations.ts';
+import type { AuthorizationServer } from '../api/authorization-server.ts';
+import { asOperatorError, type OperatorError } from '../errors.ts';
+import { KubeError } from '../kube/client.ts';
+import type { Informer } from '../kube/informer.ts';
+import { readCredentials, type SecretValue } from './credentials.ts';
+import type { Discovery } from './discovery.ts';
+
+/** What discovery found, with what it was asked for and until when that is good enough. Kept in memory alone. */
+export interface Discovered extends Discovery {
+  basis: string;
+  /** Epoch milliseconds. */
+  until: number;
+}
+
+/** Everything that decides about one server; no secret. */
+export interface Observed {
+  readonly server: AuthorizationServer;
+  /** OAuthClients that refer to it. */
+  readonly clients: number;
+  /** Why its credential cannot be used. */
+  readonly credentialProblem: OperatorError | undefined;
+  /** Of this process; undefined after a restart. */
+  readonly discovered: Discovered | undefined;
+}
+
+export interface ObserveOptions {
+  servers: Pick<Informer<AuthorizationServer>, 'get'>;
+  clientsOf: (server: string) => number;
+  secretValue: SecretValue;
+  /** Servers that name another one are not ours. */
+  controllerName: string;
+}
+
+/** Undefined when the server is gone, somebody else's, or deleted with nothing of ours left to do. */
+export async function observe(
+  options: ObserveOptions,
+  discoveries: ReadonlyMap<string, Discovered>,
+  name: string,
+  signal: AbortSignal,
+): Promise<Observed | undefined> {
+  const server = options.servers.get(undefined, name);
+  if (server === undefined) return undefined;
+  if ((server.spec.controllerName ?? options.controllerName) !== options.controllerName) return undefined;
+  const { deletionTimestamp, finalizers, uid } = server.metadata;
+  if (deletionTimestamp !== undefined && !finalizers.includes(IN_USE_FINALIZER)) return undefined;
+  return {
+    server,
+    clients: options.clientsOf(name),
+    credentialProblem: await credentialProblem(options, server, signal),
+    discovered: discoveries.get(uid),
+  };
+}
+
+async function credentialProblem(
+  { secretValue }: ObserveOptions,
+  server: AuthorizationServer,
+  signal: AbortSignal,
+): Promise<OperatorError | undefined> {
+  try {
+    await readCredentials(secretValue, server, signal);
+    return undefined;
+  } catch (error) {
+    // The API server's failures say nothing about the credential.
+    if (error instanceof KubeError) throw error;
+    return asOperatorError(error);
+  }
+}

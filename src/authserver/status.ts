@@ -1,0 +1,68 @@
+/** What is written to the status of a server. Pure. */
+import type { AuthorizationServerStatus } from '../api/authorization-server.ts';
+import { mergeConditions, type Verdict } from '../api/conditions.ts';
+import { Condition, type ServerFinding, type ServerView } from './checks.ts';
+
+/** Errors of discovery that no time heals; every other one may be a fault on the way. */
+const definite = new Set(['IssuerMismatch']);
+
+/** Where discovery fails, what the status said of the server stays: its clients go on using it. */
+export function statusOf(view: ServerView, findings: readonly ServerFinding[]): AuthorizationServerStatus {
+  const { server, discovered } = view.observed;
+  const { status, metadata } = server;
+  const known = discovered ?? status;
+  const deletable = findings.find(({ condition }) => condition === Condition.deletable);
+  const verdicts = [
+    readyVerdict(view, findings),
+    discoveredVerdict(view, findings),
+    ...(deletable === undefined ? [] : [verdictOf(deletable)]),
+  ];
+  return {
+    observedGeneration: metadata.generation,
+    ...(known?.endpoints === undefined ? {} : { endpoints: known.endpoints }),
+    ...(known?.capabilities === undefined ? {} : { capabilities: known.capabilities }),
+    conditions: mergeConditions(status?.conditions ?? [], verdicts, metadata.generation, view.now),
+  };
+}
+
+function verdictOf({ condition: type, status, reason, message }: ServerFinding): Verdict {
+  return { type, status, reason, message };
+}
+
+const discoveryOf = (findings: readonly ServerFinding[]) =>
+  findings.find(({ condition }) => condition === Condition.discovered);
+
+function discoveredVerdict({ observed: { server } }: ServerView, findings: readonly ServerFinding[]): Verdict {
+  const type = Condition.discovered;
+  const finding = discoveryOf(findings);
+  if (finding !== undefined)
+    return { ...verdictOf(finding), status: definite.has(finding.reason) ? 'False' : 'Unknown' };
+  const hidden = findings.find(({ step, blocks }) => step !== undefined || blocks === true);
+  if (hidden !== undefined) return { type, status: 'Unknown', reason: hidden.reason, message: hidden.message };
+  return { type, status: 'True', reason: 'Discovered', message: `The metadata of ${server.spec.issuer} was read.` };
+}
+
+function readyVerdict(view: ServerView, findings: readonly ServerFinding[]): Verdict {
+  const type = Condition.ready;
+  const problem = findings.find(({ condition }) => condition === Condition.ready);
+  if (problem !== undefined) return verdictOf(problem);
+  const discovery = discoveryOf(findings);
+  const before = view.observed.server.status?.conditions?.find((condition) => condition.type === type);
+  if (discovery !== undefined && (definite.has(discovery.reason) || !stillTrue(view))) {
+    return { ...verdictOf(discovery), type, status: discovery.error === undefined ? 'Unknown' : 'False' };
+  }
+  if (discovery !== undefined && before !== undefined) {
+    return { type, status: before.status, reason: before.reason, message: before.message };
+  }
+  return { type, status: 'True', reason: 'Ready', message: 'Clients can be registered at this server.' };
+}
+
+/** P9: a transient fault does not flip Ready; but it was true of the same spec, or nothing is known. */
+function stillTrue({ observed: { server, discovered }, desired }: ServerView): boolean {
+  const { status, metadata } = server;
+  const ready = status?.conditions?.find(({ type }) => type === Condition.ready);
+  if (ready?.status !== 'True' || status?.endpoints === undefined) return false;
+  return discovered === undefined
+    ? ready.observedGeneration === metadata.generation
+    : discovered.basis === desired.discoveryBasis;
+}
