@@ -29,8 +29,12 @@ export class OperatorError extends Error {
 /** Unknown exceptions become one public sentence; their text may hold anything and stays in the log. */
 export function asOperatorError(error: unknown): OperatorError {
   if (error instanceof OperatorError) return error;
-  return new OperatorError('InternalError', 'An internal error occurred; the operator log has the details. It is retried.', {
-    cause: error,
-    detail: error instanceof Error ? `${error.name}: ${error.message}` : String(error),
-  });
+  return new OperatorError(
+    'InternalError',
+    'An internal error occurred; the operator log has the details. It is retried.',
+    {
+      cause: error,
+      detail: error instanceof Error ? `${error.name}: ${error.message}` : typeof error,
+    },
+  );
 }

@@ -26,7 +26,7 @@ export interface ClaimRequest {
   operatorNamespace: string;
   /** Issuer URL of the server. */
   issuer: string;
-  identity: Identity;
+  identity: Pick<Identity, 'parameter' | 'value' | 'canonical'>;
   holder: ClaimHolder;
 }
 /** `free`: nobody's, expired, our predecessor's of the same name, or released by ourselves: acquire it. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { JWK } from 'jose';
 import { z } from 'zod';
+import { OWNER } from '../api/annotations.ts';
 import { subjectParameters } from '../authserver/identity.ts';
 import { authMethod } from '../api/oauth-client.ts';
 import type { KubernetesObject } from '../kube/resource.ts';
@@ -118,6 +119,8 @@ export interface RecordProjection {
   name: string;
   uid: string;
   resourceVersion: string;
+  /** `namespace/name` of the OAuthClient, by the annotation that we wrote. */
+  owner: string | undefined;
   /** Undefined where the Secret can't be read: it was damaged by hand. */
   state: RecordState | undefined;
 }
@@ -132,6 +135,7 @@ export function projectRecord(object: KubernetesObject): RecordProjection {
     name: object.metadata.name,
     uid: object.metadata.uid ?? '',
     resourceVersion: object.metadata.resourceVersion ?? '',
+    owner: object.metadata.annotations?.[OWNER],
     state: decode(recordState, object, 'state'),
   };
 }

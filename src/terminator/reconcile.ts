@@ -19,7 +19,7 @@ import type { Problem } from './rule.ts';
 import { inEffect, judge } from './rules.ts';
 import { parseScopeKey, scopeKey } from './scope.ts';
 import { runStep, type TerminatorStep } from './steps.ts';
-import { TerminatorViews } from './views.ts';
+import { TerminatorViews, type Source } from './views.ts';
 
 export interface TerminatorKindOptions {
   client: KubeClient;
@@ -29,7 +29,7 @@ export interface TerminatorKindOptions {
   bundles: Informer<BundleProjection>;
   servers: Informer<AuthorizationServer>;
   issuers: Informer<ClientCertificateIssuer>;
-  namespaces: Informer<GrantedNamespace>;
+  namespaces: Source<GrantedNamespace>;
   recorder: EventRecorder;
   clock: Clock;
   logger: Logger;

@@ -150,12 +150,13 @@ const identityHeld: ClientCheck = {
     const claimed = claimState(claim, client.metadata, now);
     if (claimed.state === 'held') return undefined;
     if (claimed.state === 'taken') {
-      return stuck(
+      const finding = stuck(
         Condition.registered,
         'IdentityTaken',
         `The identity ${identity.value} is in use at this server, by another client or by a certificate that is still valid. ` +
-          'Create an OAuthClient with another certificate.subject, or try again after the other one is gone.',
+          'Create an OAuthClient with another certificate.subject, or wait until the other one is gone.',
       );
+      return claimed.until === undefined ? finding : { ...finding, at: claimed.until };
     }
     return act(
       Condition.registered,

@@ -1,0 +1,96 @@
+import { authorizationServer } from './api/authorization-server.ts';
+import { ROLE_LABEL, Role } from './api/annotations.ts';
+import { oauthClient } from './api/oauth-client.ts';
+import { authorizationServers, clientCertificateIssuers, oauthClients } from './api/resources.ts';
+import { projectClaim } from './authserver/claims.ts';
+import { projectCaSecret } from './issuer/certificate-authority-secret.ts';
+import { projectIssuer } from './issuer/reconcile.ts';
+import type { KubeClient } from './kube/client.ts';
+import { Informer } from './kube/informer.ts';
+import {
+  configMaps,
+  ingressClasses,
+  ingresses,
+  namespaces,
+  resourceName,
+  secrets,
+  type KubernetesObject,
+  type Resource,
+} from './kube/resource.ts';
+import type { NamespaceView } from './oauthclient/observed.ts';
+import { projectSecret } from './oauthclient/published-secret.ts';
+import { projectRecord } from './oauthclient/record.ts';
+import type { Logger, Metrics } from './telemetry.ts';
+import { BUNDLE_SELECTOR, projectBundle } from './terminator/bundle-secret.ts';
+import { projectIngressClass } from './terminator/ingress-class.ts';
+import { projectIngress } from './terminator/ingress.ts';
+
+interface CacheOptions<T> {
+  resource: Resource;
+  namespace?: string;
+  labelSelector?: string;
+  project: (object: KubernetesObject) => T | undefined;
+}
+
+type Startable = Pick<Informer<never>, 'resource' | 'start' | 'synced' | 'hasSynced'>;
+export type Caches = ReturnType<typeof createCaches>;
+
+/** Every cache of the operator. What they keep is projected on arrival: no key byte stays. */
+export function createCaches(client: KubeClient, namespace: string, logger: Logger, metrics: Metrics) {
+  const all: Startable[] = [];
+  function cache<T>(name: string, options: CacheOptions<T>): Informer<T> {
+    const informer = new Informer({ client, logger, metrics: metrics.informer(name), ...options });
+    all.push(informer);
+    return informer;
+  }
+  const labelled = (role: string) => `${ROLE_LABEL}=${role}`;
+  return {
+    /** Each of them, to start and to wait for. */
+    all,
+    clients: cache(resourceName(oauthClients), { resource: oauthClients, project: (o) => oauthClient.parse(o) }),
+    servers: cache(resourceName(authorizationServers), {
+      resource: authorizationServers,
+      project: (o) => authorizationServer.parse(o),
+    }),
+    issuers: cache(resourceName(clientCertificateIssuers), {
+      resource: clientCertificateIssuers,
+      project: projectIssuer,
+    }),
+    records: cache('secrets/clients', {
+      resource: secrets,
+      namespace,
+      labelSelector: labelled(Role.client),
+      project: projectRecord,
+    }),
+    /** CAs of ours and what the platform brings; credentials of servers are here by name alone. */
+    authoritySecrets: cache('secrets/platform', {
+      resource: secrets,
+      namespace,
+      labelSelector: `${ROLE_LABEL}!=${Role.client}`,
+      project: projectCaSecret,
+    }),
+    published: cache('secrets/published', {
+      resource: secrets,
+      labelSelector: labelled(Role.published),
+      project: projectSecret,
+    }),
+    bundles: cache('secrets/bundles', { resource: secrets, labelSelector: BUNDLE_SELECTOR, project: projectBundle }),
+    claims: cache('configmaps/claims', {
+      resource: configMaps,
+      namespace,
+      labelSelector: labelled(Role.claim),
+      project: projectClaim,
+    }),
+    namespaces: cache('namespaces', { resource: namespaces, project: projectNamespace }),
+    ingresses: cache(resourceName(ingresses), { resource: ingresses, project: projectIngress }),
+    ingressClasses: cache(resourceName(ingressClasses), { resource: ingressClasses, project: projectIngressClass }),
+  };
+}
+
+function projectNamespace({ metadata }: KubernetesObject): NamespaceView {
+  return {
+    name: metadata.name,
+    labels: metadata.labels ?? {},
+    terminating: metadata.deletionTimestamp !== undefined,
+  };
+}

@@ -1,0 +1,194 @@
+import type { AuthorizationServer } from './api/authorization-server.ts';
+import { clientCertificateIssuers } from './api/resources.ts';
+import { createCaches, type Caches } from './caches.ts';
+import type { Config } from './config.ts';
+import { AuthorizationServerReconciler } from './authserver/reconcile.ts';
+import { ServerConnections, type ServerConnection } from './authserver/connection.ts';
+import { readCredentials } from './authserver/credentials.ts';
+import { driverFor } from './authserver/registry.ts';
+import { startOperatorServer } from './http/server.ts';
+import { issuerRegistry } from './issuer/registry.ts';
+import { IssuerReconciler } from './issuer/reconcile.ts';
+import { KubeClient } from './kube/client.ts';
+import { EventRecorder } from './kube/event-recorder.ts';
+import { secrets } from './kube/resource.ts';
+import { issuerNameOf } from './oauthclient/desired.ts';
+import { oauthClientKind, secretKey, SECRET_NAME_INDEX } from './oauthclient/reconcile.ts';
+import { RecordStore } from './oauthclient/record-store.ts';
+import { Reproofs } from './oauthclient/reproofs.ts';
+import { systemClock } from './runtime/clock.ts';
+import { Controller, type Result } from './runtime/controller.ts';
+import { Pass } from './runtime/pass.ts';
+import { WorkQueue } from './runtime/workqueue.ts';
+import { createMetrics } from './metrics.ts';
+import type { Logger } from './telemetry.ts';
+import { distribution } from './terminator/distribution.ts';
+import { TerminatorKind } from './terminator/reconcile.ts';
+import { connectSources, SERVER_INDEX, type Controllers } from './sources.ts';
+
+const passDeadlineMs = 120_000;
+const platformWorkers = 4;
+
+export interface Operator {
+  /** Where health and metrics are served. */
+  readonly port: number;
+  /** Finishes what is under way, sends what was recorded, closes every connection. */
+  stop(): Promise<void>;
+}
+
+/** Wires caches, kinds and controllers together, and starts them; resolves once every cache is synced. */
+export async function startOperator(config: Config, logger: Logger): Promise<Operator> {
+  const clock = systemClock;
+  const metrics = createMetrics();
+  const userAgent = `certbound/${config.controllerName}`;
+  const kube = KubeClient.fromKubeconfig({ path: config.kubeconfig, userAgent, fieldManager: 'certbound', metrics });
+  const recorder = new EventRecorder({
+    client: kube,
+    controller: config.controllerName,
+    instance: config.clusterId,
+    clock,
+    logger,
+  });
+  const connections = new ServerConnections();
+  const caches = createCaches(kube, config.namespace, logger, metrics);
+  const { namespace: operatorNamespace, clusterId, controllerName } = config;
+
+  caches.clients.addIndex(SECRET_NAME_INDEX, (client) => [secretKey(client)]);
+  caches.clients.addIndex(SERVER_INDEX, (client) => [client.spec.authorizationServerRef.name]);
+  const terminators = new TerminatorKind({ client: kube, ...caches, recorder, clock, logger });
+
+  /** Values are read when they are needed and kept nowhere. */
+  const secretValue = async (name: string, key: string, signal: AbortSignal): Promise<string | undefined> => {
+    const object = await kube.get(secrets, { namespace: operatorNamespace, name }, { signal });
+    const data: unknown = object?.['data'];
+    const value: unknown = typeof data === 'object' && data !== null ? Reflect.get(data, key) : undefined;
+    return typeof value === 'string' ? Buffer.from(value, 'base64').toString().trim() : undefined;
+  };
+
+  const usersOf = (issuer: string): number =>
+    [...caches.clients.list()].filter((client) => issuerNameOf(client, serverOf(caches, client)) === issuer).length;
+
+  const clientKind = oauthClientKind(
+    {
+      kube,
+      ...caches,
+      distribution: (server, caSha256) =>
+        distribution({ server, caSha256, terminators: terminators.views.of(server, clock.now()) }),
+      controllerName,
+      clusterId,
+      operatorNamespace,
+    },
+    {
+      kube,
+      ...caches,
+      records: new RecordStore(kube, caches.records, operatorNamespace),
+      connection: (server, signal) => connect(server, signal),
+      registrationDriver: driverFor,
+      issuerDriver: issuerRegistry({ client: kube, authoritySecrets: caches.authoritySecrets, operatorNamespace }),
+      recorder,
+      clock,
+      logger,
+      clusterId,
+      operatorNamespace,
+      unsentIntents: new Set(),
+      reproofs: new Reproofs(clock.now()),
+    },
+  );
+
+  async function connect(server: AuthorizationServer, signal: AbortSignal): Promise<ServerConnection> {
+    return connections.to(server, await readCredentials(secretValue, server, signal));
+  }
+
+  const issuerReconciler = new IssuerReconciler({
+    client: kube,
+    ...caches,
+    usersOf,
+    recorder,
+    clock,
+    logger,
+    operatorNamespace,
+    clusterId,
+  });
+  const serverReconciler = new AuthorizationServerReconciler({
+    client: kube,
+    servers: caches.servers,
+    clientsOf: (server) => caches.clients.byIndex(SERVER_INDEX, server).length,
+    secretValue,
+    connections,
+    recorder,
+    clock,
+    logger,
+    controllerName,
+  });
+  const clientPass = new Pass(clientKind, { clock, logger });
+  const terminatorPass = new Pass(terminators, { clock, logger });
+
+  const controller = (
+    name: string,
+    workers: number,
+    reconcile: (key: string, signal: AbortSignal) => Promise<Result>,
+  ) =>
+    new Controller({
+      name,
+      workers,
+      reconcile,
+      deadlineMs: passDeadlineMs,
+      clock,
+      logger,
+      queue: new WorkQueue({ clock, metrics: metrics.workQueue(name) }),
+      metrics: metrics.controller(name, workers),
+    });
+  const controllers: Controllers = {
+    clients: controller('oauthclient', config.workers, (key, signal) => clientPass.reconcile(key, signal)),
+    servers: controller('authorizationserver', platformWorkers, (key, signal) =>
+      serverReconciler.reconcile(key, signal),
+    ),
+    issuers: controller(clientCertificateIssuers.kind.toLowerCase(), platformWorkers, (key, signal) =>
+      issuerReconciler.reconcile(key, signal),
+    ),
+    terminators: controller('terminator', platformWorkers, (key, signal) => terminatorPass.reconcile(key, signal)),
+  };
+  connectSources(caches, controllers, terminators);
+
+  const server = await startOperatorServer({
+    host: config.httpAddress,
+    port: config.httpPort,
+    metrics,
+    health: Object.fromEntries(
+      Object.entries(controllers).map(([name, each]) => [name, () => overdue(each.overdueMs())]),
+    ),
+    readiness: {
+      caches: () => {
+        const waiting = caches.all.filter((cache) => !cache.hasSynced).map((cache) => cache.resource.plural);
+        return waiting.length === 0 ? undefined : `not listed yet: ${waiting.join(', ')}`;
+      },
+    },
+  });
+  const running = new AbortController();
+  for (const cache of caches.all) cache.start(running.signal);
+  await Promise.all(caches.all.map((cache) => cache.synced));
+  for (const each of Object.values(controllers)) each.start();
+  logger.info({ clusterId, namespace: operatorNamespace, port: server.port }, 'operator started');
+
+  return {
+    port: server.port,
+    async stop() {
+      await Promise.all(Object.values(controllers).map((each) => each.stop()));
+      running.abort();
+      await recorder.close();
+      await connections.close();
+      await server.close();
+      await kube.close();
+    },
+  };
+}
+
+function overdue(milliseconds: number): string | undefined {
+  return milliseconds > passDeadlineMs
+    ? `a pass is ${Math.round(milliseconds / 1000)} s beyond its deadline`
+    : undefined;
+}
+
+function serverOf(caches: Caches, client: { spec: { authorizationServerRef: { name: string } } }) {
+  return caches.servers.get(undefined, client.spec.authorizationServerRef.name);
+}

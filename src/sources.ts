@@ -1,0 +1,98 @@
+import type { OAuthClient } from './api/oauth-client.ts';
+import type { Caches } from './caches.ts';
+import type { Change } from './kube/informer.ts';
+import { issuerNameOf } from './oauthclient/desired.ts';
+import { secretKey, SECRET_NAME_INDEX } from './oauthclient/reconcile.ts';
+import type { Controller } from './runtime/controller.ts';
+import type { TerminatorKind } from './terminator/reconcile.ts';
+
+export const SERVER_INDEX = 'authorizationServer';
+
+export interface Controllers {
+  clients: Controller;
+  servers: Controller;
+  issuers: Controller;
+  terminators: Controller;
+}
+
+/** Which keys a change concerns. Passes look at the world and not at the change, so a key too many is only work. */
+export function connectSources(caches: Caches, controllers: Controllers, terminators: TerminatorKind): void {
+  const { clients, servers, issuers } = caches;
+  const queue = {
+    client: (client: OAuthClient) =>
+      controllers.clients.enqueue(`${client.metadata.namespace ?? ''}/${client.metadata.name}`),
+    clientsOf: (server: string) => clients.byIndex(SERVER_INDEX, server).forEach(queue.client),
+    scopes: (keys: readonly string[]) => keys.forEach((key) => controllers.terminators.enqueue(key)),
+  };
+  const issuerOf = (client: OAuthClient) =>
+    issuerNameOf(client, servers.get(undefined, client.spec.authorizationServerRef.name));
+
+  clients.onChange((change) => {
+    controllers.clients.enqueue(`${change.namespace ?? ''}/${change.name}`);
+    for (const client of both(change)) {
+      // The next in line for a Secret name; deleted servers and issuers that wait for their last user.
+      if (change.type === 'deleted') clients.byIndex(SECRET_NAME_INDEX, secretKey(client)).forEach(queue.client);
+      if (change.type === 'modified') continue;
+      controllers.servers.enqueue(client.spec.authorizationServerRef.name);
+      const issuer = issuerOf(client);
+      if (issuer !== undefined) controllers.issuers.enqueue(issuer);
+    }
+  });
+  servers.onChange(({ name }) => {
+    controllers.servers.enqueue(name);
+    queue.clientsOf(name);
+    queue.scopes(terminators.keysForServer(name));
+  });
+  issuers.onChange(({ name }) => {
+    controllers.issuers.enqueue(name);
+    for (const client of clients.list()) if (issuerOf(client) === name) queue.client(client);
+    queue.scopes(terminators.keysForIssuer(name));
+  });
+  caches.records.onChange((change) => {
+    for (const { owner } of both(change)) if (owner !== undefined) controllers.clients.enqueue(owner);
+  });
+  caches.published.onChange(({ namespace, name }) =>
+    clients.byIndex(SECRET_NAME_INDEX, `${namespace ?? ''}/${name}`).forEach(queue.client),
+  );
+  caches.authoritySecrets.onChange(({ name }) => {
+    for (const issuer of issuers.list()) controllers.issuers.enqueue(issuer.metadata.name);
+    for (const server of servers.list()) {
+      const ref = server.spec.dynamicRegistration?.initialAccessTokenSecretRef;
+      if (ref?.name === name) controllers.servers.enqueue(server.metadata.name);
+    }
+  });
+  caches.claims.onChange((change) => {
+    if (change.type === 'added') return;
+    // Who was told that its identity is taken may have it now.
+    for (const client of clients.list()) if (readyReason(client) === 'IdentityTaken') queue.client(client);
+  });
+  caches.namespaces.onChange(({ name }) => {
+    for (const client of clients.list()) if (client.metadata.namespace === name) queue.client(client);
+    queue.scopes(terminators.keysForNamespace(name));
+  });
+  caches.ingresses.onChange((change) => {
+    for (const ingress of both(change)) {
+      queue.scopes(terminators.keysForIngress(ingress));
+      if (ingress.optIn.server !== undefined) queue.clientsOf(ingress.optIn.server);
+    }
+    for (const server of servers.list()) {
+      const listed = server.spec.terminators?.some((t) => t.namespace === change.namespace && t.name === change.name);
+      if (listed === true) queue.clientsOf(server.metadata.name);
+    }
+  });
+  caches.ingressClasses.onChange(({ name }) => queue.scopes(terminators.keysForIngressClass(name)));
+  caches.bundles.onChange((change) => {
+    for (const bundle of both(change)) {
+      queue.scopes(terminators.keysForBundle(bundle));
+      if (bundle.server !== undefined) queue.clientsOf(bundle.server);
+    }
+  });
+}
+
+function both<T>({ previous, current }: Change<T>): T[] {
+  return [previous, current].filter((value) => value !== undefined);
+}
+
+function readyReason(client: OAuthClient): string | undefined {
+  return client.status?.conditions?.find((c) => c.type === 'Ready')?.reason;
+}

@@ -1,0 +1,156 @@
+/** A whole installation on this machine: API server, operator, authorization server, API, TLS terminator. */
+import { randomBytes } from 'node:crypto';
+import { resolve } from 'node:path';
+import { KubeClient } from '../../src/kube/client.ts';
+import type { KubernetesObject } from '../../src/kube/resource.ts';
+import { startAuthorizationServer, type AuthorizationServer } from './authorization-server.ts';
+import { apply, documents, ingress, localService, namespace, opaqueSecret } from './cluster-objects.ts';
+import { startControlPlane, type ControlPlane } from './control-plane.ts';
+import { freePort } from './free-port.ts';
+import { startIngressController, type IngressController } from './ingress-controller.ts';
+import { BLANK_CERTIFICATE_HEADERS, HOSTS } from './oauth-deployment.ts';
+import { startOperator, type OperatorProcess } from './operator.ts';
+import { startResourceServer, type ResourceServer } from './resource-server.ts';
+import { createThrowawayCa, type ThrowawayCa } from './throwaway-ca.ts';
+
+const root = resolve(import.meta.dirname, '../..');
+export const CLIENTS_ALLOWED = { 'oauth.example.com/clients': 'allowed' };
+export const CLUSTER_ID = 'test-cluster';
+
+export interface InstallationOptions {
+  controllerManager?: boolean;
+  /** The processes live on when this one exits. */
+  keep?: boolean;
+  /** Seconds. */
+  accessTokenTTL?: number;
+  rotateRegistrationAccessToken?: boolean;
+  onStarted?: (part: string) => void;
+}
+
+export interface Installation {
+  readonly plane: ControlPlane;
+  /** As cluster admin. */
+  readonly kube: KubeClient;
+  readonly httpsPort: number;
+  readonly ingressController: IngressController;
+  readonly authorizationServer: AuthorizationServer;
+  readonly resourceServer: ResourceServer;
+  /** Issues the terminator's own certificates. */
+  readonly serverCa: ThrowawayCa;
+  readonly initialAccessToken: string;
+  origin(host: keyof typeof HOSTS): string;
+  /** The platform's example, for the ports of this installation. */
+  platform(): Promise<KubernetesObject[]>;
+  startOperator(environment?: Record<string, string>): Promise<OperatorProcess>;
+  stop(): Promise<void>;
+}
+
+/** `examples/` speak of port 443 and of a certificate that every client trusts; here both are this machine's. */
+function localised(objects: KubernetesObject[], origin: Installation['origin'], caBundle: string): KubernetesObject[] {
+  return objects.map((object) => {
+    if (object.kind !== 'AuthorizationServer') return object;
+    const spec: unknown = object['spec'];
+    const hosts = Object.values(HOSTS);
+    const connectTo = hosts.map((host) => ({ host, addresses: ['127.0.0.1'] }));
+    return { ...object, spec: { ...Object(spec), issuer: origin('browser'), caBundle, connectTo } };
+  });
+}
+
+export async function startInstallation(options: InstallationOptions = {}): Promise<Installation> {
+  const told = options.onStarted ?? (() => undefined);
+  const httpsPort = await freePort();
+  const origin = (host: keyof typeof HOSTS) => `https://${HOSTS[host]}:${httpsPort}`;
+  const initialAccessToken = randomBytes(24).toString('base64url');
+  const plane = await startControlPlane({
+    controllerManager: options.controllerManager ?? false,
+    crds: [resolve(root, 'crds')],
+    ...(options.keep === true ? { keep: true } : {}),
+  });
+  told('Kubernetes API server');
+  const kube = KubeClient.fromKubeconfig({ path: plane.kubeconfigPath, userAgent: 'test', fieldManager: 'test' });
+  const serverCa = await createThrowawayCa('Example Server CA');
+  const authorizationServer = await startAuthorizationServer({
+    issuer: origin('browser'),
+    mtlsOrigin: origin('mtls'),
+    selfSignedOrigin: origin('selfSigned'),
+    initialAccessToken,
+    ...(options.accessTokenTTL === undefined ? {} : { accessTokenTTL: options.accessTokenTTL }),
+    ...(options.rotateRegistrationAccessToken === undefined
+      ? {}
+      : { rotateRegistrationAccessToken: options.rotateRegistrationAccessToken }),
+  });
+  told('authorization server (oidc-provider)');
+  const { issuer, resource, jwks } = authorizationServer;
+  const resourceServer = await startResourceServer({ issuer, audience: resource, jwks });
+  told('API');
+  await applyBasics();
+  const ingressController = await startIngressController({
+    source: { kubeconfigPath: plane.kubeconfigPath },
+    httpsPort,
+    installNginx: true,
+    proxySetHeaders: BLANK_CERTIFICATE_HEADERS,
+  });
+  told(
+    ingressController.kind === 'nginx' ? 'TLS terminator (nginx)' : 'TLS terminator (a Node stand-in: no nginx found)',
+  );
+  const operators: OperatorProcess[] = [];
+  const logFile = resolve(plane.dir, 'operator.log');
+
+  async function applyBasics(): Promise<void> {
+    const pair = await serverCa.issue({ cn: 'server', dns: Object.values(HOSTS) });
+    const tls = { 'tls.crt': pair.certPem, 'tls.key': pair.keyPem };
+    await apply(
+      kube,
+      {
+        apiVersion: 'networking.k8s.io/v1',
+        kind: 'IngressClass',
+        metadata: { name: 'nginx' },
+        spec: { controller: 'k8s.io/ingress-nginx' },
+      },
+      namespace('certbound-system'),
+      namespace('identity'),
+      namespace('accounts'),
+      namespace('payments', CLIENTS_ALLOWED),
+      opaqueSecret(
+        { namespace: 'certbound-system', name: 'corporate-initial-access-token' },
+        { token: initialAccessToken },
+      ),
+      opaqueSecret({ namespace: 'identity', name: 'tls' }, tls, 'kubernetes.io/tls'),
+      opaqueSecret({ namespace: 'accounts', name: 'tls' }, tls, 'kubernetes.io/tls'),
+      localService({ namespace: 'identity', name: 'authorization-server' }, authorizationServer.port),
+      localService({ namespace: 'accounts', name: 'accounts' }, resourceServer.port),
+      ingress({ namespace: 'identity', name: 'authorization-server' }, HOSTS.browser, 'authorization-server'),
+    );
+  }
+
+  return {
+    plane,
+    kube,
+    httpsPort,
+    ingressController,
+    authorizationServer,
+    resourceServer,
+    serverCa,
+    initialAccessToken,
+    origin,
+    platform: async () => localised(await documents(resolve(root, 'examples/platform.yaml')), origin, serverCa.certPem),
+    async startOperator(environment) {
+      const operator = await startOperator({
+        kubeconfigPath: plane.kubeconfigPath,
+        clusterId: CLUSTER_ID,
+        logFile,
+        ...(environment === undefined ? {} : { environment }),
+      });
+      operators.push(operator);
+      return operator;
+    },
+    async stop() {
+      await Promise.all(operators.map((operator) => operator.stop()));
+      await ingressController.stop();
+      await authorizationServer.stop();
+      await resourceServer.stop();
+      await kube.close();
+      await plane.stop();
+    },
+  };
+}

@@ -1,0 +1,66 @@
+import { resolve } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { freePort } from './free-port.ts';
+import { startChild } from './child.ts';
+import { waitFor } from './wait-for.ts';
+
+export interface OperatorProcess {
+  readonly pid: number;
+  /** Everything that it logged. */
+  log(): Promise<string>;
+  metrics(): Promise<string>;
+  /** SIGTERM; resolves with the exit code. */
+  stop(): Promise<number | string>;
+  /** SIGKILL. */
+  kill(): Promise<void>;
+}
+
+export interface OperatorOptions {
+  kubeconfigPath: string;
+  clusterId: string;
+  logFile: string;
+  environment?: Record<string, string>;
+}
+
+/** The operator as it is shipped, in a process of its own; resolves when it is ready. */
+export async function startOperator(options: OperatorOptions): Promise<OperatorProcess> {
+  const port = await freePort();
+  const child = await startChild({
+    command: process.execPath,
+    args: [resolve(import.meta.dirname, '../../src/main.ts'), 'operator'],
+    logFile: options.logFile,
+    env: {
+      PATH: process.env['PATH'],
+      KUBECONFIG: options.kubeconfigPath,
+      CERTBOUND_CLUSTER_ID: options.clusterId,
+      CERTBOUND_HTTP_ADDRESS: '127.0.0.1',
+      CERTBOUND_HTTP_PORT: String(port),
+      CERTBOUND_LOG_LEVEL: 'debug',
+      ...options.environment,
+    },
+  });
+  const answers = async (path: string) => {
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(5_000) });
+    return { ok: answer.ok, text: await answer.text() };
+  };
+  await waitFor(async () => {
+    if (!child.running()) throw new Error(`the operator ended: ${await child.tail()}`);
+    return answers('/readyz').then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  }, 60_000);
+  return {
+    pid: child.pid,
+    log: () => readFile(options.logFile, 'utf8'),
+    metrics: async () => (await answers('/metrics')).text,
+    async stop() {
+      await child.end();
+      return child.exited;
+    },
+    async kill() {
+      process.kill(child.pid, 'SIGKILL');
+      await child.exited;
+    },
+  };
+}
