@@ -14,6 +14,9 @@ import { issuerContract } from './contract.ts';
 import { IssuerEnvironment, lasting, operatorNamespace } from './environment.ts';
 import { issuerObject } from './issuers.ts';
 
+const referring = (secretName: string) => issuerObject(secretName, { ca: { secretRef: { name: secretName } } });
+const subjectsOf = (pem: string) => certificatesFromPem(pem).map(({ subject }) => subject);
+
 describe('CA issuer, with Secrets of a real API server', () => {
   let environment: IssuerEnvironment;
   let driver: CaIssuer;
@@ -32,7 +35,6 @@ describe('CA issuer, with Secrets of a real API server', () => {
     operatorNamespace,
   });
   const newDriver = () => new CaIssuer(options());
-  const referring = (secretName: string) => issuerObject(secretName, { ca: { secretRef: { name: secretName } } });
 
   const sign = async (
     issuer: ClientCertificateIssuer,
@@ -41,7 +43,6 @@ describe('CA issuer, with Secrets of a real API server', () => {
     const { privateKeyPem } = await generateKeyPair({ algorithm: 'ECDSA', size: 256 });
     return driver.sign(issuer, { subject: { dnsName: 'a.example.org' }, privateKeyPem, durationMs, now }, lasting());
   };
-  const subjectsOf = (pem: string) => certificatesFromPem(pem).map(({ subject }) => subject);
 
   issuerContract(() => ({
     driver,

@@ -142,23 +142,27 @@ export class IssuerEnvironment {
 
   /** Waits until the caches have the present version of an issuer and of its Secret. */
   async caughtUp(issuer: string): Promise<void> {
-    const live = await this.client.get(clientCertificateIssuers, { name: issuer });
-    await until(() => this.issuers.get(undefined, issuer)?.metadata.resourceVersion, live?.metadata.resourceVersion);
-    const secretName = live === undefined ? undefined : authoritySecretName(projectIssuer(live));
+    await until(async () => {
+      const live = await this.client.get(clientCertificateIssuers, { name: issuer });
+      return this.issuers.get(undefined, issuer)?.metadata.resourceVersion === live?.metadata.resourceVersion;
+    });
+    const cached = this.issuers.get(undefined, issuer);
+    const secretName = cached === undefined ? undefined : authoritySecretName(cached);
     if (secretName !== undefined) await this.secretCaughtUp(secretName);
   }
 
   async secretCaughtUp(secretName: string): Promise<void> {
-    const object = await this.secret(secretName);
-    const projected = object === undefined ? undefined : projectCaSecret(object);
-    await until(
-      () => this.authoritySecrets.get(operatorNamespace, secretName)?.resourceVersion,
-      projected?.resourceVersion,
-    );
+    await until(async () => {
+      const object = await this.secret(secretName);
+      const projected = object === undefined ? undefined : projectCaSecret(object);
+      const cached = this.authoritySecrets.get(operatorNamespace, secretName);
+      return cached?.resourceVersion === projected?.resourceVersion;
+    });
   }
 }
 
-async function until<T>(read: () => T, expected: T): Promise<void> {
+/** The world is read anew each time: the API server itself writes too. */
+export async function until(holds: () => Promise<boolean>): Promise<void> {
   const signal = lasting();
-  while (read() !== expected) await delay(10, undefined, { signal });
+  while (!(await holds())) await delay(10, undefined, { signal });
 }
