@@ -104,8 +104,14 @@ function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname);
 }
 
-/** What may follow the prefix of a pattern: segments of a path, without a query. */
-const BELOW = /^([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})*(\/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})+)*\/?$/;
+/** A segment of a path (RFC 3986 §3.3). */
+const SEGMENT = /^(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})+$/;
+/** An encoded dot, slash, backslash, percent or control character is decoded by somebody on the way. */
+const TWO_READINGS = /%(?:2E|2F|5C|25|[01][0-9A-F]|7F)/;
+
+function isPlainSegment(segment: string): boolean {
+  return SEGMENT.test(segment) && !TWO_READINGS.test(segment) && segment !== '.' && segment !== '..';
+}
 
 /**
  * A pattern grants exactly itself; an https pattern whose path ends in `/*` also what is below that path: compared as
@@ -118,9 +124,11 @@ export function redirectUriGranted(pattern: string, uri: string): boolean {
   const prefix = pattern.slice(0, -1);
   if (!/^https:\/\/[^/?#@*\\]+\/[^?#*\\]*$/.test(prefix) || redirectUriProblem(prefix) !== undefined) return false;
   if (!uri.startsWith(prefix)) return false;
-  const rest = uri.slice(prefix.length);
-  // An encoded dot, slash, backslash, percent or control character is decoded by somebody on the way.
-  if (!BELOW.test(rest) || /%(?:2E|2F|5C|25|[01][0-9A-F]|7F)/.test(rest)) return false;
-  if (rest.split('/').some((segment) => segment === '.' || segment === '..')) return false;
+  // The last segment may be empty: a trailing slash.
+  const segments = uri
+    .slice(prefix.length)
+    .replace(/(?<=[^/])\/$/, '')
+    .split('/');
+  if (segments.join('/') !== '' && !segments.every(isPlainSegment)) return false;
   return new URL(uri).href === uri;
 }
