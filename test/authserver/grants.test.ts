@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { ClientGrants } from '../../src/api/authorization-server.ts';
 import { clientGrants, type GrantRequest, redirectUriGranted } from '../../src/authserver/grants.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { Subject } from '../../src/api/fields.ts';
 import { effectiveIdentity, type Identity, templateProblem } from '../../src/authserver/identity.ts';
 import { dnFromDer, dnToDer } from '../../src/x509/dn-name.ts';
