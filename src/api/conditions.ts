@@ -35,6 +35,9 @@ export interface Verdict {
   message: string;
 }
 
+/** The schema's default can't know the time. */
+const NEVER = '1970-01-01T00:00:00Z';
+
 /**
  * The `status` default of every kind: kstatus would otherwise read an object that no controller has seen yet as ready.
  */
@@ -45,7 +48,7 @@ export const pendingStatus = {
       status: 'Unknown',
       reason: 'Pending',
       message: 'Waiting for the Certbound operator.',
-      lastTransitionTime: '1970-01-01T00:00:00Z',
+      lastTransitionTime: NEVER,
     },
   ],
 };

@@ -1,9 +1,9 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { durationMs } from '../../api/duration.ts';
 import { proveCertificate, type ProofOutcome } from '../../authserver/proof.ts';
 import { OperatorError, type Retry } from '../../errors.ts';
 import { certificateJwk } from '../../x509/certificate-jwk.ts';
-import { keyDigest, generateKeyPair } from '../../x509/key.ts';
+import { generateKeyPair } from '../../x509/key.ts';
 import { certificatesFromPem } from '../../x509/pem.ts';
 import { formatSubject } from '../../x509/subject-name.ts';
 import { x5tS256 } from '../../x509/thumbprint.ts';
@@ -109,7 +109,7 @@ async function issue(context: StepContext, view: ClientView, reason: string, sig
       role: 'Next',
       reason,
       issuer: issuer.metadata.name,
-      ...(root === undefined ? {} : { caSha256: keyDigest(root.raw) }),
+      ...(root === undefined ? {} : { caSha256: createHash('sha256').update(root.raw).digest('hex') }),
       serialNumber: leaf.serialNumber.toLowerCase(),
       subject: formatSubject(subject),
       notBefore: isoSeconds(leaf.validFromDate.getTime()),
