@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { createHash, X509Certificate } from 'node:crypto';
+import { test } from 'node:test';
+import { caBundle } from '../../src/x509/bundle.ts';
+import { bundleName } from '../../src/terminator/bundle-secret.ts';
+import { type Distribution, distribution } from '../../src/terminator/distribution.ts';
+import { nginx } from '../../src/terminator/nginx.ts';
+import { emptyTrust, isEmptyTrust } from '../../src/terminator/trust.ts';
+import { corporateCa, HOST, otherCa, SCOPE, settledWorld, World } from './world.ts';
+
+const sha256 = (pem: string): string => createHash('sha256').update(new X509Certificate(pem).raw).digest('hex');
+const annotations = nginx.render({
+  bundleSecret: { namespace: 'payments', name: bundleName(SCOPE) },
+  mode: 'required',
+  depth: 1,
+});
+const terminators = [{ namespace: 'payments', name: 'api' }];
+const listed = (): World => settledWorld().server({ terminators });
+const bundle = caBundle([corporateCa]).pem;
+
+function distributed(world: World, ca: string | undefined = sha256(corporateCa)): Distribution {
+  const server = world.servers.get(undefined, 'corporate');
+  assert.ok(server !== undefined);
+  return distribution({ server, caSha256: ca, terminators: world.views.of(server, world.now) });
+}
+
+const words = (result: Distribution): string => {
+  return result.state === 'distributed' ? `distributed ${result.lagging.join()}` : `${result.state} ${result.reason}`;
+};
+
+const told = (world: World, ca?: string): string => words(distributed(world, ca));
+
+function selfSigned(world: World): string {
+  const server = world.servers.get(undefined, 'corporate') ?? assert.fail();
+  return words(distribution({ server, caSha256: undefined, terminators: world.views.of(server, world.now) }));
+}
+
+const key = (host: string): string => `k8s.io/ingress-nginx|${host}`;
+
+test('nothing of ours is in front of the server', () => {
+  assert.deepEqual(distributed(new World().server()), { state: 'distributed', lagging: [] });
+});
+
+test('from opted in to trusted: the bundle, then the annotations', () => {
+  assert.equal(told(listed()), 'waiting TerminatorsPending');
+  assert.equal(told(listed().bundle(bundle)), 'waiting TerminatorsPending');
+  assert.equal(told(listed().bundle(bundle).ingress({ annotations })), 'distributed ');
+  assert.equal(told(listed().ingress({ annotations })), 'waiting TerminatorsPending');
+});
+
+test('the CA itself has to be in the bundle, however its hash is written', () => {
+  const world = listed().bundle(bundle).ingress({ annotations });
+  assert.equal(told(world, sha256(otherCa)), 'waiting TerminatorsPending');
+  const colons = sha256(corporateCa).toUpperCase().match(/../g)?.join(':');
+  assert.equal(told(world, colons), 'distributed ');
+});
+
+test('the answer follows the caches', () => {
+  const world = listed().bundle(bundle);
+  assert.equal(told(world), 'waiting TerminatorsPending');
+  assert.equal(told(world.ingress({ annotations })), 'distributed ');
+  assert.equal(told(world.bundle(caBundle([otherCa]).pem)), 'waiting TerminatorsPending');
+  assert.equal(told(world.bundle(bundle)), 'distributed ');
+  assert.equal(told(world.issuer('corporate-clients', 'rubbish')), 'blocked InvalidPEM');
+});
+
+test('a listed terminator that somebody has to put right blocks, and is named', () => {
+  const missing = distributed(listed().server({ terminators: [{ namespace: 'edge', name: 'mtls' }] }));
+  assert.deepEqual(missing, {
+    state: 'blocked',
+    reason: 'TerminatorMissing',
+    message: 'Ingress edge/mtls: There is no such Ingress: create it.',
+    terminators: ['edge/mtls'],
+  });
+  assert.equal(told(listed().ingress({ server: '-' })), 'blocked TerminatorNotOptedIn');
+  assert.equal(told(listed().ingress({ server: 'other' })), 'blocked TerminatorNotOptedIn');
+  assert.equal(told(listed().ingress({ mode: 'off' })), 'blocked TerminatorNotOptedIn');
+  assert.equal(told(listed().ingress({ deleting: true })), 'blocked TerminatorMissing');
+  assert.equal(told(listed().ingress({ tls: [] })), 'blocked NoTLS');
+  assert.equal(told(listed().ingress({ mode: 'report' })), 'blocked ReportOnly');
+  assert.equal(told(listed().ingress({ className: undefined })), 'blocked UnknownIngressClass');
+});
+
+test('mode report is as good as manage once its owner has done it', () => {
+  assert.equal(told(listed().bundle(bundle).ingress({ mode: 'report', annotations })), 'distributed ');
+});
+
+test('what tenants broke holds up nobody', () => {
+  const world = listed()
+    .bundle(bundle)
+    .ingress({ annotations })
+    .ingress({ name: 'broken', hosts: ['broken.example.test'], tls: [], service: 'broken' })
+    .ingress({ name: 'rival', clientCertificates: 'optional' })
+    .ingress({ namespace: 'strangers', name: 'stranger' });
+  assert.equal(told(world), 'distributed payments/broken,payments/rival');
+});
+
+test('self-signed clients: any bundle will do, but the mode has to be right', async () => {
+  const server = { terminators, issuers: ['own'] };
+  const world = (): World => settledWorld().selfSignedIssuer('own').server(server);
+  const request = { ...annotations, 'nginx.ingress.kubernetes.io/auth-tls-verify-client': 'optional_no_ca' };
+  const empty = await emptyTrust(Date.now());
+  assert.ok(isEmptyTrust(empty));
+  assert.ok(!isEmptyTrust(bundle));
+  assert.equal(selfSigned(world().ingress({ annotations })), 'blocked SelfSignedOnSharedHost');
+  const asked = world().ingress({ clientCertificates: 'request', annotations: request });
+  assert.equal(selfSigned(asked), 'waiting TerminatorsPending');
+  assert.equal(selfSigned(asked.bundle(empty)), 'distributed ');
+});
+
+test('which scopes to look at after a change', () => {
+  const second = 'b.example.test';
+  const world = settledWorld()
+    .ingress({ name: 'second', hosts: [second], service: 'api' })
+    .ingress({ name: 'shared', server: '-', service: 'web' })
+    .ingress({ name: 'unrelated', server: '-', hosts: ['c.example.test'], service: 'web' });
+  const of = (name: string): string[] => {
+    const ingress = world.ingresses.get('payments', name);
+    return world.views.keysForIngress(ingress ?? assert.fail()).toSorted();
+  };
+  assert.deepEqual(of('api'), [key(HOST), key(second)]);
+  assert.deepEqual(of('shared'), [key(HOST)]);
+  assert.deepEqual(of('unrelated'), []);
+  assert.deepEqual(world.views.keysForServer('corporate').toSorted(), [key(HOST), key(second)]);
+  assert.deepEqual(world.views.keysForServer('other'), []);
+  assert.deepEqual(world.views.keysForIssuer('corporate-clients').toSorted(), [key(HOST), key(second)]);
+  assert.deepEqual(world.views.keysForIngressClass('nginx').toSorted(), [key(HOST), key(second)]);
+  assert.deepEqual(world.views.keysForNamespace('payments').toSorted(), [key(HOST), key(second)]);
+  world.bundle(bundle);
+  const held = world.bundles.get('payments', bundleName(SCOPE)) ?? assert.fail();
+  assert.deepEqual(world.views.keysForBundle(held), [key(HOST)]);
+  assert.deepEqual(of('unrelated'), [key(HOST)], 'it may have been the last one to name a bundle');
+});
