@@ -35,6 +35,8 @@ interface CacheOptions<T> {
 type Startable = Pick<Informer<never>, 'resource' | 'start' | 'synced' | 'hasSynced'>;
 export type Caches = ReturnType<typeof createCaches>;
 
+const labelled = (role: string) => `${ROLE_LABEL}=${role}`;
+
 /** Every cache of the operator. What they keep is projected on arrival: no key byte stays. */
 export function createCaches(client: KubeClient, namespace: string, logger: Logger, metrics: Metrics) {
   const all: Startable[] = [];
@@ -43,7 +45,6 @@ export function createCaches(client: KubeClient, namespace: string, logger: Logg
     all.push(informer);
     return informer;
   }
-  const labelled = (role: string) => `${ROLE_LABEL}=${role}`;
   return {
     /** Each of them, to start and to wait for. */
     all,

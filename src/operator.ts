@@ -26,6 +26,8 @@ import { distribution } from './terminator/distribution.ts';
 import { TerminatorKind } from './terminator/reconcile.ts';
 import { connectSources, SERVER_INDEX, type Controllers } from './sources.ts';
 
+const RECORD_ISSUER_INDEX = 'issuer';
+const ANY_ISSUER = '*';
 const passDeadlineMs = 120_000;
 const platformWorkers = 4;
 
@@ -65,8 +67,15 @@ export async function startOperator(config: Config, logger: Logger): Promise<Ope
     return typeof value === 'string' ? Buffer.from(value, 'base64').toString().trim() : undefined;
   };
 
+  caches.records.addIndex(RECORD_ISSUER_INDEX, ({ state }) =>
+    // A record that can't be read may hold a certificate of any issuer.
+    state === undefined ? [ANY_ISSUER] : state.certificates.map((certificate) => certificate.issuer),
+  );
+  /** Also of clients that moved on but still have a certificate from it: its CA goes only with the last of them. */
   const usersOf = (issuer: string): number =>
-    [...caches.clients.list()].filter((client) => issuerNameOf(client, serverOf(caches, client)) === issuer).length;
+    [...caches.clients.list()].filter((client) => issuerNameOf(client, serverOf(caches, client)) === issuer).length +
+    caches.records.byIndex(RECORD_ISSUER_INDEX, issuer).length +
+    caches.records.byIndex(RECORD_ISSUER_INDEX, ANY_ISSUER).length;
 
   const clientKind = oauthClientKind(
     {

@@ -49,7 +49,16 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
     queue.scopes(terminators.keysForIssuer(name));
   });
   caches.records.onChange((change) => {
-    for (const { owner } of both(change)) if (owner !== undefined) controllers.clients.enqueue(owner);
+    for (const { owner, state } of both(change)) {
+      if (owner !== undefined) controllers.clients.enqueue(owner);
+      if (
+        change.type === 'modified' &&
+        change.previous?.state?.certificates.length === change.current?.state?.certificates.length
+      )
+        continue;
+      // An issuer that is being deleted waits for the last certificate of it to be retired.
+      for (const certificate of state?.certificates ?? []) controllers.issuers.enqueue(certificate.issuer);
+    }
   });
   caches.published.onChange(({ namespace, name }) =>
     clients.byIndex(SECRET_NAME_INDEX, `${namespace ?? ''}/${name}`).forEach(queue.client),

@@ -9,11 +9,13 @@ type ClientCheck = Check<ClientView, ClientStep>;
 /** Unknown and not granted read the same, so that nobody learns what exists by asking. */
 const serverGranted: ClientCheck = {
   name: 'serverGranted',
-  find({ observed: { client, server, namespace } }) {
+  find({ observed: { client, server, namespace, record } }) {
+    // One that is being deleted takes on no client, but goes on serving those it has.
+    const known = record?.state?.server.name === server?.metadata.name;
     if (
       server !== undefined &&
       namespace !== undefined &&
-      server.metadata.deletionTimestamp === undefined &&
+      (known || server.metadata.deletionTimestamp === undefined) &&
       namespaceGranted(server.spec.clients?.namespaces, namespace)
     ) {
       return undefined;
@@ -89,12 +91,14 @@ const issuerNamed: ClientCheck = {
 
 const issuerGranted: ClientCheck = {
   name: 'issuerGranted',
-  find({ observed: { server, issuer, namespace, client }, desired: { issuerName } }) {
+  find({ observed: { server, issuer, namespace, client, record }, desired: { issuerName } }) {
+    // One that is being deleted takes on no client, but goes on signing for those it has.
+    const known = record?.state?.certificates.some((c) => c.issuer === issuerName) === true;
     if (
       issuer !== undefined &&
       namespace !== undefined &&
       issuerName !== undefined &&
-      issuer.metadata.deletionTimestamp === undefined &&
+      (known || issuer.metadata.deletionTimestamp === undefined) &&
       server?.spec.clients?.issuers?.includes(issuerName) === true &&
       namespaceGranted(issuer.spec.policy?.namespaces, namespace)
     ) {

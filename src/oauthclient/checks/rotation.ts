@@ -41,14 +41,17 @@ function changedRequest(current: CertificateState, desired: ClientView['desired'
   return undefined;
 }
 
+/** Only the reason: the issuer's own message names what only the platform may know of. */
 function issuerProblem({ observed: { issuer }, desired: { issuerName } }: ClientView): Cause | undefined {
   const ready = issuer?.status?.conditions?.find((c) => c.type === 'Ready');
   if (ready?.status === 'True') return undefined;
+  const [reason, why] =
+    ready?.status === 'False'
+      ? [ready.reason, `can't sign (${ready.reason}); the platform team sees in its status what to do`]
+      : ['IssuerNotReady', 'is not ready yet'];
   return {
-    reason: ready?.status === 'False' ? ready.reason : 'IssuerNotReady',
-    message:
-      `ClientCertificateIssuer "${issuerName}" can't sign` +
-      (ready?.status === 'False' ? `: ${ready.message}` : ' yet; this client goes on by itself once it can.'),
+    reason,
+    message: `ClientCertificateIssuer "${issuerName}" ${why}. This client goes on by itself once it can sign.`,
   };
 }
 
