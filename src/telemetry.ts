@@ -105,7 +105,7 @@ interface PrintedError {
 const deepestCause = 4;
 
 /** Code, message, detail, stack and causes; never a field that some library put on its error (bodies, headers). */
-export function printError(error: unknown, depth = 0): PrintedError {
+function printError(error: unknown, depth = 0): PrintedError {
   if (!(error instanceof Error))
     return { type: typeof error, message: typeof error === 'string' ? error : '(no Error)' };
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;

@@ -43,7 +43,6 @@ const terminatorRef = z
     name: objectName('Name of the object.'),
   })
   .meta({ description: 'An object that makes a TLS terminator serve one of the mTLS endpoints.' });
-export type TerminatorRef = z.infer<typeof terminatorRef>;
 
 const clients = z
   .object({

@@ -13,4 +13,3 @@ export const objectMeta = z.object({
   deletionTimestamp: z.string().optional(),
   creationTimestamp: z.string().optional(),
 });
-export type ObjectMeta = z.infer<typeof objectMeta>;

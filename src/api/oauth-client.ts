@@ -137,7 +137,6 @@ const certificateStatus = z.object({
   renewalTime: dateTime('When its successor is begun.').optional(),
   retireAt: dateTime('When it stops being registered and trusted.').optional(),
 });
-export type CertificateStatus = z.infer<typeof certificateStatus>;
 
 export const rotationPhase = z.enum([
   'Staged',

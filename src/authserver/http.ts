@@ -2,7 +2,7 @@ import type { Dispatcher } from 'undici';
 import { OperatorError } from '../errors.ts';
 
 /** From the first packet to the last byte of the body. */
-export const DEADLINE_MS = 10_000;
+const DEADLINE_MS = 10_000;
 const largestBody = 1024 * 1024;
 
 export interface ServerRequest {

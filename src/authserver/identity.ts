@@ -36,7 +36,7 @@ export interface TemplateValues {
   clusterId: string;
 }
 
-export const DEFAULT_TEMPLATE: Subject = { dn: 'CN={namespace}.{name},OU={clusterId}' };
+const DEFAULT_TEMPLATE: Subject = { dn: 'CN={namespace}.{name},OU={clusterId}' };
 
 const PLACEHOLDER = /\{([A-Za-z]*)\}/g;
 const placeholders = ['namespace', 'name', 'clusterId'] as const;

@@ -4,7 +4,7 @@ import { type GrantedNamespace, namespaceGranted } from '../api/namespace-grant.
 import type { AuthMethod } from '../api/oauth-client.ts';
 
 /** The longest life of a certificate where the platform sets none. */
-export const DEFAULT_MAX_DURATION = '2160h';
+const DEFAULT_MAX_DURATION = '2160h';
 
 export interface IssuerRequest {
   readonly namespace: GrantedNamespace;

@@ -86,14 +86,6 @@ export const ingressClasses: Resource = {
   namespaced: false,
 };
 
-export const leases: Resource = {
-  group: 'coordination.k8s.io',
-  version: 'v1',
-  plural: 'leases',
-  kind: 'Lease',
-  namespaced: true,
-};
-
 export const events: Resource = {
   group: 'events.k8s.io',
   version: 'v1',

@@ -1,6 +1,6 @@
 import { OWNER, OWNER_UID, ROLE_LABEL, Role } from '../api/annotations.ts';
 import { OperatorError } from '../errors.ts';
-import { KubeError, type KubeClient } from '../kube/client.ts';
+import type { KubeClient } from '../kube/client.ts';
 import type { Informer } from '../kube/informer.ts';
 import { secrets, type KubernetesObject } from '../kube/resource.ts';
 import {
@@ -9,7 +9,6 @@ import {
   recordName,
   type ClientRecord,
   type RecordProjection,
-  type RecordState,
 } from './record.ts';
 
 /** A record as it was read, to be written back only if nobody wrote it since. */
@@ -93,20 +92,4 @@ export function recordDamaged(name: string, namespace: string): OperatorError {
       '(the registration at the server stays behind), delete it.',
     { retry: { class: 'terminal' } },
   );
-}
-
-/** The state with one certificate replaced. */
-export function withCertificate(
-  state: RecordState,
-  x5tS256: string,
-  change: Partial<RecordState['certificates'][number]>,
-): RecordState {
-  return {
-    ...state,
-    certificates: state.certificates.map((c) => (c.x5tS256 === x5tS256 ? { ...c, ...change } : c)),
-  };
-}
-
-export function isConflict(error: unknown): boolean {
-  return error instanceof KubeError && (error.reason === 'Conflict' || error.reason === 'AlreadyExists');
 }

@@ -44,7 +44,6 @@ const registrationState = z.object({
   askedDigest: z.string(),
   updatedAt: instant,
 });
-export type RegistrationState = z.infer<typeof registrationState>;
 
 /** Written before a call that changes something at the server; still there after a crash, it says an answer may be lost. */
 const intent = z.object({

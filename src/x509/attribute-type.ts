@@ -45,9 +45,9 @@ const BY_NAME = new Map(
 const DOTTED_OID = /^(?:[01]\.(?:[0-9]|[1-3][0-9])|2\.(?:0|[1-9][0-9]{0,8}))(?:\.(?:0|[1-9][0-9]{0,8})){1,30}$/;
 
 /** Characters of a PrintableString (X.680 §41.4). */
-export const PRINTABLE_STRING = /^[A-Za-z0-9 '()+,\-./:=?]*$/;
+const PRINTABLE_STRING = /^[A-Za-z0-9 '()+,\-./:=?]*$/;
 /** Characters of an IA5String that are not control characters. */
-export const IA5_STRING = /^[\x20-\x7e]*$/;
+const IA5_STRING = /^[\x20-\x7e]*$/;
 /** Control characters, line and paragraph separators: invisible in every list of clients, and NUL ends a C string early. */
 const FORBIDDEN = /[\p{Cc}\u2028\u2029]/u;
 const VISIBLE = /[^\s\p{Cf}\p{Default_Ignorable_Code_Point}]/u;

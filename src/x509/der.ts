@@ -5,7 +5,7 @@
  */
 
 /** One element: identifier octet, length, content. */
-export function der(identifier: number, ...content: readonly Uint8Array[]): Uint8Array {
+function der(identifier: number, ...content: readonly Uint8Array[]): Uint8Array {
   const length = content.reduce((sum, part) => sum + part.byteLength, 0);
   const header = [identifier];
   if (length < 0x80) header.push(length);

@@ -20,4 +20,3 @@ export {
   X509Certificate as X509CertificateView,
   X509CertificateGenerator,
 } from '@peculiar/x509';
-export type { Extension } from '@peculiar/x509';

@@ -9,7 +9,7 @@ export interface PemLimits {
   readonly certificates: number;
 }
 
-export const PEM_LIMITS: PemLimits = { characters: 256 * 1024, certificates: 64 };
+const PEM_LIMITS: PemLimits = { characters: 256 * 1024, certificates: 64 };
 
 interface PemBlock {
   readonly label: string;

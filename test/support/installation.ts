@@ -24,6 +24,8 @@ export interface InstallationOptions {
   /** Seconds. */
   accessTokenTTL?: number;
   rotateRegistrationAccessToken?: boolean;
+  /** Take nginx from Debian where it is missing and we are root. Default true; else a Node stand-in serves. */
+  installNginx?: boolean;
   onStarted?: (part: string) => void;
 }
 
@@ -87,7 +89,7 @@ export async function startInstallation(options: InstallationOptions = {}): Prom
   const ingressController = await startIngressController({
     source: { kubeconfigPath: plane.kubeconfigPath },
     httpsPort,
-    installNginx: true,
+    installNginx: options.installNginx ?? true,
     proxySetHeaders: BLANK_CERTIFICATE_HEADERS,
   });
   told(

@@ -122,7 +122,7 @@ const nothingDone = new Set([
   'ServerUnavailable',
 ]);
 
-export function handleOf({ state, material }: ClientRecord, token: string | undefined): RegistrationHandle {
+function handleOf({ state, material }: ClientRecord, token: string | undefined): RegistrationHandle {
   return {
     clientId: required(state.registration, 'a registration').clientId,
     registrationClientUri: material.registration?.registrationClientUri,
