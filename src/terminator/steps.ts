@@ -110,7 +110,9 @@ async function annotate(
     else memory.applied(uid, writtenOut(annotations));
     ingresses.remember(answer);
   } catch (error) {
-    if (!(error instanceof KubeError) || error.conflictingManagers.length === 0) throw error;
+    if (!(error instanceof KubeError)) throw error;
+    if (error.causes.some(({ field }) => field === 'metadata.uid')) throw replaced(error);
+    if (error.conflictingManagers.length === 0) throw error;
     const wanted = annotations === undefined ? '' : `, or write there: ${writtenOut(annotations)}`;
     throw new OperatorError(
       'AnnotationConflict',
@@ -118,6 +120,12 @@ async function annotate(
       { cause: error, retry: { class: 'terminal' } },
     );
   }
+}
+
+/** Another Ingress has its name by now: the same news as its absence, which the watch brings. */
+function replaced(cause: KubeError): OperatorError {
+  const message = 'The Ingress was deleted and another has its name; that one is looked at instead.';
+  return new OperatorError('KubernetesConflict', message, { cause, retry: { class: 'terminal' } });
 }
 
 async function deleteBundle(bundle: BundleProjection, context: StepContext, signal: AbortSignal): Promise<void> {

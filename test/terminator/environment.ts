@@ -144,6 +144,7 @@ export class Operator {
 
   async stop(): Promise<void> {
     this.#stop.abort();
+    await waitFor(() => Object.values(this.#caches).every(({ state }) => state === 'stopped'));
     await this.recorder.close();
   }
 }
@@ -236,7 +237,7 @@ export class TerminatorEnvironment {
     return this.put(
       ingresses,
       {
-        metadata: { namespace, name, annotations: { ...optIn(request), ...annotations } },
+        metadata: { namespace, name, annotations: { 'example.com/team': 'api', ...optIn(request), ...annotations } },
         spec: {
           ingressClassName: 'nginx',
           tls: [{ hosts: [host], secretName: 'tls' }],
@@ -265,13 +266,14 @@ export class TerminatorEnvironment {
   async writes(namespace: string): Promise<string[]> {
     // A request is logged just after it was answered.
     await delay(100);
-    const isWrite = ({ verb }: AuditEvent): boolean => !['get', 'list', 'watch'].includes(verb);
     return (await this.plane.auditEvents())
       .filter((event) => event.userAgent.startsWith(OPERATOR) && event.namespace === namespace)
       .filter((event) => isWrite(event) && event.resource !== 'events')
       .map(({ verb, resource, code }) => `${verb} ${resource} ${code}`);
   }
 }
+
+const isWrite = ({ verb }: AuditEvent): boolean => !['get', 'list', 'watch'].includes(verb);
 
 /** managedFields of everybody but us, without times. */
 export function othersFields({ managedFields = [] }: ObjectMeta): unknown {

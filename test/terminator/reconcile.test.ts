@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import * as hooks from 'node:test';
+import { test } from 'node:test';
 import { ROLE_LABEL } from '../../src/api/annotations.ts';
 import { authorizationServers } from '../../src/api/resources.ts';
 import { ingresses, type KubernetesObject, namespaces, secrets } from '../../src/kube/resource.ts';
@@ -23,12 +24,12 @@ let environment: TerminatorEnvironment;
 let operator: Operator;
 let count = 0;
 
-before(async () => {
+hooks.before(async () => {
   environment = await TerminatorEnvironment.start();
   await environment.issuer('corporate-clients', corporateCa);
   operator = await environment.operator();
 });
-after(() => environment?.stop());
+hooks.after(() => environment?.stop());
 
 interface Target {
   namespace: string;
@@ -62,6 +63,10 @@ const wanted = ({ namespace, host }: Target, verify = 'on'): string[] => [
 const nothing = keys.map(() => undefined);
 const reasons = async (namespace: string): Promise<string[]> =>
   (await environment.events(namespace)).map(({ reason }) => reason).toSorted();
+
+const fields = (object: KubernetesObject | undefined): unknown =>
+  object?.metadata.managedFields?.map(({ manager, operation, fieldsV1 }) => ({ manager, operation, fieldsV1 }));
+const alive = (): void => undefined;
 
 test('opt-in: the bundle, then the annotations, and then silence', async () => {
   const api = await target();
@@ -101,8 +106,6 @@ test('opt-out: the annotations, then the bundle; nothing of ours is left and not
   const live = await environment.live(api);
   assert.deepEqual(live?.metadata.annotations, before.metadata.annotations);
   assert.deepEqual(live?.['spec'], before['spec']);
-  const fields = (object: KubernetesObject | undefined): unknown =>
-    object?.metadata.managedFields?.map(({ manager, operation, fieldsV1 }) => ({ manager, operation, fieldsV1 }));
   assert.deepEqual(fields(live), fields(before));
   assert.equal(await environment.bundle(api), undefined);
   assert.deepEqual((await environment.writes(api.namespace)).slice(2), ['patch ingresses 200', 'delete secrets 200']);
@@ -321,23 +324,22 @@ test('killed before or after any step, the next life ends in the same state', as
       const die = (_kind: string, step: string): void => {
         if (step === killedAt) throw new Error('killed');
       };
-      const alive = (): void => undefined;
       const mortal = (): Promise<Operator> =>
         environment.operator(moment === 'before' ? { before: die, after: alive } : { before: alive, after: die });
-      const live = async (expected: (string | undefined)[]): Promise<void> => {
-        const first = await mortal();
-        if (['writeBundle', 'annotate'].includes(killedAt) === (expected !== nothing)) {
+      const live = async (expected: (string | undefined)[], dies: boolean): Promise<void> => {
+        if (dies) {
+          const first = await mortal();
           await assert.rejects(first.settle(), /killed/);
+          await first.stop();
         }
-        await first.stop();
         await operator.settle();
         assert.deepEqual(written(await environment.live(api)), expected);
       };
       await environment.ingress(api, { server: api.server });
-      await live(wanted(api));
+      await live(wanted(api), ['writeBundle', 'annotate'].includes(killedAt));
       assert.equal(caOf(await environment.bundle(api)), bundlePem);
       await environment.ingress(api, undefined);
-      await live(nothing);
+      await live(nothing, ['withdraw', 'deleteBundle'].includes(killedAt));
       assert.equal(await environment.bundle(api), undefined);
     }
   }

@@ -447,19 +447,19 @@ describe('what is said of an Ingress, and what is done next', () => {
   }
 });
 
-const message = (world: World): string | undefined => world.plan().findings[0]?.message;
+const firstMessage = (world: World): string | undefined => world.plan().findings[0]?.message;
 
 test('not granted and unknown read the same', () => {
   assert.equal(
-    message(settledWorld().server({ namespaces: [] })),
-    message(
+    firstMessage(settledWorld().server({ namespaces: [] })),
+    firstMessage(
       settledWorld()
         .ingress({ server: 'corporate' })
         .server({ namespaces: ['x'] }),
     ),
   );
   const absent = new World().ingressClass('nginx', 'k8s.io/ingress-nginx').ingress();
-  assert.equal(message(settledWorld().server({ namespaces: [] })), message(absent));
+  assert.equal(firstMessage(settledWorld().server({ namespaces: [] })), firstMessage(absent));
 });
 
 test('an Ingress in a foreign namespace is not named', () => {
