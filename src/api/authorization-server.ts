@@ -28,10 +28,12 @@ const dynamicRegistration = z
 
 const mtlsEndpoints = z
   .object({
-    tokenEndpoint: httpsUrl('Token endpoint behind mutual TLS.').optional(),
-    introspectionEndpoint: httpsUrl('Introspection endpoint behind mutual TLS.').optional(),
-    revocationEndpoint: httpsUrl('Revocation endpoint behind mutual TLS.').optional(),
-    pushedAuthorizationRequestEndpoint: httpsUrl('Pushed authorization request endpoint behind mutual TLS.').optional(),
+    tokenEndpoint: httpsUrl('Token endpoint (RFC 6749 §3.2) behind mutual TLS.').optional(),
+    introspectionEndpoint: httpsUrl('Introspection endpoint (RFC 7662) behind mutual TLS.').optional(),
+    revocationEndpoint: httpsUrl('Revocation endpoint (RFC 7009) behind mutual TLS.').optional(),
+    pushedAuthorizationRequestEndpoint: httpsUrl(
+      'Pushed authorization request endpoint (RFC 9126) behind mutual TLS.',
+    ).optional(),
   })
   .meta({ description: 'Overrides mtls_endpoint_aliases of the discovery document (RFC 8705 §5).' });
 
@@ -56,16 +58,24 @@ const clients = z
       .array(authMethod)
       .max(2)
       .meta({
-        description: 'Allowed token_endpoint_auth_method values. Absent: none.',
+        description: 'Allowed token_endpoint_auth_method values (RFC 8705 §2.1.1, §2.2.1). Absent: none.',
         'x-kubernetes-list-type': 'set',
       })
       .optional(),
-    grantTypes: stringSet(z.string().min(1).max(128), 16, 'Allowed grant_types. Absent: none.').optional(),
-    scopes: stringSet(z.string().min(1).max(256), 256, 'Allowed scope values. Absent: none.').optional(),
+    grantTypes: stringSet(
+      z.string().min(1).max(128),
+      16,
+      'Allowed grant_types (RFC 7591 §2). Absent: none.',
+    ).optional(),
+    scopes: stringSet(
+      z.string().min(1).max(256),
+      256,
+      'Allowed scope values (RFC 6749 §3.3). Absent: none.',
+    ).optional(),
     redirectURIs: stringSet(
       z.string().min(1).max(2048),
       64,
-      'Allowed redirect_uris: exact, or with a path that ends in /* for everything below it. Absent: none.',
+      'Allowed redirect_uris (RFC 7591 §2): exact, or with a path that ends in /* for everything below it. Absent: none.',
     ).optional(),
     identityTemplates: z
       .array(
@@ -89,12 +99,16 @@ const clients = z
       .meta({
         description:
           'What happens when a registration is gone at the server or its answer was lost: Manual (default) reports it and waits; ' +
-          'Recreate registers anew, with a new client_id.',
+          'Recreate registers anew, with a new client_id (RFC 7591 §3.2.1).',
       })
       .optional(),
   })
   .meta({ description: 'What tenants may ask for here; deny by default.' });
 export type ClientGrants = z.infer<typeof clients>;
+
+/** Its clients are registered there, under rights that another server, or another installation, does not have. */
+const SECOND_SERVER =
+  'Create a second AuthorizationServer, move the clients to it by second OAuthClients, then delete this one.';
 
 const spec = z
   .object({
@@ -167,7 +181,7 @@ const spec = z
   })
   .meta({
     description: 'What the platform team sets up.',
-    ...rules(exactlyOneDriver(), immutable('issuer'), immutable('controllerName')),
+    ...rules(exactlyOneDriver(), immutable('issuer', SECOND_SERVER), immutable('controllerName', SECOND_SERVER)),
   });
 export type AuthorizationServerSpec = z.infer<typeof spec>;
 
@@ -179,7 +193,10 @@ function exactlyOneDriver() {
 }
 
 const endpoints = z.object({
-  tokenEndpoint: z.string().max(2048).meta({ description: 'token_endpoint for certificate-bound clients.' }),
+  tokenEndpoint: z
+    .string()
+    .max(2048)
+    .meta({ description: 'token_endpoint for certificate-bound clients (RFC 8705 §5).' }),
   registrationEndpoint: z.string().max(2048).meta({ description: 'registration_endpoint (RFC 7591).' }).optional(),
   introspectionEndpoint: z.string().max(2048).meta({ description: 'introspection_endpoint (RFC 7662).' }).optional(),
   revocationEndpoint: z.string().max(2048).meta({ description: 'revocation_endpoint (RFC 7009).' }).optional(),
@@ -202,7 +219,11 @@ const status = z
       .optional(),
     capabilities: z
       .object({
-        authMethods: stringSet(z.string().max(64), 16, 'token_endpoint_auth_methods_supported.').optional(),
+        authMethods: stringSet(
+          z.string().max(64),
+          16,
+          'token_endpoint_auth_methods_supported (RFC 8414 §2).',
+        ).optional(),
         certificateBoundTokens: z
           .boolean()
           .meta({ description: 'tls_client_certificate_bound_access_tokens (RFC 8705 §3.3).' }),

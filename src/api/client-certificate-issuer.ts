@@ -35,7 +35,12 @@ const managed = z
   })
   .meta({
     description: 'A CA whose key the operator makes and keeps in its own namespace.',
-    ...rules(immutable('dn')),
+    ...rules(
+      immutable(
+        'dn',
+        'Servers and terminators know the CA by its name: create a second ClientCertificateIssuer, grant it in the AuthorizationServer and move the clients to it.',
+      ),
+    ),
   });
 
 const ca = z

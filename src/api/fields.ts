@@ -10,7 +10,7 @@ export interface Rule {
 /** `x-kubernetes-validations`, to be spread into `.meta()`. */
 export const rules = (...validations: Rule[]) => ({ 'x-kubernetes-validations': validations });
 
-/** Why an identity-bearing field can't change later; one sentence for every immutable field. */
+/** Why an identity-bearing field of a client can't change later, and what to do. */
 const SECOND_CLIENT =
   'RFC 8705 registers exactly one identity per client, so the old and the new could not overlap. ' +
   'Create a second OAuthClient, switch the application to its Secret, then delete this one.';
@@ -19,7 +19,7 @@ const SECOND_CLIENT =
  * A transition rule on an object: the optional member at `path` may not change, appear or vanish.
  * A rule on the member itself would not run when it is added or removed, hence the `has()` guards on the parent.
  */
-export function immutable(path: string): Rule {
+export function immutable(path: string, remedy = SECOND_CLIENT): Rule {
   const members = path.split('.');
   const present = (root: string) =>
     members.map((_, depth) => `has(${[root, ...members.slice(0, depth + 1)].join('.')})`).join(' && ');
@@ -27,7 +27,7 @@ export function immutable(path: string): Rule {
     rule:
       `(${present('self')}) == (${present('oldSelf')}) && ` +
       `(!(${present('self')}) || !(${present('oldSelf')}) || self.${path} == oldSelf.${path})`,
-    message: `${path} is immutable, also against adding or removing it. ${SECOND_CLIENT}`,
+    message: `${path} is immutable, also against adding or removing it. ${remedy}`,
     reason: 'FieldValueForbidden',
   };
 }
@@ -49,13 +49,16 @@ export const objectName = (description: string, maxLength = 253) =>
 export const nameRef = (description: string, nameDescription: string) =>
   z.object({ name: objectName(nameDescription) }).meta({ description });
 
-/** A Go duration of hours, minutes and seconds, as `kubectl` users write them: "720h", "1h30m". */
+/**
+ * A Go duration of hours, minutes and seconds, as `kubectl` users write them: "720h", "1h30m". At most 164 years: CEL's
+ * duration() has no answer, and no message of ours, beyond 292.
+ */
 export const durationText = (description: string) =>
   z
     .string()
     .min(2)
     .max(20)
-    .regex(/^([0-9]+h)?([0-9]+m)?([0-9]+s)?$/)
+    .regex(/^([0-9]{1,6}h)?([0-9]{1,7}m)?([0-9]{1,9}s)?$/)
     .meta({ description });
 
 export const httpsUrl = (description: string) =>
@@ -137,27 +140,32 @@ export const subject = (description: string) =>
         .max(1024)
         .meta({
           description:
-            'tls_client_auth_subject_dn: a distinguished name as RFC 4514 writes it, e.g. CN=batch,O=payments.',
+            'tls_client_auth_subject_dn (RFC 8705 §2.1.2): a distinguished name as RFC 4514 writes it, e.g. CN=batch,O=payments.',
         })
         .optional(),
-      dnsName: z.string().min(1).max(253).meta({ description: 'tls_client_auth_san_dns: a dNSName SAN.' }).optional(),
+      dnsName: z
+        .string()
+        .min(1)
+        .max(253)
+        .meta({ description: 'tls_client_auth_san_dns (RFC 8705 §2.1.2): a dNSName SAN.' })
+        .optional(),
       uri: z
         .string()
         .min(3)
         .max(1024)
-        .meta({ description: 'tls_client_auth_san_uri: a uniformResourceIdentifier SAN.' })
+        .meta({ description: 'tls_client_auth_san_uri (RFC 8705 §2.1.2): a uniformResourceIdentifier SAN.' })
         .optional(),
       ipAddress: z
         .string()
         .min(2)
         .max(45)
-        .meta({ description: 'tls_client_auth_san_ip: an iPAddress SAN, IPv4 dotted or IPv6.' })
+        .meta({ description: 'tls_client_auth_san_ip (RFC 8705 §2.1.2): an iPAddress SAN, IPv4 dotted or IPv6.' })
         .optional(),
       emailAddress: z
         .string()
         .min(3)
         .max(254)
-        .meta({ description: 'tls_client_auth_san_email: an rfc822Name SAN.' })
+        .meta({ description: 'tls_client_auth_san_email (RFC 8705 §2.1.2): an rfc822Name SAN.' })
         .optional(),
     })
     .meta({

@@ -100,7 +100,8 @@ const spec = z
         name: objectName('Name of the Secret in this namespace. Default: <name>-oauth. Immutable.').optional(),
       })
       .meta({
-        description: 'The Secret that the application reads: key, certificate, client_id and where to get tokens.',
+        description:
+          'The Secret that the application reads: key, certificate, client_id (RFC 7591 §3.2.1) and where to get tokens.',
       })
       .optional(),
     deletionPolicy: z
@@ -162,7 +163,11 @@ const status = z
       .meta({ description: 'client_id at the authorization server (RFC 7591 §3.2.1).' })
       .optional(),
     secretName: z.string().max(253).meta({ description: 'The Secret in effect.' }).optional(),
-    tokenEndpointAuthMethod: z.string().max(64).meta({ description: 'The method in effect.' }).optional(),
+    tokenEndpointAuthMethod: z
+      .string()
+      .max(64)
+      .meta({ description: 'The token_endpoint_auth_method in effect (RFC 7591 §2).' })
+      .optional(),
     subject: z
       .string()
       .max(1024)
