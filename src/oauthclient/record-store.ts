@@ -5,6 +5,7 @@ import type { Informer } from '../kube/informer.ts';
 import { secrets, type KubernetesObject } from '../kube/resource.ts';
 import {
   readRecord,
+  recordDamaged,
   recordData,
   recordName,
   type ClientRecord,
@@ -83,13 +84,4 @@ export class RecordStore {
     );
     this.#cache.forget(ref, decidedOn.uid);
   }
-}
-
-export function recordDamaged(name: string, namespace: string): OperatorError {
-  return new OperatorError(
-    'RecordDamaged',
-    `The operator's own Secret ${namespace}/${name} can't be read. Restore it from a backup; to give up what it held ` +
-      '(the registration at the server stays behind), delete it.',
-    { retry: { class: 'terminal' } },
-  );
 }

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { OWNER } from '../api/annotations.ts';
 import { subjectParameters } from '../authserver/identity.ts';
 import { authMethod } from '../api/oauth-client.ts';
+import { OperatorError } from '../errors.ts';
 import type { KubernetesObject } from '../kube/resource.ts';
 
 /**
@@ -120,7 +121,7 @@ export interface RecordProjection {
   resourceVersion: string;
   /** `namespace/name` of the OAuthClient, by the annotation that we wrote. */
   owner: string | undefined;
-  /** Undefined where the Secret can't be read: it was damaged by hand. */
+  /** Undefined where either half of the Secret can't be read: it was damaged by hand. */
   state: RecordState | undefined;
 }
 
@@ -135,7 +136,7 @@ export function projectRecord(object: KubernetesObject): RecordProjection {
     uid: object.metadata.uid ?? '',
     resourceVersion: object.metadata.resourceVersion ?? '',
     owner: object.metadata.annotations?.[OWNER],
-    state: decode(recordState, object, 'state'),
+    state: readRecord(object)?.state,
   };
 }
 
@@ -144,6 +145,15 @@ export function readRecord(object: KubernetesObject): ClientRecord | undefined {
   const state = decode(recordState, object, 'state');
   const secret = decode(material, object, 'material');
   return state === undefined || secret === undefined ? undefined : { state, material: secret };
+}
+
+export function recordDamaged(name: string, namespace: string): OperatorError {
+  return new OperatorError(
+    'RecordDamaged',
+    `The operator's own Secret ${namespace}/${name} can't be read. Restore it from a backup; to give up what it held ` +
+      '(the registration at the server stays behind), delete it.',
+    { retry: { class: 'terminal' } },
+  );
 }
 
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64');

@@ -1,10 +1,9 @@
 import { FINALIZER, ROLE_LABEL, Role } from '../../api/annotations.ts';
 import type { Check } from '../../runtime/pass.ts';
 import { digestOf } from '../digest.ts';
-import { certificateIn } from '../record.ts';
+import { certificateIn, recordDamaged } from '../record.ts';
 import { contextValues, digests, sameValues, type SecretProjection } from '../published-secret.ts';
 import { claimState } from '../../authserver/claims.ts';
-import { recordDamaged } from '../record-store.ts';
 import { Condition, act, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
 
 type ClientCheck = Check<ClientView, ClientStep>;
