@@ -23,11 +23,10 @@ export function projectIngressClass(object: KubernetesObject): IngressClassProje
 }
 
 /**
- * The controller that acts on an Ingress; '' where none is known. An Ingress without a class belongs to the default
- * class, if there is exactly one: the API server refuses to choose among several too.
+ * The controller of Ingresses that name no class: the default class's, if there is exactly one (the API server refuses to
+ * choose among several too); else ''.
  */
-export function controllerOf(className: string | undefined, classes: readonly IngressClassProjection[]): string {
-  if (className !== undefined) return classes.find(({ name }) => name === className)?.controller ?? '';
-  const [only, second] = classes.filter(({ isDefault }) => isDefault);
+export function defaultController(classes: Iterable<IngressClassProjection>): string {
+  const [only, second] = [...classes].filter(({ isDefault }) => isDefault);
   return second === undefined ? (only?.controller ?? '') : '';
 }

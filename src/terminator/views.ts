@@ -5,7 +5,7 @@ import type { Informer } from '../kube/informer.ts';
 import { bundleName, type BundleProjection } from './bundle-secret.ts';
 import { desired } from './desired.ts';
 import type { TerminatorView } from './distribution.ts';
-import { controllerOf, type IngressClassProjection } from './ingress-class.ts';
+import { defaultController, type IngressClassProjection } from './ingress-class.ts';
 import { type IngressProjection, isOptedIn } from './ingress.ts';
 import type { TerminatorMemory } from './memory.ts';
 import type { Exposure, Member, Neighbour, Observed } from './observed.ts';
@@ -161,7 +161,7 @@ export class TerminatorViews {
 
   #controllerOf({ className }: IngressProjection): string {
     const { ingressClasses } = this.#sources;
-    if (className === undefined) return controllerOf(undefined, [...ingressClasses.list()]);
+    if (className === undefined) return defaultController(ingressClasses.list());
     return ingressClasses.get(undefined, className)?.controller ?? '';
   }
 
