@@ -1,5 +1,6 @@
 import type { AuthorizationServer } from './api/authorization-server.ts';
 import { clientCertificateIssuers } from './api/resources.ts';
+import { asOperatorError } from './errors.ts';
 import { createCaches, type Caches } from './caches.ts';
 import type { Config } from './config.ts';
 import { AuthorizationServerReconciler } from './authserver/reconcile.ts';
@@ -105,7 +106,12 @@ export async function startOperator(config: Config, logger: Logger): Promise<Ope
   );
 
   async function connect(server: AuthorizationServer, signal: AbortSignal): Promise<ServerConnection> {
-    return connections.to(server, await readCredentials(secretValue, server, signal));
+    // Only a registration needs them, and the server's own status says what is wrong with them.
+    const credentials = await readCredentials(secretValue, server, signal).catch((error: unknown) => {
+      if (asOperatorError(error).code.startsWith('Credential')) return {};
+      throw error;
+    });
+    return connections.to(server, credentials);
   }
 
   const issuerReconciler = new IssuerReconciler({

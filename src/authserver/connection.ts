@@ -151,9 +151,13 @@ function always(addresses: readonly string[]): LookupFunction {
   return (hostname, options, callback) => {
     const found = addresses.map((address) => ({ address, family: isIP(address) })).filter(({ family }) => family !== 0);
     const [first] = found;
-    if (first === undefined) callback(new Error(`no usable address for ${hostname}`), '', 0);
-    else if (options.all === true) callback(null, found);
-    else callback(null, first.address, first.family);
+    // Later, as a real lookup answers: net.connect() fails at once where there is no route, and a socket that fails before
+    // its listeners are attached ends the process.
+    setImmediate(() => {
+      if (first === undefined) callback(new Error(`no usable address for ${hostname}`), '', 0);
+      else if (options.all === true) callback(null, found);
+      else callback(null, first.address, first.family);
+    });
   };
 }
 

@@ -1,5 +1,6 @@
 import type { JWK } from 'jose';
 import { RENEW_REQUESTED } from '../api/annotations.ts';
+import type { Subject } from '../api/fields.ts';
 import { durationMs } from '../api/duration.ts';
 import { DEFAULT_DURATION, type AuthMethod, type OAuthClientSpec } from '../api/oauth-client.ts';
 import { clientMetadata, ownershipMarker } from '../authserver/client-metadata.ts';
@@ -7,7 +8,7 @@ import type { ClientMetadata } from '../authserver/driver.ts';
 import { effectiveIdentity, type Identity } from '../authserver/identity.ts';
 import type { Observed } from './observed.ts';
 import type { PublishedContext } from './published-secret.ts';
-import { retired, type CertificateState } from './record.ts';
+import { retired, type CertificateState, type RecordState } from './record.ts';
 
 export interface CertificateParameters {
   durationMs: number;
@@ -99,14 +100,29 @@ function certificateParameters(spec: NonNullable<OAuthClientSpec['certificate']>
   };
 }
 
-function identityOf({ client, server, clusterId }: Observed): Desired['identity'] {
+/** What was registered stays, also when the platform puts another template first: a subject can't change (RFC 8705). */
+function identityOf({ client, server, clusterId, record }: Observed): Desired['identity'] {
   const { namespace, name } = client.metadata;
-  const result = effectiveIdentity(server?.spec.clients?.identityTemplates, client.spec.certificate?.subject, {
+  const registered = record?.state?.identity;
+  const requested = client.spec.certificate?.subject ?? (registered && requestedSubject(registered));
+  const result = effectiveIdentity(server?.spec.clients?.identityTemplates, requested, {
     namespace,
     name,
     clusterId,
   });
   return 'identity' in result ? { ok: true, ...result.identity } : { ok: false, message: result.violation.message };
+}
+
+const members = {
+  tls_client_auth_subject_dn: 'dn',
+  tls_client_auth_san_dns: 'dnsName',
+  tls_client_auth_san_uri: 'uri',
+  tls_client_auth_san_ip: 'ipAddress',
+  tls_client_auth_san_email: 'emailAddress',
+} as const;
+
+function requestedSubject({ parameter, value }: RecordState['identity']): Subject {
+  return { [members[parameter]]: value };
 }
 
 /** Every certificate that is or will be used, and those that still drain (RFC 8705 §2.2: the new before, the old after). */

@@ -9,7 +9,7 @@ export function statusOf(view: ClientView, findings: readonly ClientFinding[]): 
   const { desired, now } = view;
   const state = record?.state;
   const clientId = state?.registration?.clientId ?? client.status?.clientId;
-  const certificates = (state?.certificates ?? []).map(certificateStatus);
+  const certificates = (state?.certificates ?? []).toSorted(byImportance).slice(0, mostShown).map(certificateStatus);
   const rotation = state === undefined ? undefined : rotationOf(view, state, findings);
   return {
     observedGeneration: client.metadata.generation,
@@ -30,6 +30,14 @@ export function statusOf(view: ClientView, findings: readonly ClientFinding[]): 
       now,
     ),
   };
+}
+
+/** The schema's limit; while the server can't be reached, drained certificates stay until it no longer names them. */
+const mostShown = 4;
+const importance = { Published: 0, Next: 1, Draining: 2 } as const;
+
+function byImportance(a: CertificateState, b: CertificateState): number {
+  return importance[a.role] - importance[b.role] || b.stagedAt.localeCompare(a.stagedAt);
 }
 
 function certificateStatus(c: CertificateState): NonNullable<OAuthClientStatus['certificates']>[number] {

@@ -32,8 +32,10 @@ export interface Finding<S extends Step> {
    * or until this changes.
    */
   basis?: string;
-  /** Later checks make no sense before this is right. A step always blocks. */
+  /** Later checks make no sense before this is right. A step always blocks, while it is due. */
   blocks?: boolean;
+  /** While the step is held back after a failure, later checks go on: what it would put right can wait. */
+  deferrable?: boolean;
   /** When to look again although nothing changes; epoch milliseconds. */
   at?: number;
   /** The error of the last attempt at the step, where it failed and waits for its next try. */
@@ -86,8 +88,9 @@ export function evaluate<V, S extends Step>(
     if (found === undefined) continue;
     const finding = held(found);
     findings.push(finding);
-    if (finding.error === undefined) next = finding.step;
-    if (finding.step !== undefined || finding.blocks === true) break;
+    next = finding.error === undefined ? finding.step : undefined;
+    const waits = finding.step !== undefined && finding.deferrable !== true;
+    if (next !== undefined || waits || finding.blocks === true) break;
   }
   return { findings, next, at: earliest(...findings.map((f) => f.at)) };
 }
@@ -99,7 +102,6 @@ export function earliest(...times: (number | undefined)[]): number | undefined {
 }
 
 interface Failure {
-  step: string;
   basis: string | undefined;
   attempts: number;
   until: number;
@@ -123,7 +125,7 @@ export class Pass<Observed, Desired, S extends Step> {
   readonly #logger: Logger;
   readonly #observer: StepObserver | undefined;
   /** Paces repeated failures only; nothing is decided from it. */
-  readonly #failures = new Map<string, Failure>();
+  readonly #failures = new Map<string, Map<string, Failure>>();
 
   constructor(
     kind: Kind<Observed, Desired, S>,
@@ -166,7 +168,7 @@ export class Pass<Observed, Desired, S extends Step> {
     this.#observer?.before(this.#kind.name, step.name, key);
     try {
       await this.#kind.run(step, view, signal);
-      this.#failures.delete(key);
+      this.#failures.get(key)?.delete(step.name);
       this.#logger.info(
         { kind: this.#kind.name, key, step: step.name, ms: Math.round(this.#clock.monotonic() - started) },
         'step done',
@@ -183,18 +185,19 @@ export class Pass<Observed, Desired, S extends Step> {
   }
 
   #remember(key: string, step: S, basis: string | undefined, error: OperatorError): Failure {
-    const before = this.#failures.get(key);
-    const attempts = before?.step === step.name && before.basis === basis ? before.attempts + 1 : 1;
-    const failure = { step: step.name, basis, attempts, error, until: this.#clock.now() + delayOf(error, attempts) };
-    this.#failures.set(key, failure);
+    const failures = this.#failures.get(key) ?? new Map<string, Failure>();
+    const before = failures.get(step.name);
+    const attempts = before !== undefined && before.basis === basis ? before.attempts + 1 : 1;
+    const failure = { basis, attempts, error, until: this.#clock.now() + delayOf(error, attempts) };
+    this.#failures.set(key, failures.set(step.name, failure));
     return failure;
   }
 
   /** A step that failed is held until its time has come or its basis changed; meanwhile its error is what is reported. */
   #hold(key: string, finding: Finding<S>, now: number): Finding<S> {
-    const failure = this.#failures.get(key);
-    if (finding.step === undefined || failure === undefined) return finding;
-    if (failure.step !== finding.step.name || failure.basis !== finding.basis || failure.until <= now) return finding;
+    if (finding.step === undefined) return finding;
+    const failure = this.#failures.get(key)?.get(finding.step.name);
+    if (failure === undefined || failure.basis !== finding.basis || failure.until <= now) return finding;
     const reported = { ...finding, reason: failure.error.code, message: failure.error.message, error: failure.error };
     return Number.isFinite(failure.until) ? { ...reported, at: failure.until } : reported;
   }

@@ -26,11 +26,11 @@ const registered: ClientCheck = {
   find({ observed, desired }) {
     const record = observed.record?.state;
     if (record?.registration === undefined || desired.deletionPolicy === 'Orphan') return undefined;
-    if (observed.server === undefined) {
+    if (observed.server?.spec.issuer !== record.server.issuer) {
       return stuck(
         Condition.registered,
         'AuthorizationServerMissing',
-        `The client can't be deregistered: AuthorizationServer ${record.server.name} is gone. Create it again, or set ` +
+        `The client can't be deregistered: AuthorizationServer "${record.server.name}" is gone or stands for another issuer. Create it again, or set ` +
           'deletionPolicy: Orphan to leave the registration behind.',
       );
     }
@@ -39,7 +39,7 @@ const registered: ClientCheck = {
       'Deregistering',
       'The client is being deregistered at the authorization server.',
       { name: 'deregister' },
-      observed.server.metadata.resourceVersion,
+      observed.server?.metadata.resourceVersion,
     );
   },
 };

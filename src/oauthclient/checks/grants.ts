@@ -29,11 +29,28 @@ const serverGranted: ClientCheck = {
   },
 };
 
+/** An AuthorizationServer made anew under the name of another: its predecessor's tokens and keys are not for it. */
+const serverUnchanged: ClientCheck = {
+  name: 'serverUnchanged',
+  find({ observed: { server, record } }) {
+    const registered = record?.state?.server.issuer;
+    if (registered === undefined || registered === server?.spec.issuer) return undefined;
+    return stuck(
+      Condition.registered,
+      'AuthorizationServerChanged',
+      `The client is registered at ${registered}, but AuthorizationServer "${server?.metadata.name}" now stands for another issuer. ` +
+        'Create a second OAuthClient, switch the application to its Secret, then delete this one with deletionPolicy: Orphan.',
+    );
+  },
+};
+
 const serverReady: ClientCheck = {
   name: 'serverReady',
-  find({ observed: { server } }) {
+  find({ observed: { server, record } }) {
     const ready = server?.status?.conditions?.find((c) => c.type === 'Ready');
-    if (ready?.status !== 'False' && server?.status?.endpoints !== undefined) return undefined;
+    // What keeps the server from taking new clients (a missing credential) must not keep those it has from renewing.
+    const usable = ready?.status !== 'False' || record?.state?.registration !== undefined;
+    if (usable && server?.status?.endpoints !== undefined) return undefined;
     const why =
       ready?.status === 'False' ? 'has a problem that the platform team sees in its status' : 'is not ready yet';
     return waiting(
@@ -139,6 +156,7 @@ const identityGranted: ClientCheck = {
 
 export const grantChecks: readonly ClientCheck[] = [
   serverGranted,
+  serverUnchanged,
   serverReady,
   methodSupported,
   issuerNamed,

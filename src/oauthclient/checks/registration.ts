@@ -1,3 +1,4 @@
+import type { AuthMethod } from '../../api/oauth-client.ts';
 import { echoViolations, metadataRejected } from '../../authserver/client-metadata.ts';
 import type { Check } from '../../runtime/pass.ts';
 import { digestOf } from '../digest.ts';
@@ -9,22 +10,23 @@ type ClientCheck = Check<ClientView, ClientStep>;
 /** An intent that this process did not just write: its call may have been carried out, and the answer is lost. */
 const intentSettled: ClientCheck = {
   name: 'intentSettled',
-  find({ observed: { record, unsentIntent } }) {
+  find({ observed: { record, unsentIntent }, desired }) {
     const intent = record?.state?.intent;
     if (intent === undefined || intent.id === unsentIntent) return undefined;
-    return intent.operation === 'create'
-      ? act(Condition.registered, 'RegistrationAnswerLost', 'The answer to a registration was lost.', {
-          name: 'abandonRegistration',
-        })
-      : act(
-          Condition.registered,
-          'UpdateAnswerLost',
-          'The answer to an update of the registration was lost; what the server holds is being read.',
-          { name: 'recoverUpdate' },
-          intent.id,
-        );
+    if (intent.operation === 'create') {
+      const message = 'The answer to a registration was lost.';
+      return act(Condition.registered, 'RegistrationAnswerLost', message, { name: 'abandonRegistration' });
+    }
+    const message = 'The answer to an update of the registration was lost; what the server holds is being read.';
+    const finding = act(Condition.registered, 'UpdateAnswerLost', message, { name: 'recoverUpdate' }, intent.id);
+    return { ...finding, deferrable: canWait(desired.method) };
   },
 };
+
+/** RFC 8705 §2.1: with a constant subject a rotation needs nothing of the registration; a key has to be in it first. */
+function canWait(method: AuthMethod): boolean {
+  return method === 'tls_client_auth';
+}
 
 /** RFC 7591 has no way to look a client up: a lost answer is reported before anything else is tried. */
 const noOrphanSuspected: ClientCheck = {
@@ -48,9 +50,14 @@ const noOrphanSuspected: ClientCheck = {
 
 const notRejected: ClientCheck = {
   name: 'notRejected',
-  find({ observed: { record }, desired: { metadata } }) {
+  find({ observed: { record }, desired: { metadata, renewRequested } }) {
     const rejected = record?.state?.rejected;
-    if (rejected === undefined || rejected.askedDigest !== digestOf(withoutKeys(metadata))) return undefined;
+    if (
+      rejected === undefined ||
+      renewRequested !== undefined ||
+      rejected.askedDigest !== digestOf(withoutKeys(metadata))
+    )
+      return undefined;
     return stuck(Condition.registered, 'MetadataRejected', rejected.message);
   },
 };
@@ -82,27 +89,26 @@ const echoed: ClientCheck = {
     const violations = echoViolations(metadata, state.registration.accepted);
     if (violations.length === 0) return undefined;
     const { message } = metadataRejected(violations);
-    if (certificateIn(state, 'Published') !== undefined)
-      return stuck(Condition.registered, 'MetadataRejected', message);
+    // What is published works, and a rotation is proved before it is published: this must not hold it up.
+    const works = certificateIn(state, 'Published') !== undefined;
+    if (works) return { ...stuck(Condition.registered, 'MetadataRejected', message), blocks: false };
     return act(Condition.registered, 'MetadataRejected', message, { name: 'rejectRegistration', message });
   },
 };
 
 const upToDate: ClientCheck = {
   name: 'upToDate',
-  find({ observed: { record, server, client }, desired: { metadata } }) {
+  find({ observed: { record, server, client, unsentIntent }, desired: { metadata, method } }) {
     const state = record?.state;
     if (state?.registration === undefined || metadata === undefined) return undefined;
     if (state.registration.askedDigest === digestOf(metadata)) return undefined;
+    // An earlier call is in doubt: that is settled first.
+    if (state.intent !== undefined && state.intent.id !== unsentIntent) return undefined;
     const basis = `${client.metadata.generation} ${server?.metadata.resourceVersion ?? ''} ${digestOf(metadata)}`;
     const step: ClientStep = state.intent === undefined ? { name: 'intendUpdate' } : { name: 'updateRegistration' };
-    return act(
-      Condition.registered,
-      'UpdatingRegistration',
-      'The registration is being updated at the server.',
-      step,
-      basis,
-    );
+    const message = 'The registration is being updated at the server.';
+    const finding = act(Condition.registered, 'UpdatingRegistration', message, step, basis);
+    return { ...finding, deferrable: canWait(method) };
   },
 };
 

@@ -85,13 +85,10 @@ const certificateNeeded: ClientCheck = {
         blocks: false,
       };
     }
-    return act(
-      Condition.certificate,
-      cause.reason,
-      cause.message,
-      { name: 'stageCertificate', reason: cause.reason },
-      `${observed.client.metadata.generation} ${observed.issuer?.metadata.resourceVersion ?? ''}`,
-    );
+    const basis = `${observed.client.metadata.generation} ${observed.issuer?.metadata.resourceVersion ?? ''}`;
+    const step: ClientStep = { name: 'stageCertificate', reason: cause.reason };
+    const renewal = certificateIn(observed.record?.state, 'Published') !== undefined;
+    return { ...act(Condition.certificate, cause.reason, cause.message, step, basis), deferrable: renewal };
   },
 };
 

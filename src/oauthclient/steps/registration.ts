@@ -62,18 +62,10 @@ export const abandonRegistration: ClientAction = async (context, view, signal) =
   const loaded = await context.records.load(recordOf(view), signal);
   const { intent: _lost, ...state } = loaded.state;
   const since = new Date(view.now).toISOString();
-  const next = state.certificates.filter((c) => c.role === 'Next').map((c) => c.x5tS256);
-  const kept = Object.entries(loaded.material.certificates).filter(([thumbprint]) => !next.includes(thumbprint));
+  const suspectedOrphans = [...state.suspectedOrphans, since].slice(-16);
   await context.records.save(
     loaded,
-    {
-      state: {
-        ...state,
-        certificates: state.certificates.filter((c) => c.role !== 'Next'),
-        suspectedOrphans: [...state.suspectedOrphans, since].slice(-16),
-      },
-      material: { ...loaded.material, certificates: Object.fromEntries(kept) },
-    },
+    withoutNext({ state: { ...state, suspectedOrphans }, material: loaded.material }),
     signal,
   );
   tell(
@@ -85,6 +77,16 @@ export const abandonRegistration: ClientAction = async (context, view, signal) =
   );
 };
 
+/** The key that was registered and never used is destroyed. */
+function withoutNext({ state, material }: ClientRecord): ClientRecord {
+  const next = state.certificates.filter((c) => c.role === 'Next').map((c) => c.x5tS256);
+  const kept = Object.entries(material.certificates).filter(([thumbprint]) => !next.includes(thumbprint));
+  return {
+    state: { ...state, certificates: state.certificates.filter((c) => c.role !== 'Next') },
+    material: { ...material, certificates: Object.fromEntries(kept) },
+  };
+}
+
 /** What the server made of it is not what was asked for: it is removed again, and not tried until the request changes. */
 export function rejectRegistration(message: string): ClientAction {
   return async (context, view, signal) => {
@@ -95,7 +97,7 @@ export function rejectRegistration(message: string): ClientAction {
     const { registration: _removed, ...state } = loaded.state;
     const { registration: _credentials, ...material } = loaded.material;
     const rejected = { askedDigest: digestOf(withoutKeys(view.desired.metadata)), message };
-    await context.records.save(loaded, { state: { ...state, rejected }, material }, signal);
+    await context.records.save(loaded, withoutNext({ state: { ...state, rejected }, material }), signal);
     tell(context, view, 'Warning', 'MetadataRejected', message);
   };
 }
