@@ -140,10 +140,10 @@ describe('decisions are pure', () => {
   }
 });
 
-describe('what has one place', () => {
-  const importers = (pattern: RegExp) =>
-    [...new Set(imports.filter(({ to }) => pattern.test(to)).map(({ from }) => from))].toSorted();
+const importers = (pattern: RegExp) =>
+  [...new Set(imports.filter(({ to }) => pattern.test(to)).map(({ from }) => from))].toSorted();
 
+describe('what has one place', () => {
   test('@kubernetes/client-node reads the kubeconfig and nothing else: it holds 85 MB and one connection a call', () => {
     assert.deepEqual(importers(/^@kubernetes\/client-node/), ['kube/credentials.ts']);
   });

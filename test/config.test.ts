@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { readConfig } from '../src/config.ts';
+import { OperatorError } from '../src/errors.ts';
+
+const least = { CERTBOUND_CLUSTER_ID: 'prod-1' };
+
+describe('configuration', () => {
+  test('the cluster id is all that is required', () => {
+    assert.deepEqual(readConfig(least), {
+      clusterId: 'prod-1',
+      namespace: 'certbound-system',
+      controllerName: 'certbound.dev/operator',
+      kubeconfig: undefined,
+      logLevel: 'info',
+      httpAddress: '0.0.0.0',
+      httpPort: 8080,
+      workers: 16,
+    });
+  });
+
+  test('everything can be set', () => {
+    const config = readConfig({
+      ...least,
+      CERTBOUND_NAMESPACE: 'oauth',
+      CERTBOUND_CONTROLLER_NAME: 'example.com/second',
+      KUBECONFIG: '/etc/kubeconfig',
+      CERTBOUND_LOG_LEVEL: 'debug',
+      CERTBOUND_HTTP_ADDRESS: '127.0.0.1',
+      CERTBOUND_HTTP_PORT: '0',
+      CERTBOUND_WORKERS: '4',
+      HOME: '/root',
+    });
+    assert.deepEqual(config, {
+      clusterId: 'prod-1',
+      namespace: 'oauth',
+      controllerName: 'example.com/second',
+      kubeconfig: '/etc/kubeconfig',
+      logLevel: 'debug',
+      httpAddress: '127.0.0.1',
+      httpPort: 0,
+      workers: 4,
+    });
+  });
+
+  test('an empty variable is one that is not set, as a chart writes it', () => {
+    const config = readConfig({ ...least, CERTBOUND_NAMESPACE: '', KUBECONFIG: '', CERTBOUND_HTTP_PORT: '' });
+    assert.deepEqual([config.namespace, config.kubeconfig, config.httpPort], ['certbound-system', undefined, 8080]);
+    assert.throws(() => readConfig({ CERTBOUND_CLUSTER_ID: '' }), OperatorError);
+  });
+
+  test('nobody changes it later', () => assert.ok(Object.isFrozen(readConfig(least))));
+
+  const wrong: [string, string][] = [
+    // It becomes part of DNs, markers and labels.
+    ['CERTBOUND_CLUSTER_ID', 'Prod_1'],
+    ['CERTBOUND_CLUSTER_ID', 'a/b'],
+    ['CERTBOUND_CLUSTER_ID', 'x'.repeat(41)],
+    ['CERTBOUND_NAMESPACE', 'UPPER'],
+    ['CERTBOUND_LOG_LEVEL', 'loud'],
+    ['CERTBOUND_HTTP_PORT', '65536'],
+    ['CERTBOUND_HTTP_PORT', 'http'],
+    ['CERTBOUND_WORKERS', '0'],
+    ['CERTBOUND_WORKERS', '1.5'],
+  ];
+  for (const [variable, value] of wrong) {
+    test(`${variable}=${value.slice(0, 20)} is refused by name`, () => {
+      assert.throws(
+        () => readConfig({ ...least, [variable]: value }),
+        (error: unknown) =>
+          error instanceof OperatorError &&
+          error.code === 'InvalidConfiguration' &&
+          error.retry.class === 'terminal' &&
+          error.message.includes(variable),
+      );
+    });
+  }
+
+  test('all that is wrong is said at once, without the values', () => {
+    assert.throws(
+      () => readConfig({ CERTBOUND_WORKERS: 'secret-looking', CERTBOUND_HTTP_PORT: '-1' }),
+      (error: unknown) =>
+        error instanceof OperatorError &&
+        ['CERTBOUND_CLUSTER_ID', 'CERTBOUND_WORKERS', 'CERTBOUND_HTTP_PORT'].every((v) => error.message.includes(v)) &&
+        !error.message.includes('secret-looking'),
+    );
+  });
+});
