@@ -7,7 +7,8 @@ import type { KubernetesObject } from '../kube/resource.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { ServerView } from './checks.ts';
 import { ServerConnection, type ServerConnections } from './connection.ts';
-import { discover } from './discovery.ts';
+import type { Desired } from './desired.ts';
+import { discover, type Discovery } from './discovery.ts';
 import type { Discovered } from './observed.ts';
 
 export interface ServerStep {
@@ -24,6 +25,8 @@ export interface StepOptions {
 }
 
 const DISCOVERY_INTERVAL_MS = 600_000;
+/** While the server lacks something, its owner is perhaps about to put it right. */
+const UNFIT_INTERVAL_MS = 60_000;
 
 /** All I/O of the kind but reading and the status. Each step may be repeated. */
 export async function runStep(
@@ -74,10 +77,16 @@ async function rediscover(options: StepOptions, { observed, desired }: ServerVie
   const connection = new ServerConnection(server);
   try {
     const discovery = await discover(connection, server.spec, signal);
+    const interval = fits(discovery, desired) ? DISCOVERY_INTERVAL_MS : UNFIT_INTERVAL_MS;
     // Jittered, so that servers that were created together are not asked together for ever.
-    const until = options.clock.now() + DISCOVERY_INTERVAL_MS * (0.9 + Math.random() * 0.2);
+    const until = options.clock.now() + interval * (0.9 + Math.random() * 0.2);
     options.discoveries.set(server.metadata.uid, { ...discovery, basis: desired.discoveryBasis, until });
   } finally {
     await connection.close();
   }
+}
+
+function fits({ endpoints, capabilities }: Discovery, { methods }: Desired): boolean {
+  const supported = capabilities.authMethods ?? [];
+  return endpoints.registrationEndpoint !== undefined && methods.some((method) => supported.includes(method));
 }

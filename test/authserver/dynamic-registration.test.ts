@@ -1,0 +1,75 @@
+/** RFC 7591 and 7592 against oidc-provider. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { ServerConnection } from '../../src/authserver/connection.ts';
+import { discover } from '../../src/authserver/discovery.ts';
+import { dynamicRegistration } from '../../src/authserver/dynamic-registration.ts';
+import { driverFor } from '../../src/authserver/registry.ts';
+import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server.ts';
+import { freePort } from '../support/free-port.ts';
+import { createThrowawayCa } from '../support/throwaway-ca.ts';
+import { driverContract, handleOf, metadataOf } from './contract.ts';
+import { HOST, lasting, serverObject } from './servers.ts';
+
+const TOKEN = 'the-initial-access-token';
+
+describe('dynamic registration', () => {
+  let server: AuthorizationServer;
+  let connection: ServerConnection;
+  let stranger: ServerConnection;
+
+  before(async () => {
+    const ca = await createThrowawayCa('Server CA');
+    const port = await freePort();
+    const origin = `https://${HOST}:${port}`;
+    server = await startAuthorizationServer({
+      issuer: origin,
+      mtlsOrigin: origin,
+      port,
+      tls: await ca.issue({ cn: HOST, dns: [HOST] }),
+      initialAccessToken: TOKEN,
+    });
+    const spec = { issuer: origin, caBundle: ca.certPem, connectTo: [{ host: HOST, addresses: ['127.0.0.1'] }] };
+    const first = new ServerConnection(serverObject(spec));
+    const { endpoints, capabilities } = await discover(first, spec, lasting());
+    await first.close();
+    assert.equal(endpoints.tokenEndpoint, `${origin}/token`);
+    assert.equal(endpoints.registrationEndpoint, `${origin}/reg`);
+    assert.equal(capabilities.certificateBoundTokens, true);
+    connection = new ServerConnection(serverObject(spec, endpoints), { initialAccessToken: TOKEN });
+    stranger = new ServerConnection(serverObject(spec, endpoints), { initialAccessToken: 'another-one' });
+  });
+  after(async () => {
+    await connection?.close();
+    await stranger?.close();
+    await server?.stop();
+  });
+
+  driverContract(() =>
+    Promise.resolve({
+      driver: dynamicRegistration,
+      connection,
+      stranger,
+      clients: () => server.clients().map((client) => String(client['client_id'])),
+      // Acted upon, and then more than is taken. Broken connections: call.test.ts, and behind nginx proof.test.ts.
+      loseAnswers: (lose) =>
+        server.setFault(lose ? () => ({ kind: 'rewrite', body: () => ({ filler: 'x'.repeat(2 ** 21) }) }) : undefined),
+      forget: (clientId) => server.store.forgetClient(clientId),
+    }),
+  );
+
+  test('the registration access token rotates on update, and the old one is dead', async () => {
+    const asked = await metadataOf('tls_client_auth');
+    const created = handleOf(await dynamicRegistration.create(connection, asked, lasting()));
+    const updated = handleOf(await dynamicRegistration.update(connection, created, asked, lasting()), created);
+    assert.notEqual(updated.registrationAccessToken, created.registrationAccessToken);
+    await assert.rejects(dynamicRegistration.read(connection, created, lasting()), {
+      code: 'RegistrationUnauthorized',
+    });
+  });
+
+  test('it is what the registry has for its spec', () => {
+    assert.equal(driverFor(serverObject({ issuer: 'https://as.example' })), dynamicRegistration);
+    assert.equal(driverFor({ spec: { issuer: 'https://as.example' } }), undefined);
+  });
+});

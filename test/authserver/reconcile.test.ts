@@ -1,0 +1,276 @@
+/** The AuthorizationServer kind against a real API server and a server of which the test writes every answer. */
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { IN_USE_FINALIZER } from '../../src/api/annotations.ts';
+import {
+  type AuthorizationServer,
+  authorizationServer,
+  type AuthorizationServerSpec,
+} from '../../src/api/authorization-server.ts';
+import { authorizationServers } from '../../src/api/resources.ts';
+import { AuthorizationServerReconciler } from '../../src/authserver/reconcile.ts';
+import { KubeClient } from '../../src/kube/client.ts';
+import { EventRecorder } from '../../src/kube/event-recorder.ts';
+import { Informer } from '../../src/kube/informer.ts';
+import { events } from '../../src/kube/resource.ts';
+import { createLogger } from '../../src/telemetry.ts';
+import { type ControlPlane, startControlPlane } from '../support/control-plane.ts';
+import { applyCrds } from '../support/crds.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { waitFor } from '../support/wait-for.ts';
+import { type Handler, HOST, json, lasting, type ScriptedServer, startScriptedServer } from './servers.ts';
+
+const controllerName = 'certbound.dev/operator';
+
+describe('AuthorizationServer, against a real API server', () => {
+  let plane: ControlPlane;
+  let client: KubeClient;
+  let servers: Informer<AuthorizationServer>;
+  let recorder: EventRecorder;
+  let scripted: ScriptedServer;
+  const clock = new FakeClock(Math.floor(Date.now() / 1000) * 1000);
+  const clients = new Map<string, number>();
+  const secret = new Map<string, string>();
+  const forgotten: string[] = [];
+  const stop = new AbortController();
+  let reconciler: AuthorizationServerReconciler;
+  let name = '';
+  let count = 0;
+
+  before(async () => {
+    plane = await startControlPlane();
+    await applyCrds(plane.kubeconfigPath);
+    scripted = await startScriptedServer();
+    client = KubeClient.fromKubeconfig({ path: plane.kubeconfigPath, userAgent: 'test', fieldManager: 'certbound' });
+    servers = new Informer({ client, resource: authorizationServers, project: (o) => authorizationServer.parse(o) });
+    recorder = new EventRecorder({ client, controller: controllerName, instance: 'test' });
+    servers.start(stop.signal);
+    await servers.synced;
+  });
+  after(async () => {
+    stop.abort();
+    await recorder?.close();
+    await client?.close();
+    await scripted?.stop();
+    await plane?.stop();
+  });
+  beforeEach(() => {
+    name = `server-${++count}`;
+    reconciler = freshReconciler();
+    scripted.answer(metadata());
+  });
+
+  const freshReconciler = () =>
+    new AuthorizationServerReconciler({
+      client,
+      servers,
+      clientsOf: (server) => clients.get(server) ?? 0,
+      secretValue: (secretName, key) => Promise.resolve(secret.get(`${secretName}/${key}`)),
+      connections: { forget: (server) => forgotten.push(server) },
+      recorder,
+      clock,
+      logger: createLogger({ level: 'silent' }),
+      controllerName,
+    });
+  const metadata = (changed: Record<string, unknown> = {}): Handler =>
+    json(200, {
+      issuer: scripted.origin,
+      token_endpoint: `${scripted.origin}/token`,
+      registration_endpoint: `${scripted.origin}/reg`,
+      token_endpoint_auth_methods_supported: ['tls_client_auth'],
+      tls_client_certificate_bound_access_tokens: true,
+      ...changed,
+    });
+  const spec = (changed: Partial<AuthorizationServerSpec> = {}): AuthorizationServerSpec => ({
+    issuer: scripted.origin,
+    dynamicRegistration: {},
+    caBundle: scripted.ca.certPem,
+    connectTo: [{ host: HOST, addresses: ['127.0.0.1'] }],
+    ...changed,
+  });
+  const create = (changed: Partial<AuthorizationServerSpec> = {}) =>
+    client.create(authorizationServers, { metadata: { name }, spec: spec(changed) });
+  const change = (changed: Partial<AuthorizationServerSpec>) =>
+    client.patch(authorizationServers, { name }, { spec: changed }, { type: 'merge' });
+  const live = async () => {
+    const object = await client.get(authorizationServers, { name });
+    return object === undefined ? undefined : authorizationServer.parse(object);
+  };
+  const reconcile = async (of = reconciler) => {
+    await waitFor(async () => {
+      const now = await live();
+      return servers.get(undefined, name)?.metadata.resourceVersion === now?.metadata.resourceVersion;
+    });
+    return of.reconcile(name, lasting());
+  };
+  const conditionOf = async (type: string) =>
+    (await live())?.status?.conditions?.find((condition) => condition.type === type);
+  const state = async (type = 'Ready') => {
+    const condition = await conditionOf(type);
+    return condition === undefined ? undefined : `${condition.status} ${condition.reason}`;
+  };
+  const later = () => clock.advance(700_000);
+
+  test('is discovered, protected and ready, and then silent', async () => {
+    await create();
+    const { requeueAfterMs } = await reconcile();
+    assert.ok(requeueAfterMs !== undefined && requeueAfterMs >= 540_000 && requeueAfterMs <= 660_000);
+    const found = await live();
+    assert.deepEqual(found?.metadata.finalizers, [IN_USE_FINALIZER]);
+    assert.deepEqual(found.status?.endpoints, {
+      tokenEndpoint: `${scripted.origin}/token`,
+      registrationEndpoint: `${scripted.origin}/reg`,
+    });
+    assert.deepEqual(found.status.capabilities, { authMethods: ['tls_client_auth'], certificateBoundTokens: true });
+    assert.deepEqual([await state(), await state('Discovered')], ['True Ready', 'True Discovered']);
+    assert.equal(scripted.requests.length, 1);
+
+    await reconcile();
+    later();
+    await reconcile();
+    await reconcile(freshReconciler());
+    assert.equal(scripted.requests.length, 3, 'again every ten minutes, and after a restart');
+    assert.equal((await live())?.metadata.resourceVersion, found.metadata.resourceVersion);
+
+    await recorder.flush();
+    const { items } = await client.list(events, { namespace: 'default' });
+    const notes = items.filter((event) => JSON.stringify(event['regarding']).includes(name));
+    assert.deepEqual(
+      notes.map((event) => event['reason']),
+      ['Ready'],
+    );
+  });
+
+  test('a transient fault does not flip Ready, and is told', async () => {
+    await create();
+    await reconcile();
+    for (const [handler, reason] of [
+      [json(503, {}), 'ServerUnavailable'],
+      [json(404, {}), 'DiscoveryFailed'],
+    ] as const) {
+      scripted.answer(handler);
+      later();
+      await reconcile();
+      assert.deepEqual([await state(), await state('Discovered')], ['True Ready', `Unknown ${reason}`]);
+      await reconcile(freshReconciler());
+      assert.deepEqual([await state(), await state('Discovered')], ['True Ready', `Unknown ${reason}`]);
+    }
+    assert.equal((await live())?.status?.endpoints?.tokenEndpoint, `${scripted.origin}/token`);
+    scripted.answer(metadata());
+    later();
+    await reconcile();
+    assert.equal(await state('Discovered'), 'True Discovered');
+  });
+
+  test('what was never discovered is not ready', async () => {
+    scripted.answer(json(503, {}));
+    await create();
+    await reconcile();
+    assert.deepEqual(
+      [await state(), await state('Discovered')],
+      ['False ServerUnavailable', 'Unknown ServerUnavailable'],
+    );
+  });
+
+  test('a changed spec is discovered at once, and not taken for proved', async () => {
+    await create();
+    await reconcile();
+    await change({ mtlsEndpoints: { tokenEndpoint: 'https://mtls.example.test/token' } });
+    scripted.answer(json(503, {}));
+    await reconcile();
+    assert.equal(await state(), 'False ServerUnavailable');
+    scripted.answer(metadata());
+    later();
+    await reconcile();
+    assert.equal(await state(), 'True Ready');
+    assert.equal((await live())?.status?.endpoints?.tokenEndpoint, 'https://mtls.example.test/token');
+  });
+
+  const faults: [string, Partial<AuthorizationServerSpec>, Record<string, unknown>, string, string][] = [
+    ['another issuer', {}, { issuer: 'https://other.example' }, 'IssuerMismatch', 'False IssuerMismatch'],
+    [
+      'no mutual TLS',
+      {},
+      { token_endpoint_auth_methods_supported: ['client_secret_basic'] },
+      'MutualTLSUnsupported',
+      'True Discovered',
+    ],
+    [
+      'no list of methods',
+      {},
+      { token_endpoint_auth_methods_supported: undefined },
+      'MutualTLSUnsupported',
+      'True Discovered',
+    ],
+    [
+      'not the method that is granted',
+      { clients: { methods: ['self_signed_tls_client_auth'] } },
+      {},
+      'MutualTLSUnsupported',
+      'True Discovered',
+    ],
+    ['no registration', {}, { registration_endpoint: undefined }, 'RegistrationUnsupported', 'True Discovered'],
+    ['a damaged caBundle', { caBundle: 'x' }, {}, 'CABundleInvalid', 'Unknown CABundleInvalid'],
+    [
+      'a template that is none',
+      { clients: { identityTemplates: [{ dn: 'CN={nmae}' }] } },
+      {},
+      'IdentityTemplateInvalid',
+      'True Discovered',
+    ],
+  ];
+  for (const [fault, changed, answered, reason, discovered] of faults) {
+    test(`${fault}: ${reason}, and ready once it is put right`, async () => {
+      scripted.answer(metadata(answered));
+      await create(changed);
+      await reconcile();
+      assert.deepEqual([await state(), await state('Discovered')], [`False ${reason}`, discovered]);
+      assert.ok(((await conditionOf('Ready'))?.message ?? '').length > 20);
+      scripted.answer(metadata());
+      if (Object.keys(changed).length > 0)
+        await change({
+          caBundle: scripted.ca.certPem,
+          clients: { methods: ['tls_client_auth'], identityTemplates: [] },
+        });
+      later();
+      await reconcile();
+      assert.equal(await state(), 'True Ready');
+    });
+  }
+
+  test('a credential that is missing or none is named, and never shown', async () => {
+    await create({ dynamicRegistration: { initialAccessTokenSecretRef: { name: 'iat', key: 'token' } } });
+    await reconcile();
+    assert.equal(await state(), 'False CredentialMissing');
+    secret.set('iat/token', 'SECRET with spaces');
+    await reconcile();
+    assert.equal(await state(), 'False CredentialInvalid');
+    assert.ok(!JSON.stringify(await live()).includes('SECRET'));
+    secret.set('iat/token', 'good-token');
+    await reconcile();
+    assert.equal(await state(), 'True Ready');
+    secret.clear();
+  });
+
+  test('is kept while clients refer to it, working, and then let go', async () => {
+    await create();
+    await reconcile();
+    clients.set(name, 2);
+    await client.delete(authorizationServers, { name });
+    await reconcile();
+    assert.deepEqual([await state(), await state('Deletable')], ['True Ready', 'False InUse']);
+    assert.match((await conditionOf('Deletable'))?.message ?? '', /2 OAuthClients refer/);
+    clients.delete(name);
+    await reconcile();
+    assert.equal(await live(), undefined);
+    assert.ok(forgotten.includes(name));
+    assert.deepEqual(await reconcile(), {});
+  });
+
+  test("another installation's is left alone", async () => {
+    const created = await create({ controllerName: 'example.com/other' });
+    await reconcile();
+    assert.equal((await live())?.metadata.resourceVersion, created.metadata.resourceVersion);
+    assert.deepEqual(scripted.requests, []);
+  });
+});
