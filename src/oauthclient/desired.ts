@@ -132,8 +132,11 @@ function liveKeys(certificates: readonly CertificateState[], now: number): JWK[]
 
 function contextOf({ server, record }: Observed): PublishedContext | undefined {
   const endpoints = server?.status?.endpoints;
-  const registration = record?.state?.registration;
+  const state = record?.state;
+  const registration = state?.registration;
   if (server === undefined || endpoints === undefined || registration === undefined) return undefined;
+  // Made anew for another issuer: it doesn't know this client, and the published Secret stays as it is.
+  if (state?.server.issuer !== server.spec.issuer) return undefined;
   return {
     clientId: registration.clientId,
     issuer: server.spec.issuer,

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Observed } from '../../src/oauthclient/observed.ts';
+import { eachRow } from './checks.ts';
+import { aClient, aServer, anIssuer, findingsOf, grants, isReady, now, settled, untouched } from './view.ts';
+
+const stuck = (condition: string, reason: string) => [`${condition}=False/${reason} blocks`];
+const gone = { deletionTimestamp: new Date(now).toISOString() };
+const withServer = (...change: Parameters<typeof aServer>): Observed => ({
+  ...untouched(),
+  server: aServer({ defaultIssuerRef: { name: 'corporate-clients' }, ...change[0] }, change[1]),
+});
+const withGrants = (change: Partial<typeof grants>) => () => withServer({ clients: { ...grants, ...change } });
+const endpoints = { tokenEndpoint: 'https://as.example.com/token' };
+
+describe('grants are checked before anything is written', () => {
+  const notGranted = stuck('Registered', 'AuthorizationServerNotGranted');
+  const issuerNotGranted = stuck('CertificateReady', 'IssuerNotGranted');
+  const serverNotReady = ['Registered=Unknown/AuthorizationServerNotReady blocks'];
+  eachRow([
+    ['no server', () => ({ ...untouched(), server: undefined }), notGranted],
+    ['the server is for other namespaces', withGrants({ namespaces: { names: ['other'] } }), notGranted],
+    ['the server grants nothing', () => withServer({ clients: undefined }), notGranted],
+    ['the namespace is not known yet', () => ({ ...untouched(), namespace: undefined }), notGranted],
+    [
+      'the server is being deleted',
+      () => {
+        const server = aServer();
+        return { ...untouched(), server: { ...server, metadata: { ...server.metadata, ...gone } } };
+      },
+      notGranted,
+    ],
+    ['the server was not discovered yet', () => withServer({}, {}), serverNotReady],
+    [
+      'the server has a problem',
+      () => withServer({}, { endpoints, conditions: isReady('False', 'X') }),
+      serverNotReady,
+    ],
+    [
+      'the server is being looked at again',
+      () => withServer({}, { endpoints, conditions: isReady('Unknown', 'X') }),
+      ['Ready=Unknown/Preparing → addFinalizer'],
+    ],
+    [
+      'the server knows no such method',
+      () => withServer({}, { endpoints, capabilities: { authMethods: ['x'], certificateBoundTokens: true } }),
+      stuck('Registered', 'Unsupported'),
+    ],
+    ['no issuer is named', () => ({ ...untouched(), server: aServer() }), stuck('CertificateReady', 'IssuerNotNamed')],
+    ['no issuer', () => ({ ...untouched(), issuer: undefined }), issuerNotGranted],
+    ['the server does not take the issuer', withGrants({ issuers: ['other-clients'] }), issuerNotGranted],
+    [
+      'the issuer is for other namespaces',
+      () => ({ ...untouched(), issuer: anIssuer('tls_client_auth', { policy: {} }) }),
+      issuerNotGranted,
+    ],
+    [
+      'the issuer is being deleted',
+      () => {
+        const issuer = anIssuer();
+        return { ...untouched(), issuer: { ...issuer, metadata: { ...issuer.metadata, ...gone } } };
+      },
+      issuerNotGranted,
+    ],
+    ['the method is not granted', withGrants({ methods: [] }), stuck('Registered', 'NotGranted')],
+    ['the grant type is not granted', withGrants({ grantTypes: [] }), stuck('Registered', 'NotGranted')],
+    [
+      'the scope is not granted',
+      () => ({ ...untouched(), client: aClient({ scope: 'admin' }) }),
+      stuck('Registered', 'NotGranted'),
+    ],
+    [
+      'the issuer signs for the other method',
+      () => ({ ...untouched(), issuer: anIssuer('self_signed_tls_client_auth') }),
+      stuck('CertificateReady', 'IssuerMethodMismatch'),
+    ],
+    [
+      'the duration is too long',
+      () => ({ ...untouched(), client: aClient({ certificate: { duration: '9999h' } }) }),
+      stuck('CertificateReady', 'DurationNotGranted'),
+    ],
+    [
+      'the subject is somebody else’s',
+      () => ({ ...untouched(), client: aClient({ certificate: { subject: { dn: 'CN=admin' } } }) }),
+      stuck('CertificateReady', 'IdentityNotGranted'),
+    ],
+  ]);
+
+  test('what does not exist and what is not granted read the same', () => {
+    const [missing] = findingsOf({ ...untouched(), server: undefined });
+    const [withheld] = findingsOf(withGrants({ namespaces: {} })());
+    assert.equal(missing?.message, withheld?.message);
+    const [noIssuer] = findingsOf({ ...untouched(), issuer: undefined });
+    const [notOurs] = findingsOf({ ...untouched(), issuer: anIssuer('tls_client_auth', { policy: {} }) });
+    assert.equal(noIssuer?.message, notOurs?.message);
+  });
+
+  test('what keeps a server from new clients does not keep its clients from renewing', () => {
+    const server = withServer({}, { endpoints, conditions: isReady('False', 'CredentialMissing') }).server;
+    const due = { ...settled(), server };
+    assert.ok(findingsOf(due).every(({ condition }) => condition !== 'Registered'));
+  });
+
+  test('a server that stands for another issuer gets nothing of its predecessor’s', () => {
+    const server = aServer({ issuer: 'https://other.example.com', defaultIssuerRef: { name: 'corporate-clients' } });
+    const found = findingsOf({ ...settled(), server }).at(-1);
+    assert.equal(found?.reason, 'AuthorizationServerChanged');
+    assert.equal(found.blocks, true);
+  });
+});
