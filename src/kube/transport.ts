@@ -135,6 +135,8 @@ export class Transport {
         bodyTimeout: 0,
       });
       this.#options.metrics?.requests.request(call.method, url.host, String(answer.statusCode));
+      // A client that closes destroys bodies that nobody reads yet; without a listener that would end the process.
+      answer.body.on('error', () => undefined);
       return answer;
     } catch (error) {
       this.#options.metrics?.requests.request(call.method, url.host, '<error>');
