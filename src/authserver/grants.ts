@@ -110,7 +110,17 @@ const SEGMENT = /^(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})+$/;
 const TWO_READINGS = /%(?:2E|2F|5C|25|[01][0-9A-F]|7F)/;
 
 function isPlainSegment(segment: string): boolean {
-  return SEGMENT.test(segment) && !TWO_READINGS.test(segment) && segment !== '.' && segment !== '..';
+  return SEGMENT.test(segment) && !TWO_READINGS.test(segment) && segment !== '.' && segment !== '..' && isUtf8(segment);
+}
+
+/** %C0%AE is a dot to a decoder that takes overlong forms. */
+function isUtf8(segment: string): boolean {
+  try {
+    decodeURIComponent(segment);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**
