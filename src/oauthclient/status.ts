@@ -11,15 +11,18 @@ export function statusOf(view: ClientView, findings: readonly ClientFinding[]): 
   const clientId = state?.registration?.clientId ?? client.status?.clientId;
   const certificates = (state?.certificates ?? []).toSorted(byImportance).slice(0, mostShown).map(certificateStatus);
   const rotation = state === undefined ? undefined : rotationOf(view, state, findings);
+  // What a server or its template would have it be tells whether the server exists; what was stored is the client's own.
+  const withheld = state === undefined && findings.some((f) => f.reason === 'AuthorizationServerNotGranted');
+  const issuer = withheld ? client.spec.certificate?.issuerRef?.name : desired.issuerName;
   return {
     observedGeneration: client.metadata.generation,
     ...(clientId === undefined ? {} : { clientId }),
     secretName: desired.secretName,
     tokenEndpointAuthMethod: desired.method,
-    ...(desired.identity.ok
+    ...(desired.identity.ok && !withheld
       ? { subject: `${desired.identity.parameter}=${desired.identity.value}`.slice(0, 1024) }
       : {}),
-    ...(desired.issuerName === undefined ? {} : { issuer: desired.issuerName }),
+    ...(issuer === undefined ? {} : { issuer }),
     ...(certificates.length === 0 ? {} : { certificates }),
     ...(rotation === undefined ? {} : { rotation }),
     ...(state?.lastHandledRenew === undefined ? {} : { lastHandledRenew: state.lastHandledRenew.slice(0, 1024) }),
