@@ -62,20 +62,26 @@ const owned: ClientCheck = {
   },
 };
 
+const lookForSecretMs = 15_000;
+
 /** A Secret without our mark is never written to, whatever it holds. */
 const secretFree: ClientCheck = {
   name: 'secretFree',
-  find({ observed: { published, secretRival, client }, desired: { secretName } }) {
-    const foreign = published !== undefined && published.ownerUid !== client.metadata.uid;
-    if (!foreign && secretRival === undefined) return undefined;
+  find({ observed: { published, secretRival, client }, desired: { secretName }, now }) {
+    if (published?.ownerUid === client.metadata.uid) return undefined;
+    if (published === undefined && secretRival === undefined) return undefined;
     // The Secret of a predecessor of the same name, which the garbage collector has yet to remove, is foreign too.
     const holder =
       secretRival === undefined ? 'exists and was not made for this client' : `belongs to OAuthClient "${secretRival}"`;
-    return stuck(
-      Condition.certificate,
-      'SecretNameTaken',
-      `Secret "${secretName}" ${holder}; it is left as it is. Delete or rename it, or create an OAuthClient with another secret.name.`,
-    );
+    return {
+      ...stuck(
+        Condition.certificate,
+        'SecretNameTaken',
+        `Secret "${secretName}" ${holder}; it is left as it is. Delete or rename it, or create an OAuthClient with another secret.name.`,
+      ),
+      // Without our label it is in no cache, so nobody tells when it is gone.
+      at: now + lookForSecretMs,
+    };
   },
 };
 
