@@ -5,7 +5,7 @@ import { grantChecks } from './grants.ts';
 import { beginningChecks, keepingChecks } from './record.ts';
 import { recoveryChecks, registrationChecks } from './registration.ts';
 import { reproofChecks, retirementChecks } from './retirement.ts';
-import { issuanceChecks, provingChecks } from './rotation.ts';
+import { issuanceChecks, issuerChecks, provingChecks } from './rotation.ts';
 
 type ClientCheck = Check<ClientView, ClientStep>;
 
@@ -22,6 +22,7 @@ export const clientChecks: readonly ClientCheck[] = [
   ...when(false, [
     ...keepingChecks,
     ...grantChecks,
+    ...issuerChecks,
     ...beginningChecks,
     ...recoveryChecks,
     ...issuanceChecks,

@@ -1,7 +1,7 @@
 import { durationString } from '../../api/duration.ts';
 import type { Check } from '../../runtime/pass.ts';
 import { certificateIn, type CertificateState } from '../record.ts';
-import { Condition, act, waiting, type ClientFinding, type ClientStep, type ClientView } from '../step.ts';
+import { Condition, act, stuck, waiting, type ClientFinding, type ClientStep, type ClientView } from '../step.ts';
 
 type ClientCheck = Check<ClientView, ClientStep>;
 
@@ -54,6 +54,15 @@ function issuerProblem({ observed: { issuer }, desired: { issuerName } }: Client
     message: `ClientCertificateIssuer "${issuerName}" ${why}. This client goes on by itself once it can sign.`,
   };
 }
+
+/** A client that can get no certificate takes nothing, not even its identity. */
+const issuerReady: ClientCheck = {
+  name: 'issuerReady',
+  find(view): ClientFinding | undefined {
+    const problem = view.observed.record === undefined ? issuerProblem(view) : undefined;
+    return problem === undefined ? undefined : stuck(Condition.certificate, problem.reason, problem.message);
+  },
+};
 
 const certificateNeeded: ClientCheck = {
   name: 'certificateNeeded',
@@ -132,5 +141,6 @@ const proved: ClientCheck = {
   },
 };
 
+export const issuerChecks: readonly ClientCheck[] = [issuerReady];
 export const issuanceChecks: readonly ClientCheck[] = [certificateNeeded];
 export const provingChecks: readonly ClientCheck[] = [distributed, proved];
