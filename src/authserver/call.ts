@@ -11,7 +11,7 @@ export interface Call extends Omit<ServerRequest, 'dispatcher'> {
  * A request to the server's own API: redirects, 429 and 5xx are errors already.
  *
  * @throws {OperatorError} `ServerUnavailable` when nothing was carried out; `AnswerLost` when a write may have been:
- * no whole answer came, or a proxy gave up on it (502, 504); `AnswerInvalid` for a redirect and for more than 1 MiB
+ * no whole answer came, or a 5xx other than 503; `AnswerInvalid` for a redirect and for more than 1 MiB
  */
 export async function callServer(connection: ServerConnection, call: Call, signal: AbortSignal): Promise<ServerAnswer> {
   const { action, ...request } = call;
@@ -34,9 +34,8 @@ export async function callServer(connection: ServerConnection, call: Call, signa
       `it redirects to ${answer.redirectedTo ?? 'nowhere'}, which is not followed; write the address it redirects to`,
     );
   }
-  if (write && (answer.status === 502 || answer.status === 504)) {
-    throw answerLost(action, `a proxy in front of it answered ${answer.status}`);
-  }
+  // RFC 9110 §15.6: of these 503 alone says that the request was not handled; 502 and 504 are a proxy's that gave up on it.
+  if (write && answer.status >= 500 && answer.status !== 503) throw answerLost(action, `it answered ${answer.status}`);
   if (answer.status === 429 || answer.status >= 500) {
     throw new OperatorError(
       'ServerUnavailable',
