@@ -37,7 +37,7 @@ export const dynamicRegistration: RegistrationDriver = {
       signal,
     );
     if (answer.status !== 201 && answer.status !== 200) {
-      throw refusal(action, answer, [token], 'Check the initial access token of the AuthorizationServer.');
+      throw refusal(action, answer, [token], `Ask the platform team to check the Secret of dynamicRegistration.initialAccessTokenSecretRef in AuthorizationServer "${server.name}".`);
     }
     const registration = readRegistration(action, answer);
     if (registration.registrationClientUri !== undefined) {
