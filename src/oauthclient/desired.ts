@@ -84,7 +84,7 @@ export function desired(observed: Observed, now: number): Desired {
     context: contextOf(observed),
     deletionPolicy: spec.deletionPolicy ?? 'Delete',
     propagationMs: durationMs(server?.spec.propagation ?? defaultPropagation),
-    renewRequested: renewRequest(client, record?.state?.lastHandledRenew),
+    renewRequested: renewRequest(observed),
   };
 }
 
@@ -145,7 +145,14 @@ function contextOf({ server, record }: Observed): PublishedContext | undefined {
   };
 }
 
-function renewRequest(client: Observed['client'], handled: string | undefined): string | undefined {
+/** Where the record is gone, status remembers: an annotation of long ago is no request to register anew. */
+function renewRequest({ client, record }: Observed): string | undefined {
   const value = client.metadata.annotations[RENEW_REQUESTED];
-  return value === undefined || value === handled ? undefined : value;
+  const handled = record?.state === undefined ? client.status?.lastHandledRenew : record.state.lastHandledRenew;
+  return value === undefined || value.slice(0, longestRenewRequest) === handled?.slice(0, longestRenewRequest)
+    ? undefined
+    : value;
 }
+
+/** Of an annotation's value, what status has room for. */
+export const longestRenewRequest = 1024;

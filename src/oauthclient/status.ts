@@ -1,5 +1,6 @@
 import { mergeConditions, type Verdict } from '../api/conditions.ts';
 import type { OAuthClientStatus, RotationPhase } from '../api/oauth-client.ts';
+import { longestRenewRequest } from './desired.ts';
 import { certificateIn, type CertificateState, type RecordState } from './record.ts';
 import { Condition, type ClientFinding, type ClientView } from './step.ts';
 
@@ -8,7 +9,10 @@ export function statusOf(view: ClientView, findings: readonly ClientFinding[]): 
   const { client, record } = view.observed;
   const { desired, now } = view;
   const state = record?.state;
-  const clientId = state?.registration?.clientId ?? client.status?.clientId;
+  // Without the record, status is all that remembers what was registered.
+  const remembered = state === undefined ? client.status : undefined;
+  const clientId = state?.registration?.clientId ?? remembered?.clientId;
+  const handled = state?.lastHandledRenew?.slice(0, longestRenewRequest) ?? remembered?.lastHandledRenew;
   const certificates = (state?.certificates ?? []).toSorted(byImportance).slice(0, mostShown).map(certificateStatus);
   const rotation = state === undefined ? undefined : rotationOf(view, state, findings);
   // What a server or its template would have it be tells whether the server exists; what was stored is the client's own.
@@ -25,7 +29,7 @@ export function statusOf(view: ClientView, findings: readonly ClientFinding[]): 
     ...(issuer === undefined ? {} : { issuer }),
     ...(certificates.length === 0 ? {} : { certificates }),
     ...(rotation === undefined ? {} : { rotation }),
-    ...(state?.lastHandledRenew === undefined ? {} : { lastHandledRenew: state.lastHandledRenew.slice(0, 1024) }),
+    ...(handled === undefined ? {} : { lastHandledRenew: handled }),
     conditions: mergeConditions(
       client.status?.conditions ?? [],
       verdicts(view, findings),
