@@ -92,12 +92,23 @@ const spec = z
       .string()
       .max(2048)
       .regex(/^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/)
-      .meta({ description: 'scope (RFC 7591 §2): space-separated. Each value must be granted by the platform.' })
+      .meta({
+        description:
+          'scope (RFC 7591 §2): space-separated. Each value must be granted by the platform. Default: all that are.',
+      })
       .optional(),
     certificate: certificate.optional(),
     secret: z
       .object({
         name: objectName('Name of the Secret in this namespace. Default: <name>-oauth. Immutable.').optional(),
+        pkcs12: z
+          .object({})
+          .meta({
+            description:
+              'Write {} for keystores beside the PEM files: keystore.p12, truststore.p12 (where the server’s CA is not the system’s) and ' +
+              'keystore.password, which is generated. PKCS #12 (RFC 7292) with PBES2 (RFC 8018): AES-256 and HMAC-SHA-256.',
+          })
+          .optional(),
       })
       .meta({
         description:

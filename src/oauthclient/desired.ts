@@ -22,6 +22,8 @@ export interface CertificateParameters {
 export interface Desired {
   method: AuthMethod;
   secretName: string;
+  /** PKCS#12 beside the PEM files. */
+  keystores: boolean;
   issuerName: string | undefined;
   identity: ({ ok: true } & Identity) | { ok: false; message: string };
   certificate: CertificateParameters;
@@ -63,12 +65,13 @@ export function desired(observed: Observed, now: number): Desired {
     grantTypes,
     responseTypes: spec.responseTypes ?? (grantTypes.includes('authorization_code') ? ['code'] : []),
     redirectURIs: spec.redirectURIs ?? [],
-    scope: spec.scope,
+    scope: spec.scope ?? grantedScope(server),
   };
   const identity = identityOf(observed);
   return {
     ...request,
     secretName: secretNameOf(client),
+    keystores: spec.secret?.pkcs12 !== undefined,
     issuerName: issuerNameOf(client, server),
     identity,
     certificate: certificateParameters(spec.certificate ?? {}),
@@ -146,6 +149,12 @@ function contextOf({ server, record }: Observed): PublishedContext | undefined {
 }
 
 /** Where the record is gone, status remembers: an annotation of long ago is no request to register anew. */
+/** RFC 7591 lets a server give a client that names no scope whatever it likes: so every client names what it may have. */
+function grantedScope(server: Observed['server']): string | undefined {
+  const scopes = server?.spec.clients?.scopes ?? [];
+  return scopes.length === 0 ? undefined : scopes.join(' ');
+}
+
 function renewRequest({ client, record }: Observed): string | undefined {
   const value = client.metadata.annotations[RENEW_REQUESTED];
   const handled = record?.state === undefined ? client.status?.lastHandledRenew : record.state.lastHandledRenew;

@@ -43,7 +43,7 @@ export function contextValues(context: PublishedContext): Record<string, string>
 }
 
 /** SHA-256 (hex) of each value: enough to see that a Secret is as it should be, without holding it. */
-export function digests(values: Record<string, string>): Record<string, string> {
+export function digests(values: Record<string, string | Uint8Array>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(values).map(([key, value]) => [key, createHash('sha256').update(value).digest('hex')]),
   );
@@ -90,7 +90,13 @@ export function projectSecret(object: KubernetesObject): SecretProjection {
   };
 }
 
-/** Our values are all there and unchanged; keys that others add are left alone. */
+/** Keys of ours that are there only sometimes: where they are not wanted, an old one must not linger. */
+export const occasionalKeys = ['ca.crt', 'keystore.p12', 'keystore.password', 'truststore.p12'] as const;
+
+/** Our values are all there and unchanged, and no old one is; keys that others add are left alone. */
 export function sameValues(wanted: Record<string, string>, found: Record<string, string>): boolean {
-  return Object.entries(wanted).every(([key, digest]) => found[key] === digest);
+  return (
+    Object.entries(wanted).every(([key, digest]) => found[key] === digest) &&
+    occasionalKeys.every((key) => key in wanted || !(key in found))
+  );
 }

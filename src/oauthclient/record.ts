@@ -32,6 +32,8 @@ const certificateState = z.object({
   requested: z.object({ durationMs: z.number(), algorithm: z.enum(['ECDSA', 'RSA']), size: z.number() }),
   /** SHA-256 (hex) of the published Secret's values that come from this certificate. */
   digests: z.record(z.string(), z.string()),
+  /** Of the keystores made from it, and of what they trust: salted, so they are kept rather than made again. */
+  keystores: z.object({ trust: z.string(), digests: z.record(z.string(), z.string()) }).optional(),
   /** Public JWK, for self_signed_tls_client_auth (RFC 8705 §2.2). */
   jwk: z.custom<JWK>((value) => z.object({ kty: z.string() }).safeParse(value).success).optional(),
 });
@@ -83,7 +85,16 @@ const recordState = z.object({
 export type RecordState = z.infer<typeof recordState>;
 
 const material = z.object({
-  certificates: z.record(z.string(), z.object({ privateKeyPem: z.string(), chainPem: z.string(), caPem: z.string() })),
+  certificates: z.record(
+    z.string(),
+    z.object({
+      privateKeyPem: z.string(),
+      chainPem: z.string(),
+      caPem: z.string(),
+      /** Values of the published Secret, base64. */
+      keystores: z.record(z.string(), z.string()).optional(),
+    }),
+  ),
   registration: z
     .object({
       registrationClientUri: z.string().optional(),

@@ -9,10 +9,6 @@ export function statusOf(view: ClientView, findings: readonly ClientFinding[]): 
   const { client, record } = view.observed;
   const { desired, now } = view;
   const state = record?.state;
-  // Without the record, status is all that remembers what was registered.
-  const remembered = state === undefined ? client.status : undefined;
-  const clientId = state?.registration?.clientId ?? remembered?.clientId;
-  const handled = state?.lastHandledRenew?.slice(0, longestRenewRequest) ?? remembered?.lastHandledRenew;
   const certificates = (state?.certificates ?? []).toSorted(byImportance).slice(0, mostShown).map(certificateStatus);
   const rotation = state === undefined ? undefined : rotationOf(view, state, findings);
   // What a server or its template would have it be tells whether the server exists; what was stored is the client's own.
@@ -20,7 +16,7 @@ export function statusOf(view: ClientView, findings: readonly ClientFinding[]): 
   const issuer = withheld ? client.spec.certificate?.issuerRef?.name : desired.issuerName;
   return {
     observedGeneration: client.metadata.generation,
-    ...(clientId === undefined ? {} : { clientId }),
+    ...rememberedOf(view),
     secretName: desired.secretName,
     tokenEndpointAuthMethod: desired.method,
     ...(desired.identity.ok && !withheld
@@ -29,13 +25,26 @@ export function statusOf(view: ClientView, findings: readonly ClientFinding[]): 
     ...(issuer === undefined ? {} : { issuer }),
     ...(certificates.length === 0 ? {} : { certificates }),
     ...(rotation === undefined ? {} : { rotation }),
-    ...(handled === undefined ? {} : { lastHandledRenew: handled }),
     conditions: mergeConditions(
       client.status?.conditions ?? [],
       verdicts(view, findings),
       client.metadata.generation,
       now,
     ),
+  };
+}
+
+/** Without the record, status is all that remembers what was registered. */
+function rememberedOf({
+  observed: { client, record },
+}: ClientView): Pick<OAuthClientStatus, 'clientId' | 'lastHandledRenew'> {
+  const state = record?.state;
+  const remembered = state === undefined ? client.status : undefined;
+  const clientId = state?.registration?.clientId ?? remembered?.clientId;
+  const handled = state?.lastHandledRenew?.slice(0, longestRenewRequest) ?? remembered?.lastHandledRenew;
+  return {
+    ...(clientId === undefined ? {} : { clientId }),
+    ...(handled === undefined ? {} : { lastHandledRenew: handled }),
   };
 }
 

@@ -17,6 +17,7 @@ export type ClientStep =
   | { name: 'updateRegistration' }
   | { name: 'recoverUpdate' }
   | { name: 'prove'; x5tS256: string }
+  | { name: 'makeKeystores'; trust: string }
   | { name: 'publish' }
   | { name: 'retire'; x5tS256: string }
   | { name: 'provePublished'; x5tS256: string }

@@ -1,5 +1,6 @@
 import { FINALIZER } from '../../api/annotations.ts';
 import type { Check } from '../../runtime/pass.ts';
+import { damaged } from './record.ts';
 import { Condition, act, stuck, type ClientStep, type ClientView } from '../step.ts';
 
 type ClientCheck = Check<ClientView, ClientStep>;
@@ -18,6 +19,15 @@ const definitionTerminating: ClientCheck = {
         'Nothing is deregistered and no Secret is removed. To give this client up, remove its finalizer by hand; ' +
         'to uninstall cleanly, delete OAuthClients before the definition.',
     );
+  },
+};
+
+/** What it holds may be a registration, and the only right to remove it. */
+const readable: ClientCheck = {
+  name: 'readable',
+  find({ observed: { record }, desired }) {
+    if (record === undefined || record.state !== undefined || desired.deletionPolicy === 'Orphan') return undefined;
+    return damaged(record);
   },
 };
 
@@ -81,6 +91,7 @@ const finalized: ClientCheck = {
 
 export const deletionChecks: readonly ClientCheck[] = [
   definitionTerminating,
+  readable,
   registered,
   published,
   claimed,

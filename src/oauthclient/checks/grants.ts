@@ -89,8 +89,13 @@ const requestGranted: ClientCheck = {
       redirectURIs: desired.redirectURIs,
       deletionPolicy: desired.deletionPolicy,
     });
-    if (violations.length === 0) return undefined;
-    return stuck(Condition.registered, 'NotGranted', violations.map((v) => v.message).join(' '));
+    const messages = violations.map((v) => v.message);
+    if (desired.scope === undefined) {
+      messages.push(
+        'No scope is granted at this server, and a client without one would get what the server likes: ask the platform team for scopes.',
+      );
+    }
+    return messages.length === 0 ? undefined : stuck(Condition.registered, 'NotGranted', messages.join(' '));
   },
 };
 

@@ -1,7 +1,7 @@
 import { FINALIZER, ROLE_LABEL, Role } from '../../api/annotations.ts';
 import type { Check } from '../../runtime/pass.ts';
 import { digestOf } from '../digest.ts';
-import { certificateIn, recordDamaged } from '../record.ts';
+import { certificateIn, recordDamaged, type CertificateState } from '../record.ts';
 import { contextValues, digests, sameValues, type SecretProjection } from '../published-secret.ts';
 import { claimState } from '../../authserver/claims.ts';
 import { Condition, act, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
@@ -90,15 +90,38 @@ function intact(secret: SecretProjection): boolean {
   return secret.type === 'kubernetes.io/tls' && secret.labels[ROLE_LABEL] === Role.published;
 }
 
+/** Made once for each certificate, and again when what the server's clients are to trust changes. */
+const keystored: ClientCheck = {
+  name: 'keystored',
+  find({ observed: { record }, desired: { keystores, context } }) {
+    const state = record?.state;
+    const certificate = certificateIn(state, 'Published');
+    const says = context ?? state?.context;
+    if (!keystores || certificate === undefined || says === undefined) return undefined;
+    const trust = digestOf(says.serverCaPem ?? '');
+    if (certificate.keystores?.trust === trust) return undefined;
+    const message = 'The PKCS#12 keystores are being made.';
+    return act(Condition.certificate, 'MakingKeystores', message, { name: 'makeKeystores', trust }, trust);
+  },
+};
+
+function keystoreDigests(certificate: CertificateState, wanted: boolean): Record<string, string> {
+  return wanted ? (certificate.keystores?.digests ?? {}) : {};
+}
+
 /** The published Secret is what the record says, whatever state the server is in. */
 const published: ClientCheck = {
   name: 'published',
-  find({ observed: { record, published: secret, server }, desired: { secretName, context } }) {
+  find({ observed: { record, published: secret, server }, desired: { secretName, context, keystores } }) {
     const state = record?.state;
     const certificate = certificateIn(state, 'Published');
     const says = context ?? state?.context;
     if (state === undefined || certificate === undefined || says === undefined) return undefined;
-    const wanted = { ...certificate.digests, ...digests(contextValues(says)) };
+    const wanted = {
+      ...certificate.digests,
+      ...keystoreDigests(certificate, keystores),
+      ...digests(contextValues(says)),
+    };
     if (secret !== undefined && intact(secret) && sameValues(wanted, secret.digests)) return undefined;
     return act(
       Condition.certificate,
@@ -179,6 +202,7 @@ export const keepingChecks: readonly ClientCheck[] = [
   readable,
   owned,
   secretFree,
+  keystored,
   published,
   expired,
 ];

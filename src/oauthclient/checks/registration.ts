@@ -3,7 +3,7 @@ import { echoViolations, metadataRejected } from '../../authserver/client-metada
 import type { Check } from '../../runtime/pass.ts';
 import { digestOf } from '../digest.ts';
 import { certificateIn } from '../record.ts';
-import { Condition, act, stuck, type ClientStep, type ClientView } from '../step.ts';
+import { Condition, act, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
 
 type ClientCheck = Check<ClientView, ClientStep>;
 
@@ -31,12 +31,18 @@ function canWait(method: AuthMethod): boolean {
 /** RFC 7591 has no way to look a client up: a lost answer is reported before anything else is tried. */
 const noOrphanSuspected: ClientCheck = {
   name: 'noOrphanSuspected',
-  find({ observed: { record, server, clusterId, client }, desired: { renewRequested } }) {
+  find({ observed: { record, server, clusterId, client }, desired: { renewRequested }, now }) {
     const state = record?.state;
     const last = state?.suspectedOrphans.at(-1);
     if (state === undefined || last === undefined || state.registration !== undefined) return undefined;
     if (certificateIn(state, 'Next') !== undefined) return undefined;
-    if (server?.spec.clients?.recovery === 'Recreate' || renewRequested !== undefined) return undefined;
+    if (renewRequested !== undefined) return undefined;
+    if (server?.spec.clients?.recovery === 'Recreate') {
+      // A server whose answers are always lost must not be filled with orphans.
+      const at = Date.parse(last) + Math.min(3_600_000, 5_000 * 2 ** (state.suspectedOrphans.length - 1));
+      const message = `The answer to a registration was lost at ${last}; the client is registered anew at ${new Date(at).toISOString()}.`;
+      return now >= at ? undefined : waiting(Condition.registered, 'OrphanSuspected', message, at);
+    }
     const marker = `${clusterId}/${client.metadata.namespace}/${client.metadata.name}`;
     return stuck(
       Condition.registered,

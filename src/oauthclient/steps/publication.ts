@@ -4,7 +4,7 @@ import { OperatorError } from '../../errors.ts';
 import { apiVersionOf, secrets, type KubernetesObject } from '../../kube/resource.ts';
 import { z } from 'zod';
 import { certificateIn, type ClientRecord } from '../record.ts';
-import { certificateValues, contextValues } from '../published-secret.ts';
+import { certificateValues, contextValues, occasionalKeys } from '../published-secret.ts';
 import type { ClientView } from '../step.ts';
 import { recordOf, required, tell, type ClientAction, type StepContext } from './context.ts';
 
@@ -13,9 +13,12 @@ const TLS = 'kubernetes.io/tls';
 /** One write: an application never sees the key of one certificate beside the chain of another. */
 export const publish: ClientAction = async (context, view, signal) => {
   const record = await context.records.load(recordOf(view), signal);
-  const data = Object.fromEntries(
-    Object.entries(values(record, view)).map(([key, value]) => [key, Buffer.from(value).toString('base64')]),
-  );
+  const encoded = Object.entries(values(record, view)).map(([key, value]) => [
+    key,
+    Buffer.from(value).toString('base64'),
+  ]);
+  const keystores = view.desired.keystores ? record.material.certificates[thumbprint(record)]?.keystores : {};
+  const data = { ...Object.fromEntries(encoded), ...keystores };
   const ref = { namespace: view.observed.client.metadata.namespace, name: view.desired.secretName };
   const found = await context.kube.get(secrets, ref, { signal });
   const written =
@@ -75,6 +78,11 @@ const writable = z.object({
   data: z.record(z.string(), z.string()).nullish(),
 });
 
+function withoutOccasional(data: Record<string, string>): Record<string, string> {
+  const ours: readonly string[] = occasionalKeys;
+  return Object.fromEntries(Object.entries(data).filter(([key]) => !ours.includes(key)));
+}
+
 async function replace(
   context: StepContext,
   view: ClientView,
@@ -116,7 +124,7 @@ async function replace(
         annotations: { ...found.metadata.annotations, ...wanted.metadata.annotations },
         ...(wanted.metadata.ownerReferences === undefined ? {} : { ownerReferences: wanted.metadata.ownerReferences }),
       },
-      data: { ...others, ...data },
+      data: { ...withoutOccasional(others ?? {}), ...data },
     },
     { signal },
   );

@@ -11,6 +11,7 @@ import {
   removeFinalizer,
   withdrawSecret,
 } from './ownership.ts';
+import { makeKeystores } from './keystores.ts';
 import { publish } from './publication.ts';
 import {
   abandonRegistration,
@@ -28,6 +29,8 @@ export function actionOf(step: ClientStep): ClientAction {
       return stageCertificate(step.reason);
     case 'rejectRegistration':
       return rejectRegistration(step.message);
+    case 'makeKeystores':
+      return makeKeystores(step.trust);
     case 'prove':
       return prove(step.x5tS256);
     case 'provePublished':
