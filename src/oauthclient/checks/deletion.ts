@@ -1,6 +1,6 @@
 import { FINALIZER } from '../../api/annotations.ts';
 import type { Check } from '../../runtime/pass.ts';
-import { damaged } from './record.ts';
+import { recordDamaged } from '../record.ts';
 import { Condition, act, stuck, type ClientStep, type ClientView } from '../step.ts';
 
 type ClientCheck = Check<ClientView, ClientStep>;
@@ -27,7 +27,8 @@ const readable: ClientCheck = {
   name: 'readable',
   find({ observed: { record }, desired }) {
     if (record === undefined || record.state !== undefined || desired.deletionPolicy === 'Orphan') return undefined;
-    return damaged(record);
+    const { code, message } = recordDamaged(record.name, "the operator's namespace");
+    return stuck(Condition.certificate, code, message);
   },
 };
 
