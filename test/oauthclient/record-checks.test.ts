@@ -1,0 +1,205 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Observed } from '../../src/oauthclient/observed.ts';
+import type { SecretProjection } from '../../src/oauthclient/published-secret.ts';
+import { eachRow } from './checks.ts';
+import {
+  aCertificate,
+  aClient,
+  aServer,
+  brief,
+  day,
+  findingsOf,
+  grants,
+  hour,
+  instant,
+  now,
+  planOf,
+  projected,
+  recorded,
+  settled,
+  untouched,
+} from './view.ts';
+
+const renew = { 'certbound.dev/renew-requested': 'once' };
+const lost = (change: Partial<Observed> = {}): Observed => ({
+  ...settled(),
+  client: aClient({}, {}, { clientId: 'client-1' }),
+  record: undefined,
+  published: undefined,
+  ...change,
+});
+const reborn = (observed: Observed): Observed => ({
+  ...observed,
+  client: { ...observed.client, metadata: { ...observed.client.metadata, uid: 'uid-2' } },
+  published: undefined,
+});
+const secretWith = (change: Partial<SecretProjection>): Observed => {
+  const observed = settled();
+  if (observed.published === undefined) throw new TypeError('nothing is published');
+  return { ...observed, published: { ...observed.published, ...change } };
+};
+const digestsWith = (change: Record<string, string>) =>
+  secretWith({ digests: { ...settled().published?.digests, ...change } });
+const claimedBy = (holder: string, holderUid: string, expires?: number): Observed => ({
+  ...untouched(),
+  client: aClient(),
+  claim: { name: 'claim', resourceVersion: '1', holder, holderUid, expires },
+});
+const taken = ['CertificateReady=False/SecretNameTaken blocks'];
+const republish = ['CertificateReady=Unknown/Republishing → publish'];
+const claiming = ['Registered=Unknown/ClaimingIdentity → claimIdentity'];
+
+describe('at rest', () => {
+  for (const method of ['tls_client_auth', 'self_signed_tls_client_auth'] as const) {
+    test(`${method}: nothing is found`, () => assert.deepEqual(findingsOf(settled(method)), []));
+  }
+});
+
+describe('the record is the truth', () => {
+  const unreadable = ['CertificateReady=False/RecordDamaged blocks'];
+  eachRow([
+    ['the record can’t be read', () => ({ ...settled(), record: projected(undefined) }), unreadable],
+    [
+      'the same name under a new uid',
+      () => reborn(settled()),
+      ['CertificateReady=Unknown/AdoptingRecord → adoptRecord'],
+    ],
+    [
+      'the same name with another method',
+      () => {
+        const { client } = settled('self_signed_tls_client_auth');
+        return reborn({ ...settled(), client });
+      },
+      ['Registered=False/PredecessorRegistered blocks'],
+    ],
+    [
+      'the same name with another identity',
+      () =>
+        reborn({
+          ...settled(),
+          server: aServer({ clients: { ...grants, identityTemplates: [{ dn: 'CN=other' }, { dn: 'CN={name}' }] } }),
+          client: aClient({ certificate: { subject: { dn: 'CN=other' } } }),
+        }),
+      ['Registered=False/PredecessorRegistered blocks'],
+    ],
+    ['the record is lost', () => lost(), ['Registered=False/RecordLost blocks']],
+    [
+      'the record is lost and the platform lets clients be registered anew',
+      () =>
+        lost({
+          server: aServer({
+            defaultIssuerRef: { name: 'corporate-clients' },
+            clients: { ...grants, recovery: 'Recreate' },
+          }),
+        }),
+      ['CertificateReady=Unknown/Issuing → stageCertificate'],
+    ],
+    [
+      'the record is lost and the team asks for a new one',
+      () => lost({ client: aClient({}, { annotations: renew }, { clientId: 'client-1' }) }),
+      ['CertificateReady=Unknown/Issuing → stageCertificate'],
+    ],
+    [
+      'the record is lost and the annotation is of long ago',
+      () => lost({ client: aClient({}, { annotations: renew }, { clientId: 'client-1', lastHandledRenew: 'once' }) }),
+      ['Registered=False/RecordLost blocks'],
+    ],
+  ]);
+});
+
+describe('the published Secret is what the record says', () => {
+  eachRow([
+    ['somebody else’s Secret', () => secretWith({ ownerUid: 'uid-other' }), taken],
+    ['nobody’s Secret', () => ({ ...untouched(), published: secretWith({ ownerUid: undefined }).published }), taken],
+    [
+      'an older client is to have this Secret name',
+      () => ({ ...settled(), published: undefined, secretRival: 'older' }),
+      taken,
+    ],
+    ['whoever has published keeps the name', () => ({ ...settled(), secretRival: 'older' }), []],
+    ['deleted', () => ({ ...settled(), published: undefined }), ['CertificateReady=Unknown/Publishing → publish']],
+    ['a value was changed', () => digestsWith({ 'tls.key': 'x' }), republish],
+    ['a value of somebody else’s was added', () => digestsWith({ 'app.conf': 'x' }), []],
+    ['the label is gone', () => secretWith({ labels: {} }), republish],
+    ['the type is wrong', () => secretWith({ type: 'Opaque' }), republish],
+    [
+      'the server has another token endpoint',
+      () => ({
+        ...settled(),
+        server: aServer({}, { endpoints: { tokenEndpoint: 'https://as.example.com/new' } }),
+      }),
+      republish,
+    ],
+    [
+      'the server’s CA bundle is gone: what is left of it would be trusted for ever',
+      () => ({
+        ...settled(),
+        server: aServer({ defaultIssuerRef: { name: 'corporate-clients' }, caBundle: undefined }),
+      }),
+      republish,
+    ],
+    [
+      'the server is gone: what was published stays, and is written again',
+      () => ({ ...settled(), server: undefined, published: undefined }),
+      ['CertificateReady=Unknown/Publishing → publish'],
+    ],
+    [
+      'the namespace is being deleted',
+      () => ({ ...settled(), published: undefined, namespace: { name: 'payments', labels: {}, terminating: true } }),
+      ['Ready=Unknown/NamespaceTerminating blocks'],
+    ],
+  ]);
+
+  test('it has ended: that is said from that second on, and renewal goes on', () => {
+    const ended = recorded(settled(), { certificates: [aCertificate('old', { notAfter: instant(now + 1000) })] });
+    const reasons = (at: number) => findingsOf(ended, at).map(brief);
+    assert.deepEqual(reasons(now + 999), []);
+    const renewal = recorded(settled(), { certificates: [aCertificate('old', { renewalTime: instant(now) })] });
+    assert.deepEqual(findingsOf(renewal, now + 15 * day).map(brief), [
+      'CertificateReady=False/Expired',
+      'CertificateReady=Unknown/RenewalDue → stageCertificate',
+    ]);
+    assert.deepEqual(reasons(now + 1000).slice(0, 1), ['CertificateReady=False/Expired']);
+  });
+});
+
+describe('beginning', () => {
+  eachRow([
+    [
+      'the finalizer comes before anything that it protects',
+      () => untouched(),
+      ['Ready=Unknown/Preparing → addFinalizer'],
+    ],
+    ['then the identity', () => ({ ...untouched(), client: aClient() }), claiming],
+    [
+      'an identity that somebody else holds',
+      () => claimedBy('other/client', 'uid-9'),
+      ['Registered=False/IdentityTaken blocks'],
+    ],
+    [
+      'an identity that a certificate still names',
+      () => claimedBy('other/client', 'uid-9', now + hour),
+      ['Registered=False/IdentityTaken blocks'],
+    ],
+    ['an identity that is free again', () => claimedBy('other/client', 'uid-9', now), claiming],
+    ['an identity of the same name’s predecessor', () => claimedBy('payments/batch', 'uid-0'), claiming],
+    [
+      'then the first certificate',
+      () => claimedBy('payments/batch', 'uid-1'),
+      ['CertificateReady=Unknown/Issuing → stageCertificate'],
+    ],
+    [
+      'a self-signed certificate is its own identity: none is claimed',
+      () => ({
+        ...untouched('self_signed_tls_client_auth'),
+        client: aClient({ tokenEndpointAuthMethod: 'self_signed_tls_client_auth' }),
+      }),
+      ['CertificateReady=Unknown/Issuing → stageCertificate'],
+    ],
+  ]);
+
+  test('who waits for an identity looks again when it becomes free', () => {
+    assert.equal(planOf(claimedBy('other/client', 'uid-9', now + hour)).at, now + hour);
+  });
+});
