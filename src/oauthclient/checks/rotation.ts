@@ -64,6 +64,20 @@ const issuerReady: ClientCheck = {
   },
 };
 
+/** What was begun is no longer what is asked for, and nobody uses it yet: it makes way, if another can be had. */
+const superseded: ClientCheck = {
+  name: 'superseded',
+  find(view) {
+    const next = certificateIn(view.observed.record?.state, 'Next');
+    if (next === undefined || issuerProblem(view) !== undefined) return undefined;
+    const cause = changedRequest(next, view.desired);
+    if (cause === undefined) return undefined;
+    const step: ClientStep = { name: 'retire', x5tS256: next.x5tS256 };
+    const message = `${cause.message} The certificate that was begun before is not used.`;
+    return act(Condition.certificate, cause.reason, message, step, next.x5tS256);
+  },
+};
+
 const certificateNeeded: ClientCheck = {
   name: 'certificateNeeded',
   find(view): ClientFinding | undefined {
@@ -142,5 +156,5 @@ const proved: ClientCheck = {
 };
 
 export const issuerChecks: readonly ClientCheck[] = [issuerReady];
-export const issuanceChecks: readonly ClientCheck[] = [certificateNeeded];
+export const issuanceChecks: readonly ClientCheck[] = [superseded, certificateNeeded];
 export const provingChecks: readonly ClientCheck[] = [distributed, proved];
