@@ -123,7 +123,7 @@ const distributed: ClientCheck = {
     if (next === undefined || distribution.state === 'distributed') return undefined;
     const current = certificateIn(record?.state, 'Published');
     // What can't be reached blocks only until a third of the remaining life (protocols, §1 "Distributed").
-    const patience = current === undefined ? undefined : Date.parse(current.notAfter) - lifeOf(current) / 9;
+    const patience = current === undefined ? undefined : thirdLeft(current, next);
     const overdue = patience !== undefined && now >= patience;
     return {
       condition: Condition.terminators,
@@ -136,8 +136,10 @@ const distributed: ClientCheck = {
   },
 };
 
-function lifeOf(certificate: CertificateState): number {
-  return Date.parse(certificate.notAfter) - Date.parse(certificate.stagedAt);
+/** When a third is left of the life that the published certificate had as its successor was begun. */
+function thirdLeft(current: CertificateState, next: CertificateState): number {
+  const end = Date.parse(current.notAfter);
+  return end - (end - Date.parse(next.stagedAt)) / 3;
 }
 
 const proved: ClientCheck = {
