@@ -21,6 +21,15 @@ export interface Reproof {
   message: string;
 }
 
+/** Why Ready can't be True: refused twice in a row and not proved since. */
+export function refusalOf({ refusals, message, due }: Reproof): { reason: string; message: string } | undefined {
+  if (refusals < 2) return undefined;
+  return {
+    reason: 'Refused',
+    message: `The authorization server refused the published certificate: ${message} Look for the client there; the operator tries again at ${new Date(due).toISOString()}.`,
+  };
+}
+
 /** Everything that decides about one client; no key bytes. */
 export interface Observed {
   client: OAuthClient & { metadata: { namespace: string } };

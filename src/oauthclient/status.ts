@@ -1,6 +1,7 @@
 import { mergeConditions, type Verdict } from '../api/conditions.ts';
 import type { OAuthClientStatus, RotationPhase } from '../api/oauth-client.ts';
 import { longestRenewRequest } from './desired.ts';
+import { refusalOf } from './observed.ts';
 import { certificateIn, type CertificateState, type RecordState } from './record.ts';
 import { Condition, type ClientFinding, type ClientView } from './step.ts';
 
@@ -151,10 +152,12 @@ function registeredVerdict({ observed: { record } }: ClientView): Verdict {
   };
 }
 
-function provedVerdict({ observed: { record } }: ClientView): Verdict {
+function provedVerdict({ observed: { record, reproof } }: ClientView): Verdict {
   const type = Condition.proved;
   const published = certificateIn(record?.state, 'Published');
   if (published === undefined) return pending(type, 'No certificate was proved at the token endpoint yet.');
+  const refusal = refusalOf(reproof);
+  if (refusal !== undefined) return { type, status: 'False', ...refusal };
   return {
     type,
     status: 'True',
@@ -194,12 +197,10 @@ function readyVerdicts(view: ClientView, findings: readonly ClientFinding[]): Ve
   const stuckFinding = findings.find(isStuck);
   const works = publishedWorks(view, findings);
   if (stuckFinding !== undefined && !(works && stuckFinding.error?.retry.class === 'after')) {
-    const { reason, message } = stuckFinding;
-    return [
-      { type: Condition.ready, status: 'False', reason, message },
-      { type: Condition.stalled, status: 'True', reason, message },
-    ];
+    return notReady(stuckFinding);
   }
+  const refusal = works ? refusalOf(view.observed.reproof) : undefined;
+  if (refusal !== undefined) return notReady(refusal);
   const busy = findings.find((f) => f.step !== undefined || f.blocks === true) ?? findings[0];
   const progress: Verdict[] =
     busy === undefined
@@ -214,6 +215,13 @@ function readyVerdicts(view: ClientView, findings: readonly ClientFinding[]): Ve
       message: busy?.message ?? 'Waiting for the first certificate.',
     },
     ...progress,
+  ];
+}
+
+function notReady({ reason, message }: Pick<Verdict, 'reason' | 'message'>): Verdict[] {
+  return [
+    { type: Condition.ready, status: 'False', reason, message },
+    { type: Condition.stalled, status: 'True', reason, message },
   ];
 }
 

@@ -1,4 +1,5 @@
 import type { Check } from '../../runtime/pass.ts';
+import { refusalOf } from '../observed.ts';
 import { retired } from '../record.ts';
 import { Condition, act, type ClientStep, type ClientView } from '../step.ts';
 
@@ -20,16 +21,10 @@ const provedAgain: Check<ClientView, ClientStep> = {
   find({ observed: { reproof, record }, now }) {
     const published = record?.state?.certificates.find((c) => c.role === 'Published');
     if (published === undefined || Date.parse(published.notAfter) <= now) return undefined;
-    if (reproof.refusals >= 2 && now < reproof.due) {
-      return {
-        condition: Condition.proved,
-        status: 'False',
-        reason: 'Refused',
-        message: `The authorization server refused the published certificate: ${reproof.message} Look for the client there; the operator tries again at ${new Date(reproof.due).toISOString()}.`,
-        at: reproof.due,
-      };
+    if (now < reproof.due) {
+      const refusal = refusalOf(reproof);
+      return refusal && { condition: Condition.proved, status: 'False', ...refusal, at: reproof.due };
     }
-    if (now < reproof.due) return undefined;
     return act(
       Condition.proved,
       'ProvingAgain',
