@@ -41,7 +41,7 @@ export function stageCertificate(reason: string): ClientAction {
         certificates: { ...before?.material.certificates, [certificate.x5tS256]: material },
       },
     };
-    if (intent !== undefined) context.unsentIntents.add(intent.id);
+    if (intent !== undefined && intent !== base.intent) context.unsentIntents.add(intent.id);
     if (before === undefined) await context.records.create(record, signal);
     else await context.records.save(before, record, signal);
     tell(
