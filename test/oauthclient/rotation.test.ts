@@ -1,0 +1,249 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Observed } from '../../src/oauthclient/observed.ts';
+import type { CertificateState } from '../../src/oauthclient/record.ts';
+import type { Distribution } from '../../src/terminator/distribution.ts';
+import { eachRow } from './checks.ts';
+import {
+  aCertificate,
+  aClient,
+  aNext,
+  anIssuer,
+  brief,
+  day,
+  findingsOf,
+  hour,
+  instant,
+  isReady,
+  now,
+  planOf,
+  recorded,
+  selfSigned,
+  settled,
+  upToDate,
+} from './view.ts';
+
+const staged = (reason: string) => [`CertificateReady=Unknown/${reason} → stageCertificate`];
+const holding = (...certificates: CertificateState[]) => recorded(settled(), { certificates });
+const due = aCertificate('old', { renewalTime: instant(now) });
+const proving = ['Proved=Unknown/Proving → prove'];
+const draining = (name: string, change: Partial<CertificateState> = {}) =>
+  aCertificate(name, { role: 'Draining', retireAt: instant(now + day), ...change });
+const wants = (certificate: NonNullable<Observed['client']['spec']['certificate']>, of = settled()): Observed => ({
+  ...of,
+  client: aClient({ certificate }),
+});
+const notReady = (observed: Observed, status: 'False' | 'Unknown', reason: string): Observed => ({
+  ...observed,
+  issuer: anIssuer('tls_client_auth', {}, { conditions: isReady(status, reason) }),
+});
+const behind = (state: 'waiting' | 'blocked'): Distribution => ({
+  state,
+  reason: 'TerminatorsPending',
+  message: 'web/edge is behind.',
+  terminators: ['web/edge'],
+});
+
+describe('a certificate is begun', () => {
+  eachRow([
+    ['when its renewal is due, and not a second before', () => holding(due), staged('RenewalDue')],
+    ['not a second before', () => holding(due), [], now - 1],
+    [
+      'when it is asked for',
+      () => ({ ...settled(), client: aClient({}, { annotations: { 'certbound.dev/renew-requested': 'once' } }) }),
+      staged('RenewRequested'),
+    ],
+    [
+      'once for each time it is asked for',
+      () =>
+        recorded(
+          { ...settled(), client: aClient({}, { annotations: { 'certbound.dev/renew-requested': 'once' } }) },
+          { lastHandledRenew: 'once' },
+        ),
+      [],
+    ],
+    ['when another key is wanted', () => wants({ privateKey: { algorithm: 'RSA' } }), staged('PrivateKeyChanged')],
+    ['when a larger key is wanted', () => wants({ privateKey: { size: 384 } }), staged('PrivateKeyChanged')],
+    ['when another life is wanted', () => wants({ duration: '48h' }), staged('DurationChanged')],
+    [
+      'when another issuer is named',
+      () => ({
+        ...wants({ issuerRef: { name: 'other-clients' } }),
+        issuer: { ...anIssuer(), metadata: { ...anIssuer().metadata, name: 'other-clients' } },
+      }),
+      staged('IssuerChanged'),
+    ],
+    ['never while another is on its way', () => holding(due, aNext()), proving],
+    ['not for what changes nothing in it', () => wants({ drain: '48h', renewBefore: '100h' }), []],
+  ]);
+});
+
+describe('what was begun for something else makes way', () => {
+  const rsa = { privateKey: { algorithm: 'RSA' as const } };
+  const retiring = ['CertificateReady=Unknown/PrivateKeyChanged → retire'];
+  eachRow([
+    ['a first one', () => wants(rsa, holding(aNext())), retiring],
+    ['a successor', () => wants(rsa, holding(aCertificate('old'), aNext())), retiring],
+    [
+      'not where its own successor can’t be had',
+      () => notReady(wants(rsa, holding(aCertificate('old'), aNext())), 'False', 'Broken'),
+      proving,
+    ],
+  ]);
+});
+
+describe('an issuer that can’t sign', () => {
+  eachRow([
+    [
+      'stops a first certificate',
+      () => notReady({ ...settled(), record: undefined, published: undefined }, 'False', 'SecretMissing'),
+      ['CertificateReady=False/SecretMissing blocks'],
+    ],
+    [
+      'delays a renewal, and nothing else',
+      () => notReady(holding(due), 'False', 'SecretMissing'),
+      ['CertificateReady=Unknown/SecretMissing'],
+    ],
+    [
+      'that nobody looked at yet',
+      () => notReady(holding(due), 'Unknown', 'X'),
+      ['CertificateReady=Unknown/IssuerNotReady'],
+    ],
+    ['is of no interest at rest', () => notReady(settled(), 'False', 'SecretMissing'), []],
+  ]);
+
+  test('its own message stays with the platform', () => {
+    const [finding] = findingsOf(notReady(holding(due), 'False', 'SecretMissing'));
+    assert.doesNotMatch(finding?.message ?? '', /It says so/);
+  });
+});
+
+describe('at most three certificates live', () => {
+  const three = () => holding(due, draining('a'), draining('b', { retireAt: instant(now + hour) }));
+
+  test('a further renewal waits for the first of them to go', () => {
+    const plan = planOf(three());
+    assert.deepEqual(plan.findings.map(brief), ['CertificateReady=Unknown/RotationWaits']);
+    assert.equal(plan.at, now + hour);
+  });
+
+  eachRow([
+    [
+      'one that has ended doesn’t count',
+      () => holding(due, draining('a'), draining('b', { notAfter: instant(now), retireAt: instant(now + day) })),
+      staged('RenewalDue'),
+    ],
+    [
+      'one that is drained goes while the renewal waits',
+      () => holding(due, draining('a'), draining('b', { retireAt: instant(now) })),
+      ['CertificateReady=Unknown/RotationWaits', 'CertificateReady=Unknown/Retiring → retire'],
+    ],
+  ]);
+});
+
+describe('a certificate is distributed before it is tried', () => {
+  const rotating = (state: 'waiting' | 'blocked') => ({ ...holding(due, aNext()), distribution: behind(state) });
+  /** The published one has 15 days when its successor is begun. */
+  const third = now + 10 * day;
+
+  eachRow([
+    [
+      'a first one waits',
+      () => ({ ...holding(aNext()), distribution: behind('waiting') }),
+      ['TerminatorsReady=Unknown/TerminatorsPending blocks'],
+    ],
+    [
+      'for as long as it takes',
+      () => ({ ...holding(aNext()), distribution: behind('waiting') }),
+      ['TerminatorsReady=Unknown/TerminatorsPending blocks'],
+      now + 29 * day,
+    ],
+    ['a successor waits', () => rotating('waiting'), ['TerminatorsReady=Unknown/TerminatorsPending blocks']],
+    ['for somebody, too', () => rotating('blocked'), ['TerminatorsReady=False/TerminatorsPending blocks']],
+    [
+      'until a third of the remaining life',
+      () => rotating('blocked'),
+      ['TerminatorsReady=False/TerminatorsPending blocks'],
+      third - 1,
+    ],
+    [
+      'then it goes on and says so',
+      () => rotating('blocked'),
+      ['TerminatorsReady=False/TerminatorsPending', ...proving],
+      third,
+    ],
+    ['then it is proved', () => holding(due, aNext()), proving],
+    ['nothing waits where no certificate is on its way', () => ({ ...settled(), distribution: behind('waiting') }), []],
+  ]);
+
+  test('however short renewBefore is', () => {
+    const late = aCertificate('old', { notAfter: instant(now + hour), renewalTime: instant(now) });
+    const observed = { ...holding(late, aNext()), distribution: behind('waiting') };
+    assert.deepEqual(findingsOf(observed).map(brief), ['TerminatorsReady=Unknown/TerminatorsPending blocks']);
+    assert.equal(planOf(observed).at, now + hour - 20 * 60_000);
+  });
+});
+
+describe('a replaced certificate', () => {
+  const drained = draining('before', { retireAt: instant(now) });
+  const observed = (method: 'tls_client_auth' | 'self_signed_tls_client_auth', retireAt: number): Observed => {
+    const before = { role: 'Draining' as const, retireAt: instant(retireAt) };
+    const pair =
+      method === 'tls_client_auth'
+        ? [aCertificate('old'), aCertificate('before', before)]
+        : [selfSigned('old'), selfSigned('before', before)];
+    return upToDate(recorded(settled(method), { certificates: pair }));
+  };
+
+  eachRow([
+    [
+      'is retired when its drain is over',
+      () => holding(aCertificate('old'), drained),
+      ['CertificateReady=Unknown/Retiring → retire'],
+    ],
+    ['and not before', () => holding(aCertificate('old'), drained), [], now - 1],
+    [
+      'and when it ends before its drain',
+      () => holding(aCertificate('old'), draining('before', { notAfter: instant(now) })),
+      ['CertificateReady=Unknown/Retiring → retire'],
+    ],
+    [
+      'leaves the registered keys before its own key is destroyed',
+      () => observed('self_signed_tls_client_auth', now + hour),
+      ['Registered=Unknown/UpdatingRegistration → intendUpdate'],
+      now + hour,
+    ],
+    [
+      'is not registered by name under tls_client_auth',
+      () => observed('tls_client_auth', now + hour),
+      ['CertificateReady=Unknown/Retiring → retire'],
+      now + hour,
+    ],
+    [
+      'a successor that ended before it was accepted goes, too',
+      () => holding(aCertificate('old'), aNext({ notAfter: instant(now) })),
+      ['CertificateReady=Unknown/Retiring → retire'],
+    ],
+    ['what is published is never retired', () => holding(aCertificate('old', { retireAt: instant(now - day) })), []],
+  ]);
+});
+
+describe('a published certificate is proved again', () => {
+  const reproved = (refusals: number, dueAt: number): Observed => ({
+    ...settled(),
+    reproof: { due: dueAt, refusals, message: 'invalid_client' },
+  });
+  eachRow([
+    ['when it is time', () => reproved(0, now), ['Proved=Unknown/ProvingAgain → provePublished']],
+    ['a first refusal is no verdict', () => reproved(1, now + 5000), []],
+    ['a second one is', () => reproved(2, now + hour), ['Proved=False/Refused']],
+    ['and is looked into again', () => reproved(2, now), ['Proved=Unknown/ProvingAgain → provePublished']],
+    [
+      'not when it has ended: that says enough',
+      () => ({
+        ...recorded(reproved(0, now), { certificates: [aCertificate('old', { notAfter: instant(now) })] }),
+      }),
+      ['CertificateReady=False/Expired'],
+    ],
+  ]);
+});

@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import * as fc from 'fast-check';
+import { proofDelay, renewalTime, retireTime } from '../../src/oauthclient/schedule.ts';
+import { day, hour, now } from './view.ts';
+
+const minute = 60_000;
+/** A certificate that may have got less life than was asked for. */
+const issued = fc
+  .record({
+    durationMs: fc.integer({ min: 5 * minute, max: 400 * day }),
+    got: fc.double({ min: 0.01, max: 1, noNaN: true }),
+    share: fc.double({ min: 0.001, max: 0.999, noNaN: true }),
+    seed: fc.string({ maxLength: 60 }),
+  })
+  .map(({ durationMs, got, share, seed }) => ({
+    issuedAt: now,
+    notAfter: now + Math.ceil(durationMs * got),
+    durationMs,
+    renewBeforeMs: Math.ceil(durationMs * share),
+    seed,
+  }));
+
+describe('the renewal time', () => {
+  test('lies in the life of the certificate', () => {
+    fc.assert(
+      fc.property(issued, (options) => {
+        const time = renewalTime(options);
+        assert.ok(Number.isInteger(time));
+        assert.ok(time >= options.issuedAt && time <= options.notAfter);
+      }),
+    );
+  });
+
+  test('is renewBefore before the end, earlier by at most a tenth of it, in proportion to the life that was got', () => {
+    fc.assert(
+      fc.property(issued, (options) => {
+        const life = options.notAfter - options.issuedAt;
+        const renewBefore = options.renewBeforeMs * Math.min(1, life / options.durationMs);
+        const early = options.notAfter - renewBefore - renewalTime(options);
+        assert.ok(early > -1 && early <= renewBefore / 10 + 1, `${early} of ${renewBefore}`);
+      }),
+    );
+  });
+
+  test('is the same after a rebuild, and another for another client', () => {
+    const of = (seed: string) =>
+      renewalTime({ issuedAt: now, notAfter: now + 30 * day, durationMs: 30 * day, renewBeforeMs: 10 * day, seed });
+    assert.equal(of('prod/payments/batch'), of('prod/payments/batch'));
+    const times = Array.from({ length: 200 }, (_, i) => of(`prod/payments/batch-${i}`));
+    assert.ok(new Set(times).size > 190, 'many clients don’t renew at once');
+    assert.ok(Math.max(...times) - Math.min(...times) > 0.8 * day, 'they are spread over the tenth');
+  });
+
+  test('a renewal leaves time for the certificate to be used, however long renewBefore is', () => {
+    const time = renewalTime({
+      issuedAt: now,
+      notAfter: now + hour,
+      durationMs: hour,
+      renewBeforeMs: hour - 10_000,
+      seed: 'x',
+    });
+    assert.ok(time >= now + 5_000);
+  });
+});
+
+describe('the end of a drain', () => {
+  const replaced = fc.record({
+    replacedAt: fc.constant(now),
+    notAfter: fc.integer({ min: now, max: now + 90 * day }),
+    drainMs: fc.option(fc.integer({ min: 0, max: 90 * day }), { nil: undefined }),
+    propagationMs: fc.integer({ min: 0, max: hour }),
+    longestTokenLifetimeMs: fc.integer({ min: 0, max: day }),
+  });
+
+  test('is never past the certificate’s own, nor before its last token has ended everywhere', () => {
+    fc.assert(
+      fc.property(replaced, (options) => {
+        const time = retireTime(options);
+        const least = now + options.propagationMs + options.longestTokenLifetimeMs;
+        assert.ok(time <= options.notAfter);
+        assert.ok(time >= Math.min(options.notAfter, least));
+      }),
+    );
+  });
+
+  test('is the certificate’s own by default, and drain where that is longer than the least', () => {
+    const options = { replacedAt: now, notAfter: now + 90 * day, propagationMs: minute, longestTokenLifetimeMs: hour };
+    assert.equal(retireTime({ ...options, drainMs: undefined }), now + 90 * day);
+    assert.equal(retireTime({ ...options, drainMs: 2 * day }), now + 2 * day);
+    assert.equal(retireTime({ ...options, drainMs: 0 }), now + hour + minute);
+  });
+});
+
+describe('the next proof call after a refusal', () => {
+  const refused = fc.record({
+    elapsed: fc.integer({ min: 0, max: 60 * day }),
+    left: fc.integer({ min: 0, max: 60 * day }),
+    propagationMs: fc.integer({ min: 0, max: hour }),
+  });
+
+  test('comes soon within the propagation time, and later at most three times an hour', () => {
+    fc.assert(
+      fc.property(refused, ({ elapsed, left, propagationMs }) => {
+        const delay = proofDelay({ since: now, now: now + elapsed, propagationMs, notAfter: now + elapsed + left });
+        if (elapsed < propagationMs) assert.ok(delay >= 250 && delay <= 2_000);
+        else {
+          assert.ok(delay >= 1_000);
+          assert.ok(delay <= Math.max(1_000, left / 20), 'never more than a twentieth of the life that is left');
+          if (left / 20 >= 20 * minute) assert.ok(delay >= 20 * minute);
+        }
+      }),
+    );
+  });
+
+  test('doubles', () => {
+    const tries: number[] = [];
+    for (let at = now; at < now + 2 * day && tries.length < 1000;) {
+      at += proofDelay({ since: now, now: at, propagationMs: 0, notAfter: now + 90 * day });
+      tries.push(at - now);
+    }
+    assert.deepEqual(tries.slice(0, 4), [20 * minute, 40 * minute, 80 * minute, 160 * minute]);
+    assert.ok(tries.length < 12);
+  });
+
+  test('a clock that was set back does not make it spin', () => {
+    const delay = proofDelay({ since: now + hour, now, propagationMs: minute, notAfter: now + day });
+    assert.ok(delay >= 250);
+  });
+});
