@@ -22,11 +22,20 @@ const definitionTerminating: ClientCheck = {
   },
 };
 
+/** As far as the platform allows it now: a tenant alone leaves nothing behind. A server that is gone can't be asked. */
+function leftBehind({ observed: { server, record }, desired }: ClientView): boolean {
+  if (desired.deletionPolicy !== 'Orphan') return false;
+  const registeredAt = record?.state?.server.issuer;
+  if (server === undefined || (registeredAt !== undefined && server.spec.issuer !== registeredAt)) return true;
+  return server.spec.clients?.deletion?.includes('Orphan') === true;
+}
+
 /** What it holds may be a registration, and the only right to remove it. */
 const readable: ClientCheck = {
   name: 'readable',
-  find({ observed: { record }, desired }) {
-    if (record === undefined || record.state !== undefined || desired.deletionPolicy === 'Orphan') return undefined;
+  find(view) {
+    const { record } = view.observed;
+    if (record === undefined || record.state !== undefined || leftBehind(view)) return undefined;
     const { code, message } = recordDamaged(record.name, "the operator's namespace");
     return stuck(Condition.certificate, code, message);
   },
@@ -34,9 +43,10 @@ const readable: ClientCheck = {
 
 const registered: ClientCheck = {
   name: 'registered',
-  find({ observed, desired }) {
+  find(view) {
+    const { observed } = view;
     const record = observed.record?.state;
-    if (record?.registration === undefined || desired.deletionPolicy === 'Orphan') return undefined;
+    if (record?.registration === undefined || leftBehind(view)) return undefined;
     if (observed.server?.spec.issuer !== record.server.issuer) {
       return stuck(
         Condition.registered,

@@ -98,7 +98,7 @@ function stillThere(clientId: string | undefined, cause: unknown): OperatorError
   return new OperatorError(
     'RegistrationAccessTokenLost',
     `Client ${clientId} can't be deregistered: the server no longer accepts its registration access token. Delete the client at ` +
-      'the server, then this object goes by itself; or set deletionPolicy: Orphan to leave it behind.',
+      'the server, then this object goes by itself; or set deletionPolicy: Orphan, where the platform allows it, to leave it behind.',
     { cause, retry: { class: 'after', milliseconds: 10 * 60_000 } },
   );
 }
