@@ -35,7 +35,7 @@ const cases: Case[] = [
       return { certificatePem: one.certificatePem, privateKeyPem: other.privateKeyPem };
     },
     reason: 'CAKeyMismatch',
-    says: /Secret "ca-key-mismatch" of the operator's namespace: .*(put|replace|write|use)/i,
+    says: /Secret "ca-key-mismatch" of the operator's namespace: The private key is not that of the CA certificate: store the two of one pair/,
   },
   {
     name: 'ca-not-a-ca',
@@ -98,7 +98,7 @@ export function authorityTests(world: () => World): void {
         told,
         /can't sign.*the platform team sees in its status what to do.*goes on by itself once it can sign/,
       );
-      assert.ok(!told.includes('Secret'), 'a tenant is told of the Secrets of the operator');
+      assert.ok(!told.includes('Secret "'), 'a tenant is told of the Secrets of the operator');
       assert.equal((await world().condition({ name }, 'CertificateReady'))?.reason, reason);
       await world().nothingWritten({ name });
       await put(name, await rootCa(`CN=${name}`));
