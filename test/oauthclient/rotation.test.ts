@@ -44,6 +44,21 @@ const behind = (state: 'waiting' | 'blocked'): Distribution => ({
   terminators: ['web/edge'],
 });
 
+const three = () => holding(due, draining('a'), draining('b', { retireAt: instant(now + hour) }));
+const rotating = (state: 'waiting' | 'blocked') => ({ ...holding(due, aNext()), distribution: behind(state) });
+const replacing = (method: 'tls_client_auth' | 'self_signed_tls_client_auth', retireAt: number): Observed => {
+  const before = { role: 'Draining' as const, retireAt: instant(retireAt) };
+  const pair =
+    method === 'tls_client_auth'
+      ? [aCertificate('old'), aCertificate('before', before)]
+      : [selfSigned('old'), selfSigned('before', before)];
+  return upToDate(recorded(settled(method), { certificates: pair }));
+};
+const reproved = (refusals: number, dueAt: number): Observed => ({
+  ...settled(),
+  reproof: { due: dueAt, refusals, message: 'invalid_client' },
+});
+
 describe('a certificate is begun', () => {
   eachRow([
     ['when its renewal is due, and not a second before', () => holding(due), staged('RenewalDue')],
@@ -119,8 +134,6 @@ describe('an issuer that can’t sign', () => {
 });
 
 describe('at most three certificates live', () => {
-  const three = () => holding(due, draining('a'), draining('b', { retireAt: instant(now + hour) }));
-
   test('a further renewal waits for the first of them to go', () => {
     const plan = planOf(three());
     assert.deepEqual(plan.findings.map(brief), ['CertificateReady=Unknown/RotationWaits']);
@@ -142,7 +155,6 @@ describe('at most three certificates live', () => {
 });
 
 describe('a certificate is distributed before it is tried', () => {
-  const rotating = (state: 'waiting' | 'blocked') => ({ ...holding(due, aNext()), distribution: behind(state) });
   /** The published one has 15 days when its successor is begun. */
   const third = now + 10 * day;
 
@@ -186,14 +198,6 @@ describe('a certificate is distributed before it is tried', () => {
 
 describe('a replaced certificate', () => {
   const drained = draining('before', { retireAt: instant(now) });
-  const observed = (method: 'tls_client_auth' | 'self_signed_tls_client_auth', retireAt: number): Observed => {
-    const before = { role: 'Draining' as const, retireAt: instant(retireAt) };
-    const pair =
-      method === 'tls_client_auth'
-        ? [aCertificate('old'), aCertificate('before', before)]
-        : [selfSigned('old'), selfSigned('before', before)];
-    return upToDate(recorded(settled(method), { certificates: pair }));
-  };
 
   eachRow([
     [
@@ -209,13 +213,13 @@ describe('a replaced certificate', () => {
     ],
     [
       'leaves the registered keys before its own key is destroyed',
-      () => observed('self_signed_tls_client_auth', now + hour),
+      () => replacing('self_signed_tls_client_auth', now + hour),
       ['Registered=Unknown/UpdatingRegistration → intendUpdate'],
       now + hour,
     ],
     [
       'is not registered by name under tls_client_auth',
-      () => observed('tls_client_auth', now + hour),
+      () => replacing('tls_client_auth', now + hour),
       ['CertificateReady=Unknown/Retiring → retire'],
       now + hour,
     ],
@@ -229,10 +233,6 @@ describe('a replaced certificate', () => {
 });
 
 describe('a published certificate is proved again', () => {
-  const reproved = (refusals: number, dueAt: number): Observed => ({
-    ...settled(),
-    reproof: { due: dueAt, refusals, message: 'invalid_client' },
-  });
   eachRow([
     ['when it is time', () => reproved(0, now), ['Proved=Unknown/ProvingAgain → provePublished']],
     ['a first refusal is no verdict', () => reproved(1, now + 5000), []],

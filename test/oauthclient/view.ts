@@ -31,7 +31,7 @@ export const instant = (time: number) => new Date(time).toISOString().replace(/\
 export function aClient(
   spec: Partial<OAuthClientSpec> = {},
   metadata: Partial<OAuthClient['metadata']> = {},
-  status: OAuthClient['status'] = undefined,
+  status?: OAuthClient['status'],
 ): Observed['client'] {
   const client = oauthClient.parse({
     metadata: {
@@ -54,7 +54,7 @@ export const isReady = (status: 'True' | 'False' | 'Unknown' = 'True', reason = 
 
 export function aServer(
   spec: Partial<AuthorizationServer['spec']> = {},
-  status: AuthorizationServer['status'] = undefined,
+  status?: AuthorizationServer['status'],
 ): AuthorizationServer {
   return authorizationServer.parse({
     metadata: { name: 'corporate', uid: 'uid-server', resourceVersion: '20' },
