@@ -27,15 +27,19 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   const issuerOf = (client: OAuthClient) =>
     issuerNameOf(client, servers.get(undefined, client.spec.authorizationServerRef.name));
 
+  /** Deleted servers and issuers wait for their last user; others don't care who uses them. */
+  const released = (server: string | undefined, issuer: string | undefined) => {
+    if (server !== undefined && isDeleting(servers.get(undefined, server))) controllers.servers.enqueue(server);
+    if (issuer !== undefined && isDeleting(issuers.get(undefined, issuer))) controllers.issuers.enqueue(issuer);
+  };
+
   clients.onChange((change) => {
+    // A pass looks again after each of its own writes.
+    if (change.own) return;
     controllers.clients.enqueue(`${change.namespace ?? ''}/${change.name}`);
     for (const client of both(change)) {
-      // The next in line for a Secret name; deleted servers and issuers that wait for their last user.
       if (change.type === 'deleted') clients.byIndex(SECRET_NAME_INDEX, secretKey(client)).forEach(queue.client);
-      if (change.type === 'modified') continue;
-      controllers.servers.enqueue(client.spec.authorizationServerRef.name);
-      const issuer = issuerOf(client);
-      if (issuer !== undefined) controllers.issuers.enqueue(issuer);
+      released(client.spec.authorizationServerRef.name, issuerOf(client));
     }
   });
   servers.onChange(({ name }) => {
@@ -50,19 +54,13 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   });
   caches.records.onChange((change) => {
     for (const { owner, state } of both(change)) {
-      if (owner !== undefined) controllers.clients.enqueue(owner);
-      if (
-        change.type === 'modified' &&
-        change.previous?.state?.certificates.length === change.current?.state?.certificates.length
-      )
-        continue;
-      // An issuer that is being deleted waits for the last certificate of it to be retired.
-      for (const certificate of state?.certificates ?? []) controllers.issuers.enqueue(certificate.issuer);
+      if (owner !== undefined && !change.own) controllers.clients.enqueue(owner);
+      for (const { issuer } of state?.certificates ?? []) released(undefined, issuer);
     }
   });
-  caches.published.onChange(({ namespace, name }) =>
-    clients.byIndex(SECRET_NAME_INDEX, `${namespace ?? ''}/${name}`).forEach(queue.client),
-  );
+  caches.published.onChange(({ namespace, name, own }) => {
+    if (!own) clients.byIndex(SECRET_NAME_INDEX, `${namespace ?? ''}/${name}`).forEach(queue.client);
+  });
   caches.authoritySecrets.onChange(({ name }) => {
     for (const issuer of issuers.list()) controllers.issuers.enqueue(issuer.metadata.name);
     for (const server of servers.list()) {
@@ -96,6 +94,10 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
       if (bundle.server !== undefined) queue.clientsOf(bundle.server);
     }
   });
+}
+
+function isDeleting(object: { metadata: { deletionTimestamp?: string | undefined } } | undefined): boolean {
+  return object?.metadata.deletionTimestamp !== undefined;
 }
 
 function both<T>({ previous, current }: Change<T>): T[] {

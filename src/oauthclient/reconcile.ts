@@ -4,7 +4,7 @@ import type { ClientCertificateIssuer } from '../api/client-certificate-issuer.t
 import type { OAuthClient } from '../api/oauth-client.ts';
 import { claimName, type Claim } from '../authserver/claims.ts';
 import type { KubeClient } from '../kube/client.ts';
-import type { Informer } from '../kube/informer.ts';
+import type { Cache, Informer } from '../kube/informer.ts';
 import { apiVersionOf, customResourceDefinitions, resourceName, secrets } from '../kube/resource.ts';
 import { earliest, type Kind } from '../runtime/pass.ts';
 import type { Distribution } from '../terminator/distribution.ts';
@@ -24,11 +24,11 @@ export const SECRET_NAME_INDEX = 'secretName';
 
 export interface ClientSources {
   kube: KubeClient;
-  clients: Informer<OAuthClient>;
+  clients: Cache<OAuthClient>;
   servers: Informer<AuthorizationServer>;
   issuers: Informer<ClientCertificateIssuer>;
   records: Informer<RecordProjection>;
-  published: Informer<SecretProjection>;
+  published: Cache<SecretProjection>;
   claims: Informer<Claim>;
   namespaces: Informer<NamespaceView>;
   distribution(server: AuthorizationServer, caSha256: string | undefined): Distribution;
@@ -74,7 +74,7 @@ async function observe(
     server,
     issuer: issuerName === undefined ? undefined : sources.issuers.get(undefined, issuerName),
     record,
-    published: await findSecret(sources, namespace, secretNameOf(client), signal),
+    published: await findSecret(sources, client, record, signal),
     secretRival: rivalOf(sources, client),
     claim: undefined,
     distribution: distributionOf(sources, server, record),
@@ -88,12 +88,16 @@ async function observe(
 /** The cache holds labelled Secrets alone: what is missing there may still exist, made by somebody else. */
 async function findSecret(
   { published, kube }: ClientSources,
-  namespace: string,
-  name: string,
+  client: OAuthClient,
+  record: RecordProjection | undefined,
   signal: AbortSignal,
 ): Promise<SecretProjection | undefined> {
+  const { namespace = '' } = client.metadata;
+  const name = secretNameOf(client);
   const cached = published.get(namespace, name);
   if (cached !== undefined) return cached;
+  // The name was free when the client was taken on, and until there is something to publish nobody asks again.
+  if (record?.state !== undefined && certificateIn(record.state, 'Published') === undefined) return undefined;
   const object = await kube.get(secrets, { namespace, name }, { signal });
   return object === undefined ? undefined : projectSecret(object);
 }
