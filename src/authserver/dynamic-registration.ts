@@ -5,7 +5,7 @@ import { updateBody } from './client-metadata.ts';
 import type { ServerConnection } from './connection.ts';
 import type { Registration, RegistrationDriver, RegistrationHandle } from './driver.ts';
 import type { ServerAnswer } from './http.ts';
-import { serverSays } from './server-text.ts';
+import { repeats, serverSays, WITHHELD } from './server-text.ts';
 
 /** RFC 6749 Appendix A.1: visible ASCII and spaces; status and the Secret hold it. */
 const clientId = z
@@ -39,7 +39,7 @@ export const dynamicRegistration: RegistrationDriver = {
     if (answer.status !== 201 && answer.status !== 200) {
       throw refusal(action, answer, [token], `Ask the platform team to check the Secret of dynamicRegistration.initialAccessTokenSecretRef in AuthorizationServer "${server.name}".`);
     }
-    const registration = readRegistration(action, answer);
+    const registration = readRegistration(action, answer, token);
     if (registration.registrationClientUri !== undefined) {
       managementUri(server, registration.registrationClientUri);
     }
@@ -124,7 +124,7 @@ function management(server: ServerConnection, handle: RegistrationHandle): { url
   return { url: managementUri(server, registrationClientUri), token: registrationAccessToken };
 }
 
-function readRegistration(action: string, answer: ServerAnswer): Registration {
+function readRegistration(action: string, answer: ServerAnswer, sent: string | undefined): Registration {
   const parsed = answerSchema.safeParse(answer.json);
   if (!parsed.success) {
     const member = parsed.error.issues[0]?.path[0];
@@ -138,8 +138,18 @@ function readRegistration(action: string, answer: ServerAnswer): Registration {
     clientId: parsed.data.client_id,
     registrationClientUri: parsed.data.registration_client_uri ?? undefined,
     registrationAccessToken: token ?? undefined,
-    metadata,
+    metadata: withoutTokens(metadata, [sent, token ?? undefined]),
   };
+}
+
+/** Metadata is compared, and what differs is shown. The management URI is not, and may carry its token. */
+function withoutTokens(metadata: ClientMetadata, tokens: readonly (string | undefined)[]): ClientMetadata {
+  return Object.fromEntries(
+    Object.entries(metadata).map(([member, value]) => [
+      member,
+      member !== 'registration_client_uri' && repeats(value, tokens) ? WITHHELD : value,
+    ]),
+  );
 }
 
 /**
@@ -152,7 +162,7 @@ function continued(
   answer: ServerAnswer,
   handle: RegistrationHandle,
 ): Registration {
-  const registration = readRegistration(action, answer);
+  const registration = readRegistration(action, answer, handle.registrationAccessToken);
   if (registration.clientId !== handle.clientId) {
     throw answerInvalid(action, 'it speaks of another client_id');
   }

@@ -1,6 +1,10 @@
 import { z } from 'zod';
 
 const longestText = 300;
+export const WITHHELD = '(withheld: it repeats a secret)';
+/** Compact JWS (RFC 7515 §7.1), whoever it was issued to; its header alone is enough. */
+const compactJws = /\beyJ[\w-]{8,}\.[\w-]{8,}/;
+
 /** A token may come back cut short; any piece of it this long counts as the token. */
 const tokenPiece = 12;
 
@@ -14,8 +18,8 @@ export function quotable(text: string, secrets: readonly (string | undefined)[] 
     .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}]/gu, ' ')
     .replace(/\s+/gu, ' ')
     .trim();
-  if (secrets.some((secret) => secret !== undefined && carries(visible, secret)))
-    return '(withheld: it repeats a secret)';
+  if (compactJws.test(visible) || secrets.some((secret) => secret !== undefined && carries(visible, secret)))
+    return WITHHELD;
   const characters = Array.from(visible);
   return characters.length > longestText ? `${characters.slice(0, longestText - 1).join('')}…` : visible;
 }
@@ -27,6 +31,12 @@ function carries(text: string, secret: string): boolean {
     for (let at = 0; at + size <= form.length; at++) if (text.includes(form.slice(at, at + size))) return true;
     return false;
   });
+}
+
+/** Whether a value of an answer holds one of the secrets. The whole of it: names that we gave may be part of a token. */
+export function repeats(value: unknown, secrets: readonly (string | undefined)[]): boolean {
+  const text = JSON.stringify(value) ?? '';
+  return secrets.some((secret) => secret !== undefined && secret.length >= tokenPiece && text.includes(secret));
 }
 
 const oauthError = z.looseObject({
