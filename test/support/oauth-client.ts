@@ -1,0 +1,143 @@
+/** One OAuthClient as its team, the operator's own Secret and the authorization server see it. */
+import type { z } from 'zod';
+import { oauthClient, type OAuthClientSpec, type OAuthClientStatus } from '../../src/api/oauth-client.ts';
+import { oauthClients } from '../../src/api/resources.ts';
+import { secrets, type KubernetesObject } from '../../src/kube/resource.ts';
+import { readRecord, recordName, type ClientRecord } from '../../src/oauthclient/record.ts';
+import { claimsOf, credentialsOf, requestToken, secretValues, type ClientCredentials } from './application.ts';
+import { apply } from './cluster-objects.ts';
+import { CLUSTER_ID, type Installation } from './installation.ts';
+import { waitFor } from './wait-for.ts';
+
+type Spec = Partial<OAuthClientSpec>;
+type Condition = NonNullable<OAuthClientStatus['conditions']>[number];
+
+export class TestClient {
+  readonly ref: { namespace: string; name: string };
+  readonly #world: Installation;
+  readonly #base: Spec;
+
+  /** @param base what its spec always says */
+  constructor(world: Installation, ref: { namespace: string; name: string }, base: Spec = {}) {
+    this.#world = world;
+    this.ref = ref;
+    this.#base = { authorizationServerRef: { name: 'corporate' }, ...base };
+  }
+
+  get secretRef(): { namespace: string; name: string } {
+    return { namespace: this.ref.namespace, name: `${this.ref.name}-oauth` };
+  }
+
+  /** As `kubectl apply` does it: what is left out is withdrawn. */
+  async apply(spec: Spec = {}): Promise<this> {
+    await apply(this.#world.kube, {
+      apiVersion: 'certbound.dev/v1alpha1',
+      kind: oauthClients.kind,
+      metadata: this.ref,
+      spec: { ...this.#base, ...spec },
+    });
+    return this;
+  }
+
+  async annotate(annotations: Record<string, string>): Promise<void> {
+    await this.#world.kube.patch(oauthClients, this.ref, { metadata: { annotations } }, { type: 'merge' });
+  }
+
+  delete(): Promise<void> {
+    return this.#world.kube.delete(oauthClients, this.ref);
+  }
+
+  async object(): Promise<z.infer<typeof oauthClient> | undefined> {
+    const object = await this.#world.kube.get(oauthClients, this.ref);
+    return object === undefined ? undefined : oauthClient.parse(object);
+  }
+
+  async status(): Promise<OAuthClientStatus> {
+    return (await this.object())?.status ?? {};
+  }
+
+  async condition(type: string): Promise<Condition | undefined> {
+    return (await this.status()).conditions?.find((condition) => condition.type === type);
+  }
+
+  /** Until the status of the newest generation is as the test wants it. */
+  async until(wanted: (status: OAuthClientStatus) => boolean, limitMs = 60_000): Promise<OAuthClientStatus> {
+    let status: OAuthClientStatus = {};
+    const holds = async () => {
+      const object = await this.object();
+      if (object === undefined) return false;
+      status = object.status ?? {};
+      return status.observedGeneration === object.metadata.generation && wanted(status);
+    };
+    await waitFor(holds, limitMs).catch((error: unknown) => {
+      const { namespace, name } = this.ref;
+      throw new Error(`${namespace}/${name} is not as it must be: ${JSON.stringify(status, undefined, 1)}`, {
+        cause: error,
+      });
+    });
+    return status;
+  }
+
+  /** Ready, with nothing left to do. */
+  async ready(limitMs?: number): Promise<OAuthClientStatus> {
+    return this.until((status) => isTrue(status, 'Ready') && !isTrue(status, 'Reconciling'), limitMs);
+  }
+
+  async gone(): Promise<void> {
+    await waitFor(async () => (await this.object()) === undefined, 60_000);
+  }
+
+  secret(): Promise<KubernetesObject | undefined> {
+    return this.#world.kube.get(secrets, this.secretRef);
+  }
+
+  async publishedSecret(): Promise<KubernetesObject> {
+    const secret = await this.secret();
+    if (secret === undefined) throw new Error(`Secret ${this.secretRef.name} is missing`);
+    return secret;
+  }
+
+  /** What an application reads. */
+  async values(): Promise<Record<string, string>> {
+    return secretValues(await this.publishedSecret());
+  }
+
+  async credentials(): Promise<ClientCredentials> {
+    return credentialsOf(await this.publishedSecret());
+  }
+
+  ownSecret(): Promise<KubernetesObject | undefined> {
+    const { namespace, name } = this.ref;
+    return this.#world.kube.get(secrets, { namespace: 'certbound-system', name: recordName(namespace, name) });
+  }
+
+  async record(): Promise<ClientRecord | undefined> {
+    const secret = await this.ownSecret();
+    return secret === undefined ? undefined : readRecord(secret);
+  }
+
+  /** What the server holds under this client's marker: to be exactly one. */
+  registrations(): Record<string, unknown>[] {
+    const marker = `${CLUSTER_ID}/${this.ref.namespace}/${this.ref.name}`;
+    return this.#world.authorizationServer.clients().filter(({ client_name: name }) => name === marker);
+  }
+}
+
+export function isTrue(status: OAuthClientStatus, type: string): boolean {
+  return status.conditions?.some((condition) => condition.type === type && condition.status === 'True') === true;
+}
+
+/** A token of the server for these credentials; the thumbprint that it is bound to (RFC 8705 §3.1). */
+export async function boundTo(
+  credentials: ClientCredentials,
+  parameters: Record<string, string> = {},
+): Promise<string> {
+  const answer = await requestToken(credentials, { parameters });
+  const token = answer.json['access_token'];
+  if (typeof token !== 'string') throw new Error(`no token: ${answer.status} ${answer.text}`);
+  const { cnf } = claimsOf(token);
+  const thumbprint: unknown = typeof cnf === 'object' && cnf !== null ? Reflect.get(cnf, 'x5t#S256') : undefined;
+  if (typeof thumbprint !== 'string')
+    throw new Error(`the token is bound to nothing: ${JSON.stringify(claimsOf(token))}`);
+  return thumbprint;
+}
