@@ -6,7 +6,8 @@ import { projectClaim } from './authserver/claims.ts';
 import { projectCaSecret } from './issuer/certificate-authority-secret.ts';
 import { projectIssuer } from './issuer/reconcile.ts';
 import type { KubeClient } from './kube/client.ts';
-import { Informer } from './kube/informer.ts';
+import { type Cache, Informer } from './kube/informer.ts';
+import { InformerUnion } from './kube/informer-union.ts';
 import {
   configMaps,
   ingressClasses,
@@ -32,23 +33,46 @@ interface CacheOptions<T> {
   project: (object: KubernetesObject) => T | undefined;
 }
 
-type Startable = Pick<Informer<never>, 'resource' | 'start' | 'synced' | 'hasSynced'>;
+type Startable = Pick<Cache<never>, 'resource' | 'start' | 'synced' | 'hasSynced'>;
 export type Caches = ReturnType<typeof createCaches>;
 
 const labelled = (role: string) => `${ROLE_LABEL}=${role}`;
 
+interface Served {
+  /** The operator's own. */
+  namespace: string;
+  /** Where tenants' objects are looked for; empty: everywhere. */
+  watchNamespaces: readonly string[];
+}
+
 /** Every cache of the operator. What they keep is projected on arrival: no key byte stays. */
-export function createCaches(client: KubeClient, namespace: string, logger: Logger, metrics: Metrics) {
+export function createCaches(
+  client: KubeClient,
+  { namespace, watchNamespaces }: Served,
+  logger: Logger,
+  metrics: Metrics,
+) {
   const all: Startable[] = [];
   function cache<T>(name: string, options: CacheOptions<T>): Informer<T> {
     const informer = new Informer({ client, logger, metrics: metrics.informer(name), ...options });
     all.push(informer);
     return informer;
   }
+  /** Of the namespaces that are served. One that was taken away holds up no other. */
+  function tenantCache<T>(name: string, options: Omit<CacheOptions<T>, 'namespace'>): Cache<T> {
+    if (watchNamespaces.length === 0) return cache(name, options);
+    const parts = watchNamespaces.map((served): [string, Informer<T>] => {
+      const each = { ...options, namespace: served, mayBeDenied: true };
+      return [served, new Informer({ client, logger, metrics: metrics.informer(`${name}/${served}`), ...each })];
+    });
+    const union = new InformerUnion(new Map(parts));
+    all.push(union);
+    return union;
+  }
   return {
     /** Each of them, to start and to wait for. */
     all,
-    clients: cache(resourceName(oauthClients), { resource: oauthClients, project: (o) => oauthClient.parse(o) }),
+    clients: tenantCache(resourceName(oauthClients), { resource: oauthClients, project: (o) => oauthClient.parse(o) }),
     servers: cache(resourceName(authorizationServers), {
       resource: authorizationServers,
       project: (o) => authorizationServer.parse(o),
@@ -70,12 +94,16 @@ export function createCaches(client: KubeClient, namespace: string, logger: Logg
       labelSelector: `${ROLE_LABEL}!=${Role.client}`,
       project: projectCaSecret,
     }),
-    published: cache('secrets/published', {
+    published: tenantCache('secrets/published', {
       resource: secrets,
       labelSelector: labelled(Role.published),
       project: projectSecret,
     }),
-    bundles: cache('secrets/bundles', { resource: secrets, labelSelector: BUNDLE_SELECTOR, project: projectBundle }),
+    bundles: tenantCache('secrets/bundles', {
+      resource: secrets,
+      labelSelector: BUNDLE_SELECTOR,
+      project: projectBundle,
+    }),
     claims: cache('configmaps/claims', {
       resource: configMaps,
       namespace,
@@ -83,7 +111,7 @@ export function createCaches(client: KubeClient, namespace: string, logger: Logg
       project: projectClaim,
     }),
     namespaces: cache('namespaces', { resource: namespaces, project: projectNamespace }),
-    ingresses: cache(resourceName(ingresses), { resource: ingresses, project: projectIngress }),
+    ingresses: tenantCache(resourceName(ingresses), { resource: ingresses, project: projectIngress }),
     ingressClasses: cache(resourceName(ingressClasses), { resource: ingressClasses, project: projectIngressClass }),
   };
 }

@@ -8,6 +8,12 @@ const schema = z.object({
   CERTBOUND_CLUSTER_ID: name.max(40),
   /** Where own Secrets, CAs and claims live. */
   CERTBOUND_NAMESPACE: name.max(63).default('certbound-system'),
+  /** Namespaces whose clients and Ingresses are served, by commas; without it, all. */
+  CERTBOUND_WATCH_NAMESPACES: z
+    .string()
+    .transform((list) => [...new Set(list.split(',').map((each) => each.trim()))])
+    .pipe(z.array(name.max(63)))
+    .default([]),
   CERTBOUND_CONTROLLER_NAME: z.string().min(1).max(253).default('certbound.dev/operator'),
   /** Absent: the Pod's service account. */
   KUBECONFIG: z.string().optional(),
@@ -21,6 +27,8 @@ const schema = z.object({
 export interface Config {
   readonly clusterId: string;
   readonly namespace: string;
+  /** Empty: all. */
+  readonly watchNamespaces: readonly string[];
   readonly controllerName: string;
   readonly kubeconfig: string | undefined;
   readonly logLevel: string;
@@ -45,6 +53,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
   return Object.freeze({
     clusterId: env.CERTBOUND_CLUSTER_ID,
     namespace: env.CERTBOUND_NAMESPACE,
+    watchNamespaces: env.CERTBOUND_WATCH_NAMESPACES,
     controllerName: env.CERTBOUND_CONTROLLER_NAME,
     kubeconfig: env.KUBECONFIG,
     logLevel: env.CERTBOUND_LOG_LEVEL,

@@ -53,7 +53,7 @@ export async function startOperator(config: Config, logger: Logger): Promise<Ope
     logger,
   });
   const connections = new ServerConnections();
-  const caches = createCaches(kube, config.namespace, logger, metrics);
+  const caches = createCaches(kube, config, logger, metrics);
   const { namespace: operatorNamespace, clusterId, controllerName } = config;
 
   caches.clients.addIndex(SECRET_NAME_INDEX, (client) => [secretKey(client)]);

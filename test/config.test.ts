@@ -10,6 +10,7 @@ describe('configuration', () => {
     assert.deepEqual(readConfig(least), {
       clusterId: 'prod-1',
       namespace: 'certbound-system',
+      watchNamespaces: [],
       controllerName: 'certbound.dev/operator',
       kubeconfig: undefined,
       logLevel: 'info',
@@ -23,6 +24,7 @@ describe('configuration', () => {
     const config = readConfig({
       ...least,
       CERTBOUND_NAMESPACE: 'oauth',
+      CERTBOUND_WATCH_NAMESPACES: 'payments, accounts,payments',
       CERTBOUND_CONTROLLER_NAME: 'example.com/second',
       KUBECONFIG: '/etc/kubeconfig',
       CERTBOUND_LOG_LEVEL: 'debug',
@@ -34,6 +36,7 @@ describe('configuration', () => {
     assert.deepEqual(config, {
       clusterId: 'prod-1',
       namespace: 'oauth',
+      watchNamespaces: ['payments', 'accounts'],
       controllerName: 'example.com/second',
       kubeconfig: '/etc/kubeconfig',
       logLevel: 'debug',
@@ -57,6 +60,9 @@ describe('configuration', () => {
     ['CERTBOUND_CLUSTER_ID', 'a/b'],
     ['CERTBOUND_CLUSTER_ID', 'x'.repeat(41)],
     ['CERTBOUND_NAMESPACE', 'UPPER'],
+    // A stray comma must not come to mean all namespaces.
+    ['CERTBOUND_WATCH_NAMESPACES', 'payments,'],
+    ['CERTBOUND_WATCH_NAMESPACES', '*'],
     ['CERTBOUND_LOG_LEVEL', 'loud'],
     ['CERTBOUND_HTTP_PORT', '65536'],
     ['CERTBOUND_HTTP_PORT', 'http'],

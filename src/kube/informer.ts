@@ -12,6 +12,8 @@ export interface InformerOptions<T> {
   resource: Resource;
   namespace?: string | undefined;
   labelSelector?: string | undefined;
+  /** Being denied (403) counts as a first list without objects; once it is allowed, they are added. Default false. */
+  mayBeDenied?: boolean | undefined;
   /** What the cache keeps of an object (never key bytes); undefined leaves it out. */
   project: (object: KubernetesObject) => T | undefined;
   clock?: Clock | undefined;
@@ -30,6 +32,22 @@ export interface InformerOptions<T> {
  * watched, watching; and besides, waiting out a failure.
  */
 export type WatchState = 'empty' | 'init-page' | 'init-listed' | 'watching' | 'backing-off' | 'stopped';
+
+/** What its users see of an informer, be it one or one per namespace. */
+export type Cache<T> = Pick<
+  Informer<T>,
+  | 'resource'
+  | 'synced'
+  | 'hasSynced'
+  | 'start'
+  | 'get'
+  | 'list'
+  | 'addIndex'
+  | 'byIndex'
+  | 'onChange'
+  | 'remember'
+  | 'forget'
+>;
 
 const listDeadlineMs = 60_000;
 const longestBackoffMs = 30_000;
@@ -177,6 +195,10 @@ export class Informer<T> {
     this.#setAvailable(true);
     this.#enter('init-listed');
     metrics?.objects(this.#cache.size);
+    this.#sync();
+  }
+
+  #sync(): void {
     this.#hasSynced = true;
     this.#markSynced();
   }
@@ -220,6 +242,7 @@ export class Informer<T> {
   async #backOff(error: unknown, signal: AbortSignal): Promise<void> {
     const absent = error instanceof KubeError && error.status === 404;
     if (absent) this.#setAvailable(false);
+    if (this.#options.mayBeDenied === true && error instanceof KubeError && error.status === 403) this.#sync();
     this.#enter('backing-off');
     const first = absent ? Math.max(1_000, this.#options.backoffMs ?? 0) : (this.#options.backoffMs ?? 200);
     const delay = Math.min(longestBackoffMs, first * 2 ** Math.min(this.#failures, 20)) * (0.5 + Math.random() / 2);

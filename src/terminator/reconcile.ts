@@ -3,7 +3,7 @@ import type { ClientCertificateIssuer } from '../api/client-certificate-issuer.t
 import type { GrantedNamespace } from '../api/namespace-grant.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type EventRecorder, referenceTo } from '../kube/event-recorder.ts';
-import type { Informer } from '../kube/informer.ts';
+import type { Cache, Informer } from '../kube/informer.ts';
 import { ingresses as ingressResource } from '../kube/resource.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Check, Kind, View } from '../runtime/pass.ts';
@@ -23,10 +23,10 @@ import { TerminatorViews, type Source } from './views.ts';
 
 export interface TerminatorKindOptions {
   client: KubeClient;
-  ingresses: Informer<IngressProjection>;
+  ingresses: Cache<IngressProjection>;
   ingressClasses: Informer<IngressClassProjection>;
   /** Secrets of `BUNDLE_SELECTOR`. */
-  bundles: Informer<BundleProjection>;
+  bundles: Cache<BundleProjection>;
   servers: Informer<AuthorizationServer>;
   issuers: Informer<ClientCertificateIssuer>;
   namespaces: Source<GrantedNamespace>;

@@ -9,7 +9,7 @@ import type { IssuerDriver } from '../../issuer/issuer.ts';
 import type { ClientCertificateIssuer } from '../../api/client-certificate-issuer.ts';
 import { referenceTo, type EventRecorder } from '../../kube/event-recorder.ts';
 import type { KubeClient } from '../../kube/client.ts';
-import type { Informer } from '../../kube/informer.ts';
+import type { Cache, Informer } from '../../kube/informer.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../telemetry.ts';
 import type { SecretProjection } from '../published-secret.ts';
@@ -21,8 +21,8 @@ import type { Reproofs } from '../reproofs.ts';
 /** What steps reach the world through. */
 export interface StepContext {
   kube: KubeClient;
-  clients: Informer<OAuthClient>;
-  published: Informer<SecretProjection>;
+  clients: Cache<OAuthClient>;
+  published: Cache<SecretProjection>;
   claims: Informer<Claim>;
   records: RecordStore;
   connection(server: AuthorizationServer, signal: AbortSignal): Promise<ServerConnection>;
