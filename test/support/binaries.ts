@@ -10,7 +10,7 @@ import { tryLock } from './file-lock.ts';
 import { buildFlags, goBuild, type GoRecipe, whyNoGo } from './go-build.ts';
 import { withProgress } from './progress.ts';
 
-const NAMES = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kubectl'] as const;
+const NAMES = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kubectl', 'helm', 'kubeconform'] as const;
 export type BinaryName = (typeof NAMES)[number];
 
 const TOOLS = join(import.meta.dirname, '..', '..', 'hack', 'tools');
@@ -52,16 +52,30 @@ interface Recipe extends GoRecipe {
   path: string;
 }
 
+const stripped = () => '-s -w';
+
+/** The module in hack/tools, the package in it, and what the linker is told. */
+function sourceOf(name: BinaryName): { module: string; package: string; ldflags(goMod: string): string } {
+  switch (name) {
+    case 'etcd':
+      return { module: 'etcd', package: 'go.etcd.io/etcd/server/v3', ldflags: stripped };
+    case 'helm':
+      return { module: 'helm', package: 'helm.sh/helm/v4/cmd/helm', ldflags: stripped };
+    case 'kubeconform':
+      return { module: 'kubeconform', package: 'github.com/yannh/kubeconform/cmd/kubeconform', ldflags: stripped };
+    default:
+      return { module: 'kubernetes', package: `k8s.io/kubernetes/cmd/${name}`, ldflags: kubernetesLdflags };
+  }
+}
+
 async function recipeOf(name: BinaryName): Promise<Recipe> {
-  const moduleDir = join(TOOLS, name === 'etcd' ? 'etcd' : 'kubernetes');
+  const source = sourceOf(name);
+  const moduleDir = join(TOOLS, source.module);
   const [goMod, goSum] = await Promise.all([
     readFile(join(moduleDir, 'go.mod'), 'utf8'),
     readFile(join(moduleDir, 'go.sum'), 'utf8'),
   ]);
-  const recipe: GoRecipe =
-    name === 'etcd'
-      ? { moduleDir, package: 'go.etcd.io/etcd/server/v3', ldflags: '-s -w' }
-      : { moduleDir, package: `k8s.io/kubernetes/cmd/${name}`, ldflags: kubernetesLdflags(goMod) };
+  const recipe: GoRecipe = { moduleDir, package: source.package, ldflags: source.ldflags(goMod) };
   const archive = ARCHIVE_BINARIES.has(name) ? archiveChecksum(platform()) : undefined;
   const hash = createHash('sha256')
     .update(JSON.stringify([goMod, goSum, buildFlags(recipe), platform(), archive]))
@@ -159,9 +173,10 @@ async function inWorkFolder(cache: string, work: (folder: string) => Promise<voi
 }
 
 /**
- * Paths of the control plane's binaries: from `KUBEBUILDER_ASSETS`, else the cache folder, else the official envtest
- * archive, else built from the pinned modules in hack/tools. Nothing is built twice: processes side by side wait for
- * the one that builds. Says on stderr what takes long. Fails with a message that says what to install.
+ * Paths of the control plane's binaries and of the tools that check the chart: from `KUBEBUILDER_ASSETS`, else the
+ * cache folder, else the official envtest archive, else built from the pinned modules in hack/tools. Nothing is built
+ * twice: processes side by side wait for the one that builds. Says on stderr what takes long. Fails with a message that
+ * says what to install.
  */
 export async function binaries<Name extends BinaryName>(names: readonly Name[]): Promise<Record<Name, string>>;
 export async function binaries(names: readonly BinaryName[]): Promise<Partial<Record<BinaryName, string>>> {
