@@ -3,7 +3,7 @@ import { OperatorError } from '../errors.ts';
 import { answerInvalid, callServer } from './call.ts';
 import { updateBody } from './client-metadata.ts';
 import type { ServerConnection } from './connection.ts';
-import type { Registration, RegistrationDriver, RegistrationHandle } from './driver.ts';
+import type { ClientMetadata, Registration, RegistrationDriver, RegistrationHandle } from './driver.ts';
 import type { ServerAnswer } from './http.ts';
 import { repeats, serverSays, WITHHELD } from './server-text.ts';
 
