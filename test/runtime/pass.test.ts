@@ -94,10 +94,10 @@ function failing(retry: Retry, basis?: () => string) {
   return { shop, pass: shop.pass() };
 }
 
-describe('the chain', () => {
-  const reasons = (...found: (Found | undefined)[]) =>
-    evaluate(checks(...found), undefined).findings.map(({ reason }) => reason);
+const reasons = (...found: (Found | undefined)[]) =>
+  evaluate(checks(...found), undefined).findings.map(({ reason }) => reason);
 
+describe('the chain', () => {
   test('goes on past what is well and what only reports', () => {
     assert.deepEqual(reasons(undefined, finding('A'), undefined, finding('B')), ['A', 'B']);
   });

@@ -1,0 +1,340 @@
+import { ROLE_LABEL, Role } from '../../src/api/annotations.ts';
+import type { AuthMethod } from '../../src/api/oauth-client.ts';
+import { claimName } from '../../src/authserver/claims.ts';
+import type { ClientMetadata } from '../../src/authserver/driver.ts';
+import { OperatorError } from '../../src/errors.ts';
+import { clientChecks } from '../../src/oauthclient/checks/chain.ts';
+import { withoutKeys } from '../../src/oauthclient/checks/registration.ts';
+import { desired, type Desired } from '../../src/oauthclient/desired.ts';
+import { digestOf } from '../../src/oauthclient/digest.ts';
+import type { Observed } from '../../src/oauthclient/observed.ts';
+import { contextValues, digests, type SecretProjection } from '../../src/oauthclient/published-secret.ts';
+import { certificateIn, type CertificateState, type Intent, type RecordState } from '../../src/oauthclient/record.ts';
+import { proofDelay, renewalTime, retireTime } from '../../src/oauthclient/schedule.ts';
+import { statusOf } from '../../src/oauthclient/status.ts';
+import type { ClientStep, ClientView } from '../../src/oauthclient/step.ts';
+import type { Kind } from '../../src/runtime/pass.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import {
+  aCertificate,
+  aClient,
+  aServer,
+  grants,
+  instant,
+  issuerUrl,
+  now,
+  projected,
+  selfSigned,
+  untouched,
+} from './view.ts';
+
+/** The operator's process ended here. */
+export class Killed extends Error {}
+
+/** What a call to the server comes to. `lost`: it is carried out, and nobody learns of it. */
+export type Answer = 'ok' | 'refused' | 'lost';
+
+interface Secret {
+  projection: SecretProjection;
+  x5tS256: string;
+  clientId: string;
+}
+
+/**
+ * Everything around the decisions, in memory: the API server's objects, an authorization server and the operator's steps,
+ * each of which does what the real one does, in the same order. What a restart loses is in `memory`.
+ */
+export class World {
+  readonly clock = new FakeClock(now);
+  /** What the next calls to the server come to; then all are well. */
+  answers: Answer[] = [];
+  /** How long the server takes to know a registration that it has accepted, milliseconds. */
+  lag = 0;
+  /** Called where the operator may die; throws `Killed`. */
+  point: () => void = () => undefined;
+  dying = false;
+  memory = { unsentIntents: new Set<string>() };
+
+  readonly registrations = new Map<string, { metadata: ClientMetadata; since: number }>();
+  readonly issued = new Map<string, CertificateState>();
+  /** Thumbprints of the certificates whose keys exist. */
+  keys = new Set<string>();
+  record: RecordState | undefined;
+  secret: Secret | undefined;
+  proofs = 0;
+  #observed: Observed;
+  #serial = 0;
+
+  constructor(method: AuthMethod, drain: string | undefined) {
+    this.#observed = {
+      ...untouched(method),
+      client: aClient(
+        { tokenEndpointAuthMethod: method, ...(drain === undefined ? {} : { certificate: { drain } }) },
+        { finalizers: [] },
+      ),
+      server: aServer({
+        defaultIssuerRef: { name: 'corporate-clients' },
+        clients: { ...grants, recovery: 'Recreate' },
+      }),
+    };
+  }
+
+  /** What the API server says of the client. */
+  get client(): Observed['client'] {
+    return this.#observed.client;
+  }
+
+  get claim(): Observed['claim'] {
+    return this.#observed.claim;
+  }
+
+  delete(): void {
+    this.#setMetadata({ deletionTimestamp: instant(this.clock.now()) });
+  }
+
+  restart(): void {
+    this.memory = { unsentIntents: new Set() };
+    this.dying = false;
+  }
+
+  kind(): Kind<Observed, Desired, ClientStep> {
+    return {
+      name: 'oauthclient',
+      checks: clientChecks,
+      desired,
+      observe: async () => this.#observe(),
+      run: async (step, view) => this.#run(step, view),
+      settle: async (view, findings) => {
+        this.#observed = { ...this.#observed, client: { ...this.client, status: statusOf(view, findings) } };
+      },
+      wakeAt: ({ observed: { record }, now: at }) => {
+        const times = (record?.state?.certificates ?? []).flatMap((c) => [c.renewalTime, c.retireAt ?? c.notAfter]);
+        return Math.min(Infinity, ...times.map((time) => Date.parse(time)).filter((time) => time > at));
+      },
+    };
+  }
+
+  /** Whether the server lets somebody in who shows this certificate as this client. */
+  accepts(clientId: string, x5tS256: string): boolean {
+    const registration = this.registrations.get(clientId);
+    const certificate = this.issued.get(x5tS256);
+    if (registration === undefined || certificate === undefined) return false;
+    if (Date.parse(certificate.notAfter) <= this.clock.now()) return false;
+    const { tls_client_auth_subject_dn: subject, jwks } = registration.metadata;
+    return subject === undefined ? JSON.stringify(jwks).includes(`"${x5tS256}"`) : subject === certificate.subject;
+  }
+
+  #observe(): Observed {
+    const intent = this.record?.intent?.id;
+    return {
+      ...this.#observed,
+      record: this.record && projected(this.record),
+      published: this.secret?.projection,
+      unsentIntent: intent !== undefined && this.memory.unsentIntents.has(intent) ? intent : undefined,
+      reproof: { due: Infinity, refusals: 0, message: '' },
+    };
+  }
+
+  #setMetadata(change: Partial<Observed['client']['metadata']>): void {
+    this.#observed = {
+      ...this.#observed,
+      client: { ...this.client, metadata: { ...this.client.metadata, ...change } },
+    };
+  }
+
+  #run(step: ClientStep, view: ClientView): void {
+    const state = this.record;
+    const certificates = state?.certificates ?? [];
+    switch (step.name) {
+      case 'addFinalizer':
+        return this.#setMetadata({ finalizers: ['certbound.dev/deregistration'] });
+      case 'removeFinalizer':
+        return this.#setMetadata({ finalizers: [] });
+      case 'claimIdentity': {
+        if (!view.desired.identity.ok) throw new TypeError('no identity');
+        const name = claimName(issuerUrl, view.desired.identity);
+        const held = { name, resourceVersion: '1', holder: 'payments/batch', holderUid: 'uid-1', expires: undefined };
+        this.#observed = { ...this.#observed, claim: held };
+        return;
+      }
+      case 'releaseClaim':
+        this.#observed = { ...this.#observed, claim: this.claim && { ...this.claim, expires: this.clock.now() } };
+        return;
+      case 'stageCertificate':
+        return this.#stage(step.reason, view);
+      case 'intendCreate':
+        return this.#save({ intent: this.#intent('create') });
+      case 'intendUpdate':
+        return this.#save({ intent: this.#intent('update') });
+      case 'register':
+        return this.#register(view, `client-${++this.#serial}`);
+      case 'updateRegistration':
+        return this.#register(view, this.#clientId());
+      case 'recoverUpdate': {
+        const held = this.registrations.get(this.#clientId())?.metadata ?? {};
+        return this.#registered(this.#clientId(), held, view);
+      }
+      case 'abandonRegistration': {
+        const suspectedOrphans = [...(state?.suspectedOrphans ?? []), instant(this.clock.now())];
+        return this.#save({ suspectedOrphans, certificates: certificates.filter((c) => c.role !== 'Next') }, 'intent');
+      }
+      case 'rejectRegistration':
+        this.registrations.delete(this.#clientId());
+        return this.#save(
+          { rejected: { askedDigest: digestOf(withoutKeys(view.desired.metadata)), message: step.message } },
+          'registration',
+        );
+      case 'prove':
+        return this.#prove(step.x5tS256, view);
+      case 'publish':
+        return this.#publish(view);
+      case 'retire':
+        return this.#save({ certificates: certificates.filter((c) => c.x5tS256 !== step.x5tS256) });
+      case 'deregister':
+        this.#call();
+        this.registrations.delete(this.#clientId());
+        this.point();
+        return this.#save({}, 'registration', 'intent');
+      case 'withdrawSecret':
+        this.secret = undefined;
+        return;
+      case 'forgetRecord':
+        this.record = undefined;
+        this.keys = new Set();
+        return;
+      default:
+        throw new TypeError(`the model knows no step ${step.name}`);
+    }
+  }
+
+  #stage(reason: string, { desired: { certificate, method, identity } }: ClientView): void {
+    const at = this.clock.now();
+    const name = `cert-${++this.#serial}`;
+    const notAfter = at + certificate.durationMs;
+    const made = (method === 'tls_client_auth' ? aCertificate : selfSigned)(name, {
+      role: 'Next',
+      reason,
+      subject: identity.ok ? identity.value : '',
+      notAfter: instant(notAfter),
+      stagedAt: instant(at),
+      renewalTime: instant(renewalTime({ issuedAt: at, notAfter, ...certificate, seed: name })),
+    });
+    this.issued.set(name, made);
+    const base = this.record ?? this.#newState(method, identity);
+    const wanted = base.registration === undefined ? 'create' : 'update';
+    const needed = wanted === 'create' || method === 'self_signed_tls_client_auth';
+    const intent = base.intent ?? (needed ? this.#intent(wanted) : undefined);
+    this.record = base;
+    this.#save({ certificates: [...base.certificates, made], ...(intent === undefined ? {} : { intent }) });
+  }
+
+  #newState(method: AuthMethod, identity: Desired['identity']): RecordState {
+    if (!identity.ok) throw new TypeError('no identity');
+    const { parameter, value, canonical } = identity;
+    return {
+      version: 1,
+      clusterId: this.#observed.clusterId,
+      owner: { namespace: 'payments', name: 'batch', uid: 'uid-1' },
+      server: { name: 'corporate', issuer: issuerUrl },
+      method,
+      identity: { parameter, value, canonical },
+      certificates: [],
+      suspectedOrphans: [],
+    };
+  }
+
+  #intent(operation: Intent['operation']): Intent {
+    const intent: Intent = { id: `intent-${++this.#serial}`, operation, since: instant(this.clock.now()) };
+    this.memory.unsentIntents.add(intent.id);
+    return intent;
+  }
+
+  /** One write; a key exists as long as the record has its certificate. */
+  #save(change: Partial<RecordState>, ...gone: (keyof RecordState)[]): void {
+    if (this.record === undefined) throw new TypeError('no record');
+    const state = { ...this.record, ...change };
+    for (const member of gone) Reflect.deleteProperty(state, member);
+    this.record = state;
+    this.keys = new Set(state.certificates.map((c) => c.x5tS256));
+  }
+
+  #clientId(): string {
+    return this.record?.registration?.clientId ?? '';
+  }
+
+  /** The server's answer to a call that it does not refuse. */
+  #call(): Answer {
+    const answer = this.answers.shift() ?? 'ok';
+    if (answer === 'refused') throw new OperatorError('RegistrationRefused', 'Not now.');
+    return answer;
+  }
+
+  /** From its beginning the call is in doubt; only a refusal says that nothing was done. */
+  #register(view: ClientView, clientId: string): void {
+    const asked = view.desired.metadata ?? {};
+    const { unsentIntents } = this.memory;
+    const id = this.record?.intent?.id ?? '';
+    this.point();
+    const answer = this.#call();
+    unsentIntents.delete(id);
+    this.registrations.set(clientId, { metadata: asked, since: this.clock.now() });
+    this.point();
+    if (answer === 'lost') throw new OperatorError('AnswerLost', 'The connection broke.');
+    this.#registered(clientId, asked, view);
+  }
+
+  #registered(clientId: string, held: ClientMetadata, { desired: { metadata } }: ClientView): void {
+    const current = digestOf(held) === digestOf(metadata);
+    const registration = {
+      clientId,
+      accepted: held,
+      askedDigest: current ? digestOf(held) : '',
+      updatedAt: instant(this.clock.now()),
+    };
+    this.#save({ registration }, 'intent', 'rejected');
+  }
+
+  #prove(x5tS256: string, view: ClientView): void {
+    this.proofs++;
+    const at = this.clock.now();
+    const state = this.record;
+    const next = state?.certificates.find((c) => c.x5tS256 === x5tS256);
+    if (state === undefined || next === undefined) throw new TypeError('no certificate to prove');
+    const since = this.registrations.get(this.#clientId())?.since ?? at;
+    const { propagationMs, certificate } = view.desired;
+    if (!this.accepts(this.#clientId(), x5tS256) || at < since + this.lag) {
+      const milliseconds = proofDelay({ since, now: at, propagationMs, notAfter: Date.parse(next.notAfter) });
+      throw new OperatorError('NotAcceptedYet', 'Not yet.', { retry: { class: 'after', milliseconds } });
+    }
+    this.point();
+    const certificates = state.certificates.map((c): CertificateState => {
+      if (c.x5tS256 === x5tS256) return { ...c, role: 'Published' };
+      if (c.role !== 'Published') return c;
+      const times = { replacedAt: at, notAfter: Date.parse(c.notAfter), longestTokenLifetimeMs: 300_000 };
+      return { ...c, role: 'Draining', retireAt: instant(retireTime({ ...times, propagationMs, ...certificate })) };
+    });
+    this.#save({ certificates, ...(view.desired.context === undefined ? {} : { context: view.desired.context }) });
+  }
+
+  #publish({ desired: { context, secretName } }: ClientView): void {
+    const certificate = certificateIn(this.record, 'Published');
+    const says = context ?? this.record?.context;
+    if (certificate === undefined || says === undefined) throw new TypeError('nothing to publish');
+    this.secret = {
+      x5tS256: certificate.x5tS256,
+      clientId: says.clientId,
+      projection: {
+        namespace: 'payments',
+        name: secretName,
+        uid: 'uid-secret',
+        resourceVersion: `${++this.#serial}`,
+        type: 'kubernetes.io/tls',
+        immutable: false,
+        labels: { [ROLE_LABEL]: Role.published },
+        ownerUid: 'uid-1',
+        controllerUid: 'uid-1',
+        digests: { ...certificate.digests, ...digests(contextValues(says)) },
+      },
+    };
+  }
+}
