@@ -17,6 +17,13 @@ export interface LoadedRecord extends ClientRecord {
   object: KubernetesObject;
 }
 
+/** What was decided on is no longer what is there; decided anew at once. */
+export function changedMeanwhile(): OperatorError {
+  return new OperatorError('ChangedMeanwhile', 'A Secret of the client changed meanwhile; it is read again.', {
+    retry: { class: 'after', milliseconds: 100 },
+  });
+}
+
 /** Own Secrets: created by POST, changed with their resourceVersion, so that a stale writer stops here. */
 export class RecordStore {
   readonly #client: KubeClient;
@@ -53,15 +60,13 @@ export class RecordStore {
 
   /**
    * The whole record, if it is still the one that was decided on.
-   * @throws OperatorError `RecordChanged` (retried at once), `RecordDamaged` (terminal).
+   * @throws OperatorError `ChangedMeanwhile` (retried at once), `RecordDamaged` (terminal).
    */
   async load(decidedOn: RecordProjection, signal: AbortSignal): Promise<LoadedRecord> {
     const object = await this.#client.get(secrets, { namespace: this.#namespace, name: decidedOn.name }, { signal });
     if (object === undefined || object.metadata.resourceVersion !== decidedOn.resourceVersion) {
       if (object !== undefined) this.#cache.remember(object);
-      throw new OperatorError('RecordChanged', "The client's own Secret changed meanwhile; it is read again.", {
-        retry: { class: 'after', milliseconds: 100 },
-      });
+      throw changedMeanwhile();
     }
     const record = readRecord(object);
     if (record === undefined) throw recordDamaged(decidedOn.name, this.#namespace);

@@ -194,8 +194,9 @@ function isStuck(finding: ClientFinding): boolean {
 
 /** P9: a transient fault does not flip Ready; kstatus's Reconciling and Stalled are there only while they are true. */
 function readyVerdicts(view: ClientView, findings: readonly ClientFinding[]): Verdict[] {
-  const stuckFinding = findings.find(isStuck);
   const works = publishedWorks(view, findings);
+  // A terminator that holds up a rotation takes nothing from the certificate that is published.
+  const stuckFinding = findings.find((f) => isStuck(f) && !(works && f.condition === Condition.terminators));
   if (stuckFinding !== undefined && !(works && stuckFinding.error?.retry.class === 'after')) {
     return notReady(stuckFinding);
   }

@@ -1,10 +1,11 @@
-import { FINALIZER } from '../../api/annotations.ts';
+import { FINALIZER, OWNER_UID } from '../../api/annotations.ts';
 import { oauthClients } from '../../api/resources.ts';
 import { acquireClaim, releaseClaim as release, type ClaimRequest } from '../../authserver/claims.ts';
 import { secrets } from '../../kube/resource.ts';
 import type { ClientView } from '../step.ts';
 import { callTokenEndpoint } from './certificate.ts';
 import { driverOf, recordOf, required, serverOf, tell, type ClientAction, type StepContext } from './context.ts';
+import { adoptSecret } from './publication.ts';
 import { withEitherToken } from './registration.ts';
 import { OperatorError, asOperatorError } from '../../errors.ts';
 
@@ -25,11 +26,16 @@ export const removeFinalizer: ClientAction = async (context, view, signal) => {
   context.reproofs.forget(view.observed.client.metadata.uid);
 };
 
-/** The same client under a new uid: what it had goes on. */
+/** The same client under a new uid: what it had goes on, the published Secret first, for the record tells whose it was. */
 export const adoptRecord: ClientAction = async (context, view, signal) => {
   const loaded = await context.records.load(recordOf(view), signal);
-  const owner = { ...loaded.state.owner, uid: view.observed.client.metadata.uid };
-  await context.records.save(loaded, { ...loaded, state: { ...loaded.state, owner } }, signal);
+  const { uid } = view.observed.client.metadata;
+  if (view.observed.published?.ownerUid === loaded.state.owner.uid) await adoptSecret(context, view, signal);
+  const owner = { ...loaded.state.owner, uid };
+  const { metadata } = loaded.object;
+  const annotations = { ...metadata.annotations, [OWNER_UID]: uid };
+  const object = { ...loaded.object, metadata: { ...metadata, annotations } };
+  await context.records.save({ ...loaded, object }, { ...loaded, state: { ...loaded.state, owner } }, signal);
 };
 
 export const claimIdentity: ClientAction = async (context, view, signal) => {

@@ -4,6 +4,7 @@ import { OperatorError } from '../../errors.ts';
 import { apiVersionOf, secrets, type KubernetesObject } from '../../kube/resource.ts';
 import { z } from 'zod';
 import { certificateIn, type ClientRecord } from '../record.ts';
+import { changedMeanwhile } from '../record-store.ts';
 import { certificateValues, contextValues, occasionalKeys } from '../published-secret.ts';
 import type { ClientView } from '../step.ts';
 import { recordOf, required, tell, type ClientAction, type StepContext } from './context.ts';
@@ -71,6 +72,21 @@ function fresh({ observed: { client }, desired }: ClientView, data: Record<strin
     data,
   };
 }
+
+/** Our marks with the client's new uid; the values stay. */
+export const adoptSecret: ClientAction = async (context, view, signal) => {
+  const { namespace, name, resourceVersion } = required(view.observed.published, 'a published Secret');
+  const found = await context.kube.get(secrets, { namespace, name }, { signal });
+  if (found === undefined || found.metadata.resourceVersion !== resourceVersion) throw changedMeanwhile();
+  const { annotations, labels, ownerReferences = [] } = fresh(view, {}).metadata;
+  const metadata = {
+    ...found.metadata,
+    annotations: { ...found.metadata.annotations, ...annotations },
+    labels: { ...found.metadata.labels, ...labels },
+    ownerReferences,
+  };
+  context.published.remember(await context.kube.update(secrets, { ...found, metadata }, { signal }));
+};
 
 const writable = z.object({
   type: z.string().optional(),
