@@ -88,6 +88,11 @@ export class World {
     return this.#observed.claim;
   }
 
+  /** A certificate is on its way, or a call to the server. */
+  get busy(): boolean {
+    return certificateIn(this.record, 'Next') !== undefined || this.record?.intent !== undefined;
+  }
+
   delete(): void {
     this.#setMetadata({ deletionTimestamp: instant(this.clock.now()) });
   }
@@ -146,20 +151,6 @@ export class World {
     const state = this.record;
     const certificates = state?.certificates ?? [];
     switch (step.name) {
-      case 'addFinalizer':
-        return this.#setMetadata({ finalizers: ['certbound.dev/deregistration'] });
-      case 'removeFinalizer':
-        return this.#setMetadata({ finalizers: [] });
-      case 'claimIdentity': {
-        if (!view.desired.identity.ok) throw new TypeError('no identity');
-        const name = claimName(issuerUrl, view.desired.identity);
-        const held = { name, resourceVersion: '1', holder: 'payments/batch', holderUid: 'uid-1', expires: undefined };
-        this.#observed = { ...this.#observed, claim: held };
-        return;
-      }
-      case 'releaseClaim':
-        this.#observed = { ...this.#observed, claim: this.claim && { ...this.claim, expires: this.clock.now() } };
-        return;
       case 'stageCertificate':
         return this.#stage(step.reason, view);
       case 'intendCreate':
@@ -190,6 +181,28 @@ export class World {
         return this.#publish(view);
       case 'retire':
         return this.#save({ certificates: certificates.filter((c) => c.x5tS256 !== step.x5tS256) });
+      default:
+        return this.#own(step, view);
+    }
+  }
+
+  /** What it begins and ends with. */
+  #own(step: ClientStep, view: ClientView): void {
+    switch (step.name) {
+      case 'addFinalizer':
+        return this.#setMetadata({ finalizers: ['certbound.dev/deregistration'] });
+      case 'removeFinalizer':
+        return this.#setMetadata({ finalizers: [] });
+      case 'claimIdentity': {
+        if (!view.desired.identity.ok) throw new TypeError('no identity');
+        const name = claimName(issuerUrl, view.desired.identity);
+        const held = { name, resourceVersion: '1', holder: 'payments/batch', holderUid: 'uid-1', expires: undefined };
+        this.#observed = { ...this.#observed, claim: held };
+        return;
+      }
+      case 'releaseClaim':
+        this.#observed = { ...this.#observed, claim: this.claim && { ...this.claim, expires: this.clock.now() } };
+        return;
       case 'deregister':
         this.#call();
         this.registrations.delete(this.#clientId());
