@@ -37,7 +37,12 @@ export const dynamicRegistration: RegistrationDriver = {
       signal,
     );
     if (answer.status !== 201 && answer.status !== 200) {
-      throw refusal(action, answer, [token], `Ask the platform team to check the Secret of dynamicRegistration.initialAccessTokenSecretRef in AuthorizationServer "${server.name}".`);
+      throw refusal(
+        action,
+        answer,
+        [token],
+        `Ask the platform team to check the Secret of dynamicRegistration.initialAccessTokenSecretRef in AuthorizationServer "${server.name}".`,
+      );
     }
     const registration = readRegistration(action, answer, token);
     if (registration.registrationClientUri !== undefined) {
