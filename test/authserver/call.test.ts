@@ -110,11 +110,12 @@ describe('a call to a server', () => {
     assert.deepEqual(await codes(cut), ['ServerUnavailable', 'AnswerLost']);
   });
 
-  test('knows that a proxy in between may have lost an answer', async () => {
+  test('knows that an error may hide what was done, unless it says that nothing was', async () => {
     assert.deepEqual(await codes(json(502, {})), ['ServerUnavailable', 'AnswerLost']);
     assert.deepEqual(await codes(json(504, {})), ['ServerUnavailable', 'AnswerLost']);
     assert.deepEqual(await codes(json(503, {})), ['ServerUnavailable', 'ServerUnavailable']);
-    assert.deepEqual(await codes(json(500, {})), ['ServerUnavailable', 'ServerUnavailable']);
+    assert.deepEqual(await codes(json(500, {})), ['ServerUnavailable', 'AnswerLost']);
+    assert.deepEqual(await codes(json(429, {})), ['ServerUnavailable', 'ServerUnavailable']);
   });
 
   test('waits as long as it is told to, within reason', async () => {
@@ -348,7 +349,7 @@ describe('registration at a hostile server', () => {
       403: 'RegistrationUnauthorized',
       404: 'RegistrationRefused',
       405: 'RegistrationRefused',
-      500: 'ServerUnavailable',
+      500: 'AnswerLost',
       202: 'AnswerInvalid',
     };
     for (const [status, expected] of Object.entries(outcomes)) {
