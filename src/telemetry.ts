@@ -83,7 +83,8 @@ const secretPaths = secretFields.flatMap((field) => {
 });
 
 const privateKeyBlock = /-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?(?:-----END \1-----|$)/gs;
-const compactJws = /\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*/g;
+/** Also one that was cut off: its claims are as private as the whole. */
+const compactJws = /\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?/g;
 
 /** The last net under the redaction by name: keys and tokens inside a longer text. */
 function scrub(line: string): string {
