@@ -28,8 +28,8 @@ function say(line: string): void {
 }
 
 /** One step: what must be so, and what shows it. Anything else ends the demo. */
-async function step(claim: string, show: () => Promise<string>): Promise<void> {
-  const evidence = await show();
+async function step(claim: string, evidenceOf: () => Promise<string>): Promise<void> {
+  const evidence = await evidenceOf();
   say(`✔ ${claim}: ${evidence}`);
   proved.push(claim);
 }
@@ -132,9 +132,9 @@ async function renew(
     kube.get(secrets, { namespace: 'payments', name: 'payments-batch-oauth' }),
   );
   let calls = 0;
-  let done = false;
+  const done = new AbortController();
   const load = (async () => {
-    while (!done) {
+    while (!done.signal.aborted) {
       const answer = await application.call();
       must(answer.status === 200, `call ${calls + 1} was refused: ${answer.status} ${answer.text}`);
       calls++;
@@ -150,7 +150,7 @@ async function renew(
     await waitFor(() => calls > enough);
   })();
   await Promise.race([load, change]);
-  done = true;
+  done.abort();
   await load;
   const after = await credentials(world, 'payments-batch-oauth');
   const old = await tokenFor(before);
@@ -168,7 +168,9 @@ try {
   await world.startOperator();
   say('started: Certbound operator');
   await show(world);
-  console.log(`\nProved ${proved.length} of 9:\n${proved.map((claim) => `  ✔ ${claim}`).join('\n')}`);
+  console.log(
+    `\nProved in ${Math.round((performance.now() - started) / 1000)} s:\n${proved.map((claim) => `  ✔ ${claim}`).join('\n')}`,
+  );
   if (keep) await linger(world);
 } catch (error) {
   console.error(`\n✘ ${error instanceof Error ? error.message : String(error)}`);

@@ -31,6 +31,13 @@ interface Entry<T> {
   indexKeys: ReadonlyMap<string, readonly string[]>;
 }
 
+interface Tombstone {
+  /** The count of lists begun by then. */
+  listsBegun: number;
+  /** Known to be gone; otherwise finalizers may keep it. */
+  gone: boolean;
+}
+
 interface Index<T> {
   keysOf: (value: T, metadata: ObjectMeta) => readonly string[];
   entries: Map<string, Map<string, Entry<T>>>;
@@ -52,8 +59,8 @@ export class ObjectCache<T> {
   readonly #entries = new Map<string, Entry<T>>();
   readonly #indexes = new Map<string, Index<T>>();
   readonly #pending = new Set<string>();
-  /** uids that we deleted, and the count of lists begun by then. */
-  readonly #tombstones = new Map<string, number>();
+  /** By uid of what we deleted. */
+  readonly #tombstones = new Map<string, Tombstone>();
   #reached = '';
   #listsBegun = 0;
   #staged: Map<string, { object: ObjectMeta; entry: Entry<T> | undefined }> | undefined;
@@ -113,7 +120,8 @@ export class ObjectCache<T> {
     for (const [key, held] of this.#entries) {
       if (!staged.has(key) && !this.#outlives(held, resourceVersion)) this.#remove(key, held, false);
     }
-    for (const [uid, listsBegun] of this.#tombstones) if (listsBegun < this.#listsBegun) this.#tombstones.delete(uid);
+    for (const [uid, { listsBegun }] of this.#tombstones)
+      if (listsBegun < this.#listsBegun) this.#tombstones.delete(uid);
     for (const [key, { object, entry }] of staged) {
       const held = this.#entries.get(key);
       if (this.#isBuried(object)) continue;
@@ -150,12 +158,16 @@ export class ObjectCache<T> {
     this.#dropPassed();
   }
 
-  /** The answer to a write of ours: what we wrote is what we read from now on. */
+  /**
+   * The answer to a write of ours: what we wrote is what we read from now on. A write that takes the last finalizer
+   * from a deleted object ends it, and is answered with its last version.
+   */
   remember(object: KubernetesObject): void {
     const { metadata } = object;
-    const { resourceVersion = '' } = metadata;
+    const { resourceVersion = '', uid } = metadata;
     const key = keyOf(metadata.namespace, metadata.name);
     const held = this.#entries.get(key);
+    if (uid !== undefined && isEnded(metadata)) return this.#bury(key, uid, true);
     if (held !== undefined && !isNewer(resourceVersion, held.resourceVersion)) return;
     // The watch has passed it already: if it is not held, it was deleted since or never matched the selector.
     if (!isNewer(resourceVersion, this.#reached)) return;
@@ -179,14 +191,21 @@ export class ObjectCache<T> {
     const buried = uid ?? held?.uid;
     // The watch was quicker and told that finalizers keep it.
     if (buried === undefined || (held?.uid === buried && held.deleting)) return;
-    this.#tombstones.set(buried, this.#listsBegun);
+    this.#bury(key, buried, false);
+  }
+
+  #bury(key: string, uid: string, gone: boolean): void {
+    // The late answer to the delete knows less.
+    const known = this.#tombstones.get(uid)?.gone === true;
+    this.#tombstones.set(uid, { listsBegun: this.#listsBegun, gone: gone || known });
     if (this.#tombstones.size > mostTombstones) {
       for (const oldest of this.#tombstones.keys()) {
         this.#tombstones.delete(oldest);
         break;
       }
     }
-    if (held?.uid === buried) this.#remove(key, held, true);
+    const held = this.#entries.get(key);
+    if (held?.uid === uid) this.#remove(key, held, true);
   }
 
   /** Remembered while or after the list was read, and newer than it. */
@@ -200,8 +219,9 @@ export class ObjectCache<T> {
 
   /** An object that bears a deletionTimestamp lingers for its finalizers: then our delete did not end it. */
   #isBuried({ uid = '', deletionTimestamp }: ObjectMeta): boolean {
-    if (!this.#tombstones.has(uid)) return false;
-    if (deletionTimestamp === undefined) return true;
+    const tombstone = this.#tombstones.get(uid);
+    if (tombstone === undefined) return false;
+    if (tombstone.gone || deletionTimestamp === undefined) return true;
     this.#tombstones.delete(uid);
     return false;
   }
@@ -283,6 +303,10 @@ export class ObjectCache<T> {
 /** Resource versions are decimal integers of up to 64 bits, comparable within a kind (KEP-5504). */
 export function isNewer(a: string, b: string): boolean {
   return a.length === b.length ? a > b : a.length > b.length;
+}
+
+function isEnded({ deletionTimestamp, finalizers = [] }: ObjectMeta): boolean {
+  return deletionTimestamp !== undefined && finalizers.length === 0;
 }
 
 function keyOf(namespace: string | undefined, name: string): string {
