@@ -21,7 +21,7 @@ interface Logged {
 }
 
 function objectOf({ name, uid, version, deleting }: Stored): KubernetesObject {
-  const mark = deleting ? { deletionTimestamp: '2026-01-01T00:00:00Z' } : {};
+  const mark = deleting ? { deletionTimestamp: '2026-01-01T00:00:00Z', finalizers: ['example.com/kept'] } : {};
   return { metadata: { name, namespace: 'n', uid, resourceVersion: String(version), ...mark } };
 }
 
@@ -42,6 +42,8 @@ class Model {
   readonly #answers: (() => void)[] = [];
   /** By name: what reads must have reached, since its answer was remembered. */
   readonly #promised = new Map<string, Stored>();
+  /** By name: what must not be read any more, since the answer that ended it was remembered. */
+  readonly #released = new Map<string, string>();
   #version = 1;
   #uids = 0;
   #listing: { version: number; objects: KubernetesObject[] } | undefined;
@@ -78,6 +80,21 @@ class Model {
     if (ours) this.#answers.push(() => this.cache.forget({ namespace: 'n', name }, held.uid));
   }
 
+  /** The last finalizer of a deleted object goes; the API server answers with the version before. */
+  release(name: string, ours: boolean): void {
+    const held = this.#store.get(name);
+    if (held?.deleting !== true) return;
+    const version = ++this.#version;
+    this.#store.delete(name);
+    this.#log.push({ version, type: 'DELETED', object: objectOf({ ...held, version }) });
+    if (!ours) return;
+    const { metadata } = objectOf(held);
+    this.#answers.push(() => {
+      this.cache.remember({ metadata: { ...metadata, finalizers: [] } });
+      this.#released.set(name, held.uid);
+    });
+  }
+
   answer(which: number): void {
     this.#answers.splice(which % Math.max(1, this.#answers.length), 1)[0]?.();
   }
@@ -112,6 +129,7 @@ class Model {
       // It may be gone from our view only if it is gone, or about to be, in the store.
       else assert.ok(stored?.uid !== uid || stored.deleting, `${name} was lost`);
     }
+    for (const [name, uid] of this.#released) assert.notEqual(this.cache.get('n', name)?.uid, uid, `${name} rose`);
     if (this.#listing !== undefined || this.#unread() !== undefined) return;
     // All was told: what is read now is there.
     for (const one of ['a', 'b']) {
@@ -159,6 +177,11 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     ([one, lingering, ours]): Step =>
       (model) =>
         model.remove(one, lingering, ours),
+  ),
+  fc.tuple(name, fc.boolean()).map(
+    ([one, ours]): Step =>
+      (model) =>
+        model.release(one, ours),
   ),
   fc.nat(3).map(
     (which): Step =>

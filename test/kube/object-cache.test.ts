@@ -146,6 +146,20 @@ describe('object cache', () => {
     assert.notEqual(cache.get('n', 'b'), undefined);
   });
 
+  test('an object whose last finalizer we took is gone at once, and no late news raises it', () => {
+    const { cache, changes } = makeCache();
+    list(cache, 10, [object('a', 'u1', 5)]);
+    cache.applyEvent('MODIFIED', object('a', 'u1', 11, true));
+    // The API server answers with the version that it held.
+    cache.remember(object('a', 'u1', 11, true));
+    assert.equal(cache.get('n', 'a'), undefined);
+    cache.forget({ namespace: 'n', name: 'a' }, 'u1');
+    cache.applyEvent('MODIFIED', object('a', 'u1', 12, true));
+    assert.equal(cache.get('n', 'a'), undefined);
+    cache.applyEvent('DELETED', object('a', 'u1', 13, true));
+    assert.deepEqual(types(changes), ['added a', 'modified a', 'deleted a']);
+  });
+
   test('a list begun before a delete does not raise what was deleted', () => {
     const { cache } = makeCache();
     list(cache, 10, [object('a', 'u1', 5)]);
