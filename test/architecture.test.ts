@@ -102,12 +102,12 @@ describe('imports', () => {
 
 /** Files in which decisions are made: from data to data, the same whenever and wherever they run. */
 const decides = (file: string) =>
-  /(^|\/)(desired|checks|status|schedule|grants|distribution)\.ts$|\/checks\//.test(file);
+  /(^|\/)(desired|checks|status|schedule|grants|distribution|in-use)\.ts$|\/checks\//.test(file);
 const decisions = [...sources.keys()].filter(decides);
 
 describe('decisions are pure', () => {
   const io =
-    /^(kube\/(?!resource\.ts$)|http\/|runtime\/(?!pass\.ts$)|undici$|node:(fs|http|https|http2|net|tls|dns|timers|child_process|process|os)\b)/;
+    /^(kube\/(?!resource\.ts$)|http\/|runtime\/(?!(pass|in-use)\.ts$)|undici$|node:(fs|http|https|http2|net|tls|dns|timers|child_process|process|os)\b)/;
 
   test('they are found', () => {
     assert.ok(decisions.length >= 15, `${decisions.length} files`);

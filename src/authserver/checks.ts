@@ -1,79 +1,28 @@
 import { IN_USE_FINALIZER } from '../api/annotations.ts';
-import type { Check, Finding, View } from '../runtime/pass.ts';
-import type { Desired } from './desired.ts';
-import type { Observed } from './observed.ts';
+import { inUseChecks } from '../runtime/in-use.ts';
+import type { Check } from '../runtime/pass.ts';
 import { driverFor } from './registry.ts';
-import type { ServerStep } from './steps.ts';
+import { Condition, type ServerFinding, type ServerStep, type ServerView } from './step.ts';
 
-export type ServerView = View<Observed, Desired>;
-export type ServerFinding = Finding<ServerStep>;
 type ServerCheck = Check<ServerView, ServerStep>;
 
-export const Condition = {
-  /** Clients can be registered. */
-  ready: 'Ready',
-  /** Its metadata was read and fits. */
-  discovered: 'Discovered',
-  /** Only while it is being deleted: whether that can be finished. Apart from Ready: its clients still work. */
-  deletable: 'Deletable',
-} as const;
-
-const lookForClientsMs = 60_000;
 const lookForCredentialMs = 30_000;
-
-const isDeleting = ({ observed }: ServerView) => observed.server.metadata.deletionTimestamp !== undefined;
 
 function unready(reason: string, message: string): ServerFinding {
   return { condition: Condition.ready, status: 'False', reason, message };
 }
 
-const inUse: ServerCheck = {
-  name: 'inUse',
-  find(view) {
-    const { clients } = view.observed;
-    if (!isDeleting(view) || clients === 0) return undefined;
-    return {
-      condition: Condition.deletable,
-      status: 'False',
-      reason: 'InUse',
-      message:
-        `${clients} OAuthClient${clients === 1 ? ' refers' : 's refer'} to this server, so it is kept: without it they could not be deregistered. ` +
-        'Delete them; the deletion is then finished by itself.',
-      at: view.now + lookForClientsMs,
-    };
+const { inUse, finalizerToRemove, finalizerToAdd } = inUseChecks<ServerView>({
+  finalizer: IN_USE_FINALIZER,
+  useOf: ({ observed: { server, clients } }) => ({ metadata: server.metadata, users: clients }),
+  messages: {
+    inUse: (users) =>
+      `${users} OAuthClient${users === 1 ? ' refers' : 's refer'} to this server, so it is kept: without it they could not be deregistered. ` +
+      'Delete them; the deletion is then finished by itself.',
+    unused: 'No OAuthClient refers to this server any more: it is being released.',
+    unprotected: 'The server is being protected against deletion while it is in use.',
   },
-};
-
-const finalizerToRemove: ServerCheck = {
-  name: 'finalizerToRemove',
-  find(view) {
-    if (!isDeleting(view) || view.observed.clients > 0) return undefined;
-    return {
-      condition: Condition.deletable,
-      status: 'Unknown',
-      reason: 'FinalizerToRemove',
-      message: 'No OAuthClient refers to this server any more: it is being released.',
-      step: { name: 'removeFinalizer' },
-      basis: view.observed.server.metadata.resourceVersion,
-    };
-  },
-};
-
-const finalizerToAdd: ServerCheck = {
-  name: 'finalizerToAdd',
-  find(view) {
-    const { metadata } = view.observed.server;
-    if (isDeleting(view) || metadata.finalizers.includes(IN_USE_FINALIZER)) return undefined;
-    return {
-      condition: Condition.ready,
-      status: 'Unknown',
-      reason: 'FinalizerToAdd',
-      message: 'The server is being protected against deletion while it is in use.',
-      step: { name: 'addFinalizer' },
-      basis: metadata.resourceVersion,
-    };
-  },
-};
+});
 
 const driverKnown: ServerCheck = {
   name: 'driverKnown',

@@ -1,27 +1,24 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { AuthorizationServer } from '../api/authorization-server.ts';
-import type { Condition as StatusCondition } from '../api/conditions.ts';
 import { authorizationServers } from '../api/resources.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { type EventRecorder, referenceTo } from '../kube/event-recorder.ts';
+import type { EventRecorder } from '../kube/event-recorder.ts';
 import type { Informer } from '../kube/informer.ts';
+import { writeStatus } from '../kube/status-writer.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Result } from '../runtime/controller.ts';
 import { Pass, type StepObserver } from '../runtime/pass.ts';
 import type { Logger } from '../telemetry.ts';
-import { Condition, serverChecks, type ServerFinding, type ServerView } from './checks.ts';
+import { serverChecks } from './checks.ts';
 import type { ServerConnections } from './connection.ts';
 import type { SecretValue } from './credentials.ts';
 import { type Desired, desired } from './desired.ts';
 import { type Discovered, observe, type Observed } from './observed.ts';
 import { statusOf } from './status.ts';
-import { runStep, type ServerStep } from './steps.ts';
-
-/** Field manager of the status. */
-const FIELD_MANAGER = 'certbound-authorization-server';
+import type { ServerFinding, ServerStep, ServerView } from './step.ts';
+import { runStep } from './steps.ts';
 
 export interface AuthorizationServerReconcilerOptions {
-  client: Pick<KubeClient, 'patch' | 'applyStatus'>;
+  client: Pick<KubeClient, 'patch' | 'updateStatus'>;
   servers: Informer<AuthorizationServer>;
   /** How many OAuthClients refer to the server. Must be complete before the first reconcile: it decides about deletion. */
   clientsOf: (server: string) => number;
@@ -62,37 +59,8 @@ export class AuthorizationServerReconciler {
     return this.#pass.reconcile(key, signal);
   }
 
-  async #settle(view: ServerView, findings: readonly ServerFinding[], signal: AbortSignal): Promise<void> {
-    const { client, servers } = this.#options;
-    const { server } = view.observed;
-    const { name, uid, resourceVersion } = server.metadata;
-    const status = statusOf(view, findings);
-    if (isDeepStrictEqual(status, server.status)) return;
-    const written = await client.applyStatus(
-      authorizationServers,
-      { metadata: { name, uid, resourceVersion }, status },
-      // Whoever edits the status of our own kind does not keep it.
-      { fieldManager: FIELD_MANAGER, force: true },
-      { signal },
-    );
-    servers.remember(written);
-    this.#tell(
-      server,
-      status.conditions?.find(({ type }) => type === Condition.ready),
-    );
-  }
-
-  /** An event where Ready, or its reason, changed. */
-  #tell({ metadata, status }: AuthorizationServer, ready: StatusCondition | undefined): void {
-    const before = status?.conditions?.find(({ type }) => type === Condition.ready);
-    if (ready === undefined || (before?.status === ready.status && before.reason === ready.reason)) return;
-    const { name, uid, resourceVersion } = metadata;
-    this.#options.recorder.record({
-      regarding: referenceTo(authorizationServers, { name, uid, resourceVersion }),
-      type: ready.status === 'True' ? 'Normal' : 'Warning',
-      reason: ready.reason,
-      action: 'Reconcile',
-      note: ready.message,
-    });
+  #settle(view: ServerView, findings: readonly ServerFinding[], signal: AbortSignal): Promise<void> {
+    const { client, servers: cache, recorder } = this.#options;
+    return writeStatus({ client, cache, recorder }, view.observed.server, statusOf(view, findings), signal);
   }
 }

@@ -1,7 +1,7 @@
 /** What is written to the status of a server. Pure. */
 import type { AuthorizationServerStatus } from '../api/authorization-server.ts';
 import { mergeConditions, type Verdict } from '../api/conditions.ts';
-import { Condition, type ServerFinding, type ServerView } from './checks.ts';
+import { Condition, type ServerFinding, type ServerView } from './step.ts';
 
 /** Errors of discovery that no time heals; every other one may be a fault on the way. */
 const definite = new Set(['IssuerMismatch']);

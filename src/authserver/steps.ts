@@ -1,23 +1,18 @@
 import { IN_USE_FINALIZER } from '../api/annotations.ts';
 import type { AuthorizationServer } from '../api/authorization-server.ts';
-import { authorizationServers } from '../api/resources.ts';
 import type { KubeClient } from '../kube/client.ts';
+import { addFinalizer, removeFinalizer } from '../kube/finalizers.ts';
 import type { Informer } from '../kube/informer.ts';
-import type { KubernetesObject } from '../kube/resource.ts';
 import type { Clock } from '../runtime/clock.ts';
-import type { ServerView } from './checks.ts';
 import { ServerConnection, type ServerConnections } from './connection.ts';
 import type { Desired } from './desired.ts';
 import { discover, type Discovery } from './discovery.ts';
 import type { Discovered } from './observed.ts';
-
-export interface ServerStep {
-  readonly name: 'addFinalizer' | 'removeFinalizer' | 'discover';
-}
+import type { ServerStep, ServerView } from './step.ts';
 
 export interface StepOptions {
   client: Pick<KubeClient, 'patch'>;
-  servers: Pick<Informer<AuthorizationServer>, 'remember' | 'forget'>;
+  servers: Pick<Informer<AuthorizationServer>, 'resource' | 'remember'>;
   connections: Pick<ServerConnections, 'forget'>;
   clock: Pick<Clock, 'now'>;
   /** By uid. */
@@ -35,40 +30,19 @@ export async function runStep(
   view: ServerView,
   signal: AbortSignal,
 ): Promise<void> {
+  const { client, servers: cache } = options;
+  const { metadata } = view.observed.server;
   switch (step.name) {
     case 'addFinalizer':
-      return addFinalizer(options, view, signal);
+      return addFinalizer({ client, cache }, metadata, IN_USE_FINALIZER, signal);
     case 'removeFinalizer':
-      return removeFinalizer(options, view, signal);
+      await removeFinalizer({ client, cache }, metadata, IN_USE_FINALIZER, signal);
+      options.discoveries.delete(metadata.uid);
+      options.connections.forget(metadata.name);
+      return;
     case 'discover':
       return rediscover(options, view, signal);
   }
-}
-
-async function addFinalizer(options: StepOptions, { observed: { server } }: ServerView, signal: AbortSignal) {
-  const { finalizers } = server.metadata;
-  options.servers.remember(await patchFinalizers(options, server, [...finalizers, IN_USE_FINALIZER], signal));
-}
-
-async function removeFinalizer(options: StepOptions, { observed: { server } }: ServerView, signal: AbortSignal) {
-  const { name, uid } = server.metadata;
-  const finalizers = server.metadata.finalizers.filter((finalizer) => finalizer !== IN_USE_FINALIZER);
-  const answer = await patchFinalizers(options, server, finalizers, signal);
-  options.discoveries.delete(uid);
-  options.connections.forget(name);
-  if (finalizers.length === 0) options.servers.forget({ name }, uid);
-  else options.servers.remember(answer);
-}
-
-/** Fenced by the version that was looked at: finalizers that others added meanwhile are not lost. */
-function patchFinalizers(
-  { client }: StepOptions,
-  { metadata: { name, uid, resourceVersion } }: AuthorizationServer,
-  finalizers: readonly string[],
-  signal: AbortSignal,
-): Promise<KubernetesObject> {
-  const patch = { metadata: { uid, resourceVersion, finalizers } };
-  return client.patch(authorizationServers, { name }, patch, { type: 'merge' }, { signal });
 }
 
 /** On a connection of its own: it needs no credential, and none is sent. */

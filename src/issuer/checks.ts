@@ -1,54 +1,39 @@
 import { IN_USE_FINALIZER } from '../api/annotations.ts';
-import type { Check, Finding, View } from '../runtime/pass.ts';
+import { inUseChecks, isDeleting, isUnused } from '../runtime/in-use.ts';
+import type { Check } from '../runtime/pass.ts';
 import { keyDigest } from '../x509/key.ts';
 import { certificatesFromPem } from '../x509/pem.ts';
 import type { Authority } from './authority.ts';
 import { isManagedFor } from './certificate-authority-secret.ts';
 import type { Desired } from './desired.ts';
 import type { Observed } from './observed.ts';
-import type { IssuerStep } from './steps.ts';
+import { Condition, type IssuerFinding, type IssuerStep, type IssuerView } from './step.ts';
 
-export type IssuerView = View<Observed, Desired>;
 type IssuerCheck = Check<IssuerView, IssuerStep>;
 
-export const Condition = {
-  /** It can sign. */
-  ready: 'Ready',
-  /** Only while it is being deleted: whether that can be finished. Apart from Ready: its clients still renew. */
-  deletable: 'Deletable',
-} as const;
+const useOf = ({ observed: { issuer, users } }: IssuerView) => ({ metadata: issuer.metadata, users });
 
-const lookForUsersMs = 60_000;
-
-const isDeleting = ({ observed }: IssuerView) => observed.issuer.metadata.deletionTimestamp !== undefined;
-const isUnused = (view: IssuerView) => isDeleting(view) && view.observed.users === 0;
-
-function unready(reason: string, message: string): Finding<IssuerStep> {
+function unready(reason: string, message: string): IssuerFinding {
   return { condition: Condition.ready, status: 'False', reason, message, blocks: true };
 }
 
-const inUse: IssuerCheck = {
-  name: 'inUse',
-  find(view) {
-    const { users } = view.observed;
-    if (!isDeleting(view) || users === 0) return undefined;
-    return {
-      condition: Condition.deletable,
-      status: 'False',
-      reason: 'InUse',
-      message:
-        `${users} OAuthClient${users === 1 ? ' uses' : 's use'} this issuer, so it is kept and goes on signing for them. ` +
-        'Move them to another issuer or delete them; the deletion is then finished by itself.',
-      at: view.now + lookForUsersMs,
-    };
+const { inUse, finalizerToRemove, finalizerToAdd } = inUseChecks<IssuerView>({
+  finalizer: IN_USE_FINALIZER,
+  useOf,
+  messages: {
+    inUse: (users) =>
+      `${users} OAuthClient${users === 1 ? ' uses' : 's use'} this issuer, so it is kept and goes on signing for them. ` +
+      'Move them to another issuer or delete them; the deletion is then finished by itself.',
+    unused: 'Nobody uses this issuer any more: it is being released.',
+    unprotected: 'The issuer is being protected against deletion while it is in use.',
   },
-};
+});
 
 const authorityToDelete: IssuerCheck = {
   name: 'authorityToDelete',
   find(view) {
     const { issuer, secret, definitionTerminating } = view.observed;
-    if (!isUnused(view) || definitionTerminating || view.desired.authority.kind !== 'managed') return undefined;
+    if (!isUnused(useOf(view)) || definitionTerminating || view.desired.authority.kind !== 'managed') return undefined;
     if (secret === undefined || !isManagedFor(secret, issuer.metadata.name)) return undefined;
     return {
       condition: Condition.deletable,
@@ -57,37 +42,6 @@ const authorityToDelete: IssuerCheck = {
       message: 'Nobody uses this issuer any more: its CA is being deleted.',
       step: { name: 'deleteAuthority' },
       basis: secret.resourceVersion,
-    };
-  },
-};
-
-const finalizerToRemove: IssuerCheck = {
-  name: 'finalizerToRemove',
-  find(view) {
-    if (!isUnused(view)) return undefined;
-    return {
-      condition: Condition.deletable,
-      status: 'Unknown',
-      reason: 'FinalizerToRemove',
-      message: 'Nobody uses this issuer any more: it is being released.',
-      step: { name: 'removeFinalizer' },
-      basis: view.observed.issuer.metadata.resourceVersion,
-    };
-  },
-};
-
-const finalizerToAdd: IssuerCheck = {
-  name: 'finalizerToAdd',
-  find(view) {
-    const { metadata } = view.observed.issuer;
-    if (isDeleting(view) || metadata.finalizers.includes(IN_USE_FINALIZER)) return undefined;
-    return {
-      condition: Condition.ready,
-      status: 'Unknown',
-      reason: 'FinalizerToAdd',
-      message: 'The issuer is being protected against deletion while it is in use.',
-      step: { name: 'addFinalizer' },
-      basis: metadata.resourceVersion,
     };
   },
 };
@@ -111,7 +65,8 @@ const authorityToCreate: IssuerCheck = {
     const { issuer, secret } = view.observed;
     const { authority } = view.desired;
     if (authority.kind !== 'managed' || secret !== undefined) return undefined;
-    if (isDeleting(view)) return unready('AuthorityMissing', 'The issuer is being deleted, and its CA was never made.');
+    if (isDeleting(issuer))
+      return unready('AuthorityMissing', 'The issuer is being deleted, and its CA was never made.');
     return {
       ...unready('AuthorityMissing', 'The CA is being made.'),
       step: { name: 'createAuthority' },

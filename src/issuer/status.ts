@@ -2,12 +2,11 @@
 import type { ClientCertificateIssuerStatus } from '../api/client-certificate-issuer.ts';
 import { mergeConditions, type Verdict } from '../api/conditions.ts';
 import { durationString } from '../api/duration.ts';
-import type { Finding } from '../runtime/pass.ts';
 import type { Authority } from './authority.ts';
-import { Condition, generationsOf, type IssuerView, remedyOf } from './checks.ts';
-import type { IssuerStep } from './steps.ts';
+import { generationsOf, remedyOf } from './checks.ts';
+import { Condition, type IssuerFinding, type IssuerView } from './step.ts';
 
-type Findings = readonly Finding<IssuerStep>[];
+type Findings = readonly IssuerFinding[];
 
 /**
  * Where the CA can't be used, what the status said of it stays: its certificates are out there, and terminators go on
@@ -53,7 +52,7 @@ function verdictsOf(view: IssuerView, findings: Findings): Verdict[] {
   ];
 }
 
-function verdictOf({ condition: type, status, reason, message }: Finding<IssuerStep>): Verdict {
+function verdictOf({ condition: type, status, reason, message }: IssuerFinding): Verdict {
   return { type, status, reason, message };
 }
 

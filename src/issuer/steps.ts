@@ -4,21 +4,18 @@ import { clientCertificateIssuers } from '../api/resources.ts';
 import { OperatorError } from '../errors.ts';
 import { type KubeClient, KubeError } from '../kube/client.ts';
 import { type EventRecorder, referenceTo } from '../kube/event-recorder.ts';
+import { addFinalizer, removeFinalizer } from '../kube/finalizers.ts';
 import type { Informer } from '../kube/informer.ts';
-import { type KubernetesObject, secrets } from '../kube/resource.ts';
+import { secrets } from '../kube/resource.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { createCa } from '../x509/certificate.ts';
 import { parseDn } from '../x509/dn.ts';
 import { type CaProjection, isManagedFor } from './certificate-authority-secret.ts';
-import type { IssuerView } from './checks.ts';
-
-export interface IssuerStep {
-  readonly name: 'addFinalizer' | 'removeFinalizer' | 'createAuthority' | 'deleteAuthority';
-}
+import type { IssuerStep, IssuerView } from './step.ts';
 
 export interface StepOptions {
   client: Pick<KubeClient, 'get' | 'create' | 'patch' | 'delete'>;
-  issuers: Pick<Informer<ClientCertificateIssuer>, 'remember' | 'forget'>;
+  issuers: Pick<Informer<ClientCertificateIssuer>, 'resource' | 'remember'>;
   authoritySecrets: Pick<Informer<CaProjection>, 'remember' | 'forget'>;
   recorder: Pick<EventRecorder, 'record'>;
   clock: Pick<Clock, 'now'>;
@@ -27,40 +24,18 @@ export interface StepOptions {
 
 /** All I/O of the kind but reading and the status. Each step may be repeated. */
 export async function runStep(options: StepOptions, step: IssuerStep, view: IssuerView, signal: AbortSignal) {
+  const { client, issuers: cache } = options;
+  const { metadata } = view.observed.issuer;
   switch (step.name) {
     case 'addFinalizer':
-      return addFinalizer(options, view, signal);
+      return addFinalizer({ client, cache }, metadata, IN_USE_FINALIZER, signal);
     case 'removeFinalizer':
-      return removeFinalizer(options, view, signal);
+      return removeFinalizer({ client, cache }, metadata, IN_USE_FINALIZER, signal);
     case 'createAuthority':
       return createAuthority(options, view, signal);
     case 'deleteAuthority':
       return deleteAuthority(options, view, signal);
   }
-}
-
-async function addFinalizer(options: StepOptions, { observed: { issuer } }: IssuerView, signal: AbortSignal) {
-  const { finalizers } = issuer.metadata;
-  options.issuers.remember(await patchFinalizers(options, issuer, [...finalizers, IN_USE_FINALIZER], signal));
-}
-
-async function removeFinalizer(options: StepOptions, { observed: { issuer } }: IssuerView, signal: AbortSignal) {
-  const { name, uid } = issuer.metadata;
-  const finalizers = issuer.metadata.finalizers.filter((finalizer) => finalizer !== IN_USE_FINALIZER);
-  const answer = await patchFinalizers(options, issuer, finalizers, signal);
-  if (finalizers.length === 0) options.issuers.forget({ name }, uid);
-  else options.issuers.remember(answer);
-}
-
-/** Fenced by the version that was looked at: finalizers that others added meanwhile are not lost. */
-function patchFinalizers(
-  { client }: StepOptions,
-  { metadata: { name, uid, resourceVersion } }: ClientCertificateIssuer,
-  finalizers: readonly string[],
-  signal: AbortSignal,
-): Promise<KubernetesObject> {
-  const patch = { metadata: { uid, resourceVersion, finalizers } };
-  return client.patch(clientCertificateIssuers, { name }, patch, { type: 'merge' }, { signal });
 }
 
 /** By POST, so that of two leaders one makes the CA, and a CA that is there already is never made anew. */

@@ -5,19 +5,19 @@ import type { OAuthClient } from '../api/oauth-client.ts';
 import { claimName, type Claim } from '../authserver/claims.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Cache, Informer } from '../kube/informer.ts';
-import { apiVersionOf, customResourceDefinitions, resourceName, secrets } from '../kube/resource.ts';
+import { customResourceDefinitions, resourceName, secrets } from '../kube/resource.ts';
+import { writeStatus } from '../kube/status-writer.ts';
 import { earliest, type Kind } from '../runtime/pass.ts';
 import type { Distribution } from '../terminator/distribution.ts';
 import { clientChecks } from './checks/chain.ts';
 import { desired, issuerNameOf, secretNameOf, type Desired } from './desired.ts';
-import { digestOf } from './digest.ts';
 import type { NamespaceView, Observed } from './observed.ts';
 import { projectSecret, type SecretProjection } from './published-secret.ts';
 import { certificateIn, recordName, type RecordProjection } from './record.ts';
 import { statusOf } from './status.ts';
 import { actionOf } from './steps/run.ts';
-import { tell, type StepContext } from './steps/context.ts';
-import { Condition, type ClientFinding, type ClientStep, type ClientView } from './step.ts';
+import type { StepContext } from './steps/context.ts';
+import type { ClientFinding, ClientStep, ClientView } from './step.ts';
 import { verifyIntervalMs } from './desired.ts';
 
 export const SECRET_NAME_INDEX = 'secretName';
@@ -151,33 +151,13 @@ function wakeAt({ observed: { record, reproof }, now }: ClientView): number | un
   return earliest(...times.filter((time) => time > now));
 }
 
-async function settle(
+function settle(
   { kube, clients }: ClientSources,
-  context: StepContext,
+  { recorder }: StepContext,
   view: ClientView,
   findings: readonly ClientFinding[],
   signal: AbortSignal,
 ): Promise<void> {
-  const { client } = view.observed;
-  // A client whose last finalizer is gone can't be written to any more.
-  if (client.metadata.deletionTimestamp !== undefined && client.metadata.finalizers.length === 0) return;
   const status = statusOf(view, findings);
-  if (digestOf(status) === digestOf(client.status ?? {})) return;
-  const { namespace, name, resourceVersion, uid } = client.metadata;
-  const written = await kube.updateStatus(
-    oauthClients,
-    {
-      apiVersion: apiVersionOf(oauthClients),
-      kind: oauthClients.kind,
-      metadata: { namespace, name, resourceVersion, uid },
-      status,
-    },
-    { signal },
-  );
-  clients.remember(written);
-  const before = client.status?.conditions?.find((c) => c.type === Condition.ready);
-  const ready = status.conditions?.find((c) => c.type === Condition.ready);
-  if (ready === undefined || (before?.status === ready.status && before.reason === ready.reason)) return;
-  if (ready.status === 'True') tell(context, view, 'Normal', 'Ready', ready.message);
-  else if (ready.status === 'False') tell(context, view, 'Warning', ready.reason, ready.message);
+  return writeStatus({ client: kube, cache: clients, recorder }, view.observed.client, status, signal);
 }

@@ -1,6 +1,6 @@
 import { FINALIZER, OWNER_UID } from '../../api/annotations.ts';
-import { oauthClients } from '../../api/resources.ts';
 import { acquireClaim, releaseClaim as release, type ClaimRequest } from '../../authserver/claims.ts';
+import { addFinalizer as add, removeFinalizer as remove } from '../../kube/finalizers.ts';
 import { secrets } from '../../kube/resource.ts';
 import type { ClientView } from '../step.ts';
 import { callTokenEndpoint } from './certificate.ts';
@@ -9,21 +9,12 @@ import { adoptSecret } from './publication.ts';
 import { withEitherToken } from './registration.ts';
 import { OperatorError, asOperatorError } from '../../errors.ts';
 
-/** Fenced by the resourceVersion that was decided on. */
-function setFinalizers(next: (finalizers: readonly string[]) => string[]): ClientAction {
-  return async (context, { observed: { client } }, signal) => {
-    const { namespace, name, resourceVersion, finalizers } = client.metadata;
-    const patch = { metadata: { resourceVersion, finalizers: next(finalizers) } };
-    const patched = await context.kube.patch(oauthClients, { namespace, name }, patch, { type: 'merge' }, { signal });
-    context.clients.remember(patched);
-  };
-}
+export const addFinalizer: ClientAction = ({ kube, clients }, { observed: { client } }, signal) =>
+  add({ client: kube, cache: clients }, client.metadata, FINALIZER, signal);
 
-export const addFinalizer = setFinalizers((finalizers) => [...finalizers, FINALIZER]);
-
-export const removeFinalizer: ClientAction = async (context, view, signal) => {
-  await setFinalizers((finalizers) => finalizers.filter((f) => f !== FINALIZER))(context, view, signal);
-  context.reproofs.forget(view.observed.client.metadata.uid);
+export const removeFinalizer: ClientAction = async ({ kube, clients, reproofs }, { observed: { client } }, signal) => {
+  await remove({ client: kube, cache: clients }, client.metadata, FINALIZER, signal);
+  reproofs.forget(client.metadata.uid);
 };
 
 /** The same client under a new uid: what it had goes on, the published Secret first, for the record tells whose it was. */

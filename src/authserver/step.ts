@@ -1,0 +1,17 @@
+import type { Finding, View } from '../runtime/pass.ts';
+import { Condition as InUse, type FinalizerStep } from '../runtime/in-use.ts';
+import type { Desired } from './desired.ts';
+import type { Observed } from './observed.ts';
+
+export type ServerStep = FinalizerStep | { readonly name: 'discover' };
+
+export type ServerView = View<Observed, Desired>;
+export type ServerFinding = Finding<ServerStep>;
+
+export const Condition = {
+  /** Clients can be registered. */
+  ready: InUse.ready,
+  /** Its metadata was read and fits. */
+  discovered: 'Discovered',
+  deletable: InUse.deletable,
+} as const;
