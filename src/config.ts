@@ -1,7 +1,9 @@
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { OperatorError } from './errors.ts';
 
 const name = z.string().regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'lower-case letters, digits, "-" and "."');
+const DEFAULT_CONTROLLER_NAME = 'certbound.dev/operator';
 
 const schema = z.object({
   /** Names this cluster in registrations and identities; must survive a rebuild of the cluster. */
@@ -14,7 +16,11 @@ const schema = z.object({
     .transform((list) => [...new Set(list.split(',').map((each) => each.trim()))])
     .pipe(z.array(name.max(63)))
     .default([]),
-  CERTBOUND_CONTROLLER_NAME: z.string().min(1).max(253).default('certbound.dev/operator'),
+  CERTBOUND_CONTROLLER_NAME: z.string().min(1).max(253).default(DEFAULT_CONTROLLER_NAME),
+  /** Without it a second instance would do everything twice. */
+  CERTBOUND_LEADER_ELECTION: z.stringbool({ truthy: ['true'], falsy: ['false'] }).default(true),
+  /** Of this Pod alone: its next container need not wait for the Lease of the one before. */
+  CERTBOUND_POD_NAME: name.max(253).optional(),
   /** Absent: the Pod's service account. */
   KUBECONFIG: z.string().optional(),
   CERTBOUND_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info'),
@@ -30,6 +36,10 @@ export interface Config {
   /** Empty: all. */
   readonly watchNamespaces: readonly string[];
   readonly controllerName: string;
+  readonly leaderElection: boolean;
+  /** Of those that act on the same AuthorizationServers one works at a time. */
+  readonly leaseName: string;
+  readonly podName: string | undefined;
   readonly kubeconfig: string | undefined;
   readonly logLevel: string;
   readonly httpAddress: string;
@@ -55,10 +65,19 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     namespace: env.CERTBOUND_NAMESPACE,
     watchNamespaces: env.CERTBOUND_WATCH_NAMESPACES,
     controllerName: env.CERTBOUND_CONTROLLER_NAME,
+    leaderElection: env.CERTBOUND_LEADER_ELECTION,
+    leaseName: leaseName(env.CERTBOUND_CONTROLLER_NAME),
+    podName: env.CERTBOUND_POD_NAME,
     kubeconfig: env.KUBECONFIG,
     logLevel: env.CERTBOUND_LOG_LEVEL,
     httpAddress: env.CERTBOUND_HTTP_ADDRESS,
     httpPort: env.CERTBOUND_HTTP_PORT,
     workers: env.CERTBOUND_WORKERS,
   });
+}
+
+/** A controller name has characters that an object's name may not have. The chart grants rights on the same name. */
+function leaseName(controllerName: string): string {
+  if (controllerName === DEFAULT_CONTROLLER_NAME) return 'certbound';
+  return `certbound-${createHash('sha256').update(controllerName).digest('hex').slice(0, 10)}`;
 }

@@ -24,6 +24,7 @@ export function createMetrics(): Metrics {
     controller: controllerMetrics(registry),
     workQueue: workQueueMetrics(registry),
     informer: informerMetrics(registry),
+    leaderElection: leaderElectionMetrics(registry),
   };
 }
 
@@ -143,6 +144,16 @@ function workQueueMetrics(registry: Registry): Metrics['workQueue'] {
       observeRunning: (read) => running.set(name, read),
     };
   };
+}
+
+function leaderElectionMetrics(registry: Registry): Metrics['leaderElection'] {
+  const status = new Gauge({
+    name: 'leader_election_master_status',
+    help: '1 while this replica holds the Lease of that name.',
+    labelNames: ['name'],
+    registers: [registry],
+  });
+  return (name) => ({ leading: (value) => status.set({ name }, value ? 1 : 0) });
 }
 
 function informerMetrics(registry: Registry): Metrics['informer'] {

@@ -1,6 +1,7 @@
+import { hostname } from 'node:os';
 import type { AuthorizationServer } from './api/authorization-server.ts';
 import { clientCertificateIssuers } from './api/resources.ts';
-import { asOperatorError } from './errors.ts';
+import { asOperatorError, type OperatorError } from './errors.ts';
 import { createCaches, type Caches } from './caches.ts';
 import type { Config } from './config.ts';
 import { AuthorizationServerReconciler } from './authserver/reconcile.ts';
@@ -13,13 +14,15 @@ import { IssuerReconciler } from './issuer/reconcile.ts';
 import { KubeClient } from './kube/client.ts';
 import { EventRecorder } from './kube/event-recorder.ts';
 import { secrets } from './kube/resource.ts';
+import { leadershipOf } from './leadership.ts';
 import { issuerNameOf } from './oauthclient/desired.ts';
 import { oauthClientKind, secretKey, SECRET_NAME_INDEX } from './oauthclient/reconcile.ts';
 import { RecordStore } from './oauthclient/record-store.ts';
 import { Reproofs } from './oauthclient/reproofs.ts';
 import { systemClock } from './runtime/clock.ts';
 import { Controller, type Result } from './runtime/controller.ts';
-import { Pass } from './runtime/pass.ts';
+import type { Fence } from './runtime/fence.ts';
+import { Pass, type StepObserver } from './runtime/pass.ts';
 import { WorkQueue } from './runtime/workqueue.ts';
 import { createMetrics } from './metrics.ts';
 import type { Logger } from './telemetry.ts';
@@ -31,6 +34,8 @@ const RECORD_ISSUER_INDEX = 'issuer';
 const ANY_ISSUER = '*';
 const passDeadlineMs = 120_000;
 const platformWorkers = 4;
+/** Within what kubelet grants by default before it kills (30 s); the rest is for events and for the Lease. */
+const drainMs = 20_000;
 
 export interface Operator {
   /** Where health and metrics are served. */
@@ -39,12 +44,33 @@ export interface Operator {
   stop(): Promise<void>;
 }
 
-/** Wires caches, kinds and controllers together, and starts them; resolves once every cache is synced. */
-export async function startOperator(config: Config, logger: Logger): Promise<Operator> {
+/**
+ * Wires caches, kinds and controllers together; resolves once every cache is synced. The controllers work from when this
+ * replica is the leader.
+ *
+ * @param onLost the leader no longer is one: the process must end at once, with nothing finished
+ */
+export async function startOperator(
+  config: Config,
+  logger: Logger,
+  onLost: (why: OperatorError) => void,
+): Promise<Operator> {
   const clock = systemClock;
   const metrics = createMetrics();
-  const userAgent = `certbound/${config.controllerName}`;
-  const kube = KubeClient.fromKubeconfig({ path: config.kubeconfig, userAgent, fieldManager: 'certbound', metrics });
+  // The API server's audit log tells the replicas apart by it.
+  const userAgent = `certbound/${config.controllerName} ${config.podName ?? hostname()}`;
+  const kubeClient = (fence?: Fence) =>
+    KubeClient.fromKubeconfig({ path: config.kubeconfig, userAgent, fieldManager: 'certbound', metrics, fence });
+  const leadership = leadershipOf(config, {
+    connect: () => kubeClient(),
+    clock,
+    logger,
+    metrics,
+    onElected: () => Object.values(controllers).forEach((each) => each.start()),
+    onLost,
+  });
+  const { fence } = leadership;
+  const kube = kubeClient(fence);
   const recorder = new EventRecorder({
     client: kube,
     controller: config.controllerName,
@@ -52,7 +78,8 @@ export async function startOperator(config: Config, logger: Logger): Promise<Ope
     clock,
     logger,
   });
-  const connections = new ServerConnections();
+  const connections = new ServerConnections(fence);
+  const observer: StepObserver = { before: fence, after: () => undefined };
   const caches = createCaches(kube, config, logger, metrics);
   const { namespace: operatorNamespace, clusterId, controllerName } = config;
 
@@ -123,6 +150,7 @@ export async function startOperator(config: Config, logger: Logger): Promise<Ope
     logger,
     operatorNamespace,
     clusterId,
+    observer,
   });
   const serverReconciler = new AuthorizationServerReconciler({
     client: kube,
@@ -134,9 +162,10 @@ export async function startOperator(config: Config, logger: Logger): Promise<Ope
     clock,
     logger,
     controllerName,
+    observer,
   });
-  const clientPass = new Pass(clientKind, { clock, logger });
-  const terminatorPass = new Pass(terminators, { clock, logger });
+  const clientPass = new Pass(clientKind, { clock, logger, observer });
+  const terminatorPass = new Pass(terminators, { clock, logger, observer });
 
   const controller = (
     name: string,
@@ -182,15 +211,17 @@ export async function startOperator(config: Config, logger: Logger): Promise<Ope
   const running = new AbortController();
   for (const cache of caches.all) cache.start(running.signal);
   await Promise.all(caches.all.map((cache) => cache.synced));
-  for (const each of Object.values(controllers)) each.start();
   logger.info({ clusterId, namespace: operatorNamespace, port: server.port }, 'operator started');
+  leadership.start();
 
   return {
     port: server.port,
     async stop() {
-      await Promise.all(Object.values(controllers).map((each) => each.stop()));
-      running.abort();
+      await Promise.all(Object.values(controllers).map((each) => each.stop({ graceMs: drainMs })));
       await recorder.close();
+      // The other goes on from here; what is left concerns nobody else.
+      await leadership.stop();
+      running.abort();
       await connections.close();
       await server.close();
       await kube.close();

@@ -40,12 +40,17 @@ export interface RequestMetrics {
   request(method: string, host: string, code: string): void;
 }
 
+export interface LeaderElectionMetrics {
+  leading(value: boolean): void;
+}
+
 export interface Metrics {
   readonly registry: Registry;
   readonly requests: RequestMetrics;
   controller(name: string, maxConcurrent: number): ControllerMetrics;
   workQueue(name: string): WorkQueueMetrics;
   informer(resource: string): InformerMetrics;
+  leaderElection(lease: string): LeaderElectionMetrics;
 }
 
 /** Field names that hold key material or tokens anywhere in this program: API objects, OAuth messages, HTTP headers. */

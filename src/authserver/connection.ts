@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Agent, type Dispatcher } from 'undici';
 import type { AuthorizationServer, AuthorizationServerStatus } from '../api/authorization-server.ts';
 import { OperatorError } from '../errors.ts';
+import { type Fence, open } from '../runtime/fence.ts';
 
 export type ServerEndpoints = NonNullable<AuthorizationServerStatus['endpoints']>;
 export type ServerCapabilities = NonNullable<AuthorizationServerStatus['capabilities']>;
@@ -37,16 +38,19 @@ export class ServerConnection {
   readonly #caBundle: string | undefined;
   readonly #connectTo: ReadonlyMap<string, readonly string[]>;
   readonly #initialAccessToken: string | undefined;
+  readonly #fence: Fence;
   #shared: Agent | undefined;
   #closed = false;
 
-  constructor({ metadata, spec, status }: Server, credentials: ServerCredentials = {}) {
+  /** @param fence asked before each request */
+  constructor({ metadata, spec, status }: Server, credentials: ServerCredentials = {}, fence: Fence = open) {
     this.#name = metadata.name;
     this.#issuer = spec.issuer;
     this.#endpoints = status?.endpoints;
     this.#caBundle = spec.caBundle;
     this.#connectTo = new Map((spec.connectTo ?? []).map(({ host, addresses }) => [host.toLowerCase(), addresses]));
     this.#initialAccessToken = credentials.initialAccessToken;
+    this.#fence = fence;
   }
 
   /** metadata.name */
@@ -69,6 +73,7 @@ export class ServerConnection {
    * write has a connection of its own.
    */
   get shared(): Dispatcher {
+    this.#fence();
     if (this.#closed) throw new OperatorError('ServerUnavailable', 'The connection to the server was closed.');
     this.#shared ??= this.#agent({ connections: mostConnections });
     return this.#shared;
@@ -85,6 +90,7 @@ export class ServerConnection {
     options: { certificate?: ClientTls | undefined; address?: string | undefined },
     work: (dispatcher: Dispatcher) => Promise<T>,
   ): Promise<T> {
+    this.#fence();
     const agent = this.#agent({ pipelining: 0, ...options });
     try {
       return await work(agent);
@@ -178,6 +184,11 @@ interface Entry {
 /** One connection for each AuthorizationServer, replaced when its spec, its endpoints or its credentials change. */
 export class ServerConnections {
   readonly #entries = new Map<string, Entry>();
+  readonly #fence: Fence;
+
+  constructor(fence: Fence = open) {
+    this.#fence = fence;
+  }
 
   to(server: Server, credentials: ServerCredentials = {}): ServerConnection {
     const { metadata, spec, status } = server;
@@ -193,7 +204,7 @@ export class ServerConnections {
     const entry = this.#entries.get(metadata.name);
     if (entry !== undefined && isDeepStrictEqual(entry.shape, shape)) return entry.connection;
     this.forget(metadata.name);
-    const connection = new ServerConnection(server, credentials);
+    const connection = new ServerConnection(server, credentials, this.#fence);
     this.#entries.set(metadata.name, { shape, connection });
     return connection;
   }

@@ -1,3 +1,4 @@
+import type { Fence } from '../runtime/fence.ts';
 import type { Metrics } from '../telemetry.ts';
 import { CredentialSource } from './credentials.ts';
 import { isRecord, KubeError } from './kube-error.ts';
@@ -29,6 +30,8 @@ export interface KubeClientOptions {
   /** Field manager of POST, PUT and patches; server-side apply names its own. */
   fieldManager: string;
   metrics?: Metrics | undefined;
+  /** Asked before each write; it throws where this process may not. Default: it may. */
+  fence?: Fence | undefined;
 }
 
 export interface ListOptions {
@@ -82,9 +85,9 @@ export class KubeClient {
     this.#fieldManager = fieldManager;
   }
 
-  static fromKubeconfig({ path, userAgent, fieldManager, metrics }: KubeClientOptions): KubeClient {
+  static fromKubeconfig({ path, fieldManager, ...options }: KubeClientOptions): KubeClient {
     const credentials = new CredentialSource(path);
-    return new KubeClient(new Transport({ credentials, userAgent, metrics }), fieldManager);
+    return new KubeClient(new Transport({ credentials, ...options }), fieldManager);
   }
 
   /** Undefined when there is none. */

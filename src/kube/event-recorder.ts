@@ -1,6 +1,7 @@
 import { type Clock, systemClock, type Timer } from '../runtime/clock.ts';
 import type { Logger } from '../telemetry.ts';
 import { type KubeClient, KubeError } from './client.ts';
+import { microTime } from './micro-time.ts';
 import { apiVersionOf, events, type ObjectMeta, type Resource } from './resource.ts';
 
 export interface ObjectReference {
@@ -208,11 +209,6 @@ export class EventRecorder {
 /** The API server wants a count of two at least. */
 function seriesOf({ count, lastSeen }: Series): { count: number; lastObservedTime: string } {
   return { count: Math.max(2, count), lastObservedTime: microTime(lastSeen) };
-}
-
-/** MicroTime has six decimals; Date gives three. */
-function microTime(epochMs: number): string {
-  return new Date(epochMs).toISOString().replace(/Z$/, '000Z');
 }
 
 /** Cuts to a number of UTF-8 bytes, never inside a character. */

@@ -1,5 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { Agent, type Dispatcher, ProxyAgent, request } from 'undici';
+import { OperatorError } from '../errors.ts';
+import type { Fence } from '../runtime/fence.ts';
 import type { Metrics } from '../telemetry.ts';
 import type { Credentials } from './credentials.ts';
 import { errorFromStatus, KubeError } from './kube-error.ts';
@@ -23,6 +25,8 @@ export interface TransportOptions {
   credentials: CredentialProvider;
   userAgent: string;
   metrics?: Metrics | undefined;
+  /** Asked before each write. */
+  fence?: Fence | undefined;
 }
 
 type Purpose = 'calls' | 'watches';
@@ -118,6 +122,8 @@ export class Transport {
     for (const [name, value] of Object.entries(call.query ?? {})) {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
+    // What is outdated is refused for its resourceVersion; a POST has none.
+    if (call.method !== 'GET') this.#options.fence?.();
     try {
       const answer = await request(url, {
         dispatcher: this.#dispatcher(purpose, credentials),
@@ -173,7 +179,7 @@ export class Transport {
     expired: boolean,
     { signal, deadlineMs }: { signal?: AbortSignal | undefined; deadlineMs: number },
   ): unknown {
-    if (error instanceof KubeError) return error;
+    if (error instanceof OperatorError) return error;
     if (signal?.aborted === true) {
       return new KubeError(`The call to ${action} was cancelled.`, { status: 0, reason: 'Cancelled' });
     }

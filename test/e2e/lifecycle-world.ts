@@ -89,10 +89,11 @@ export function observe({ installation }: LifecycleWorld, seen: (request: Receiv
 
 const writing = new Set(['create', 'update', 'patch', 'delete', 'deletecollection']);
 
-/** The operator's writes since then, in the order of the API server's audit log. */
+/** The operator's writes since then but the Lease, in the order of the API server's audit log. */
 export async function operatorWrites({ installation }: LifecycleWorld, since: Date): Promise<AuditEvent[]> {
   const events = await installation.plane.auditEvents();
-  return events.filter((e) => e.userAgent.startsWith('certbound/') && writing.has(e.verb) && e.receivedAt >= since);
+  const ours = events.filter((e) => e.userAgent.startsWith('certbound/') && e.resource !== 'leases');
+  return ours.filter((e) => writing.has(e.verb) && e.receivedAt >= since);
 }
 
 export interface Load {

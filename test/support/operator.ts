@@ -6,6 +6,8 @@ import { waitFor } from './wait-for.ts';
 
 export interface OperatorProcess {
   readonly pid: number;
+  /** Resolves once it is gone, with its exit code or the signal that ended it. */
+  readonly exited: Promise<number | string>;
   /** Everything that it logged. */
   log(): Promise<string>;
   metrics(): Promise<string>;
@@ -13,6 +15,7 @@ export interface OperatorProcess {
   stop(): Promise<number | string>;
   /** SIGKILL. */
   kill(): Promise<void>;
+  signal(signal: 'SIGSTOP' | 'SIGCONT' | 'SIGTERM'): void;
 }
 
 export interface OperatorOptions {
@@ -36,6 +39,8 @@ export async function startOperator(options: OperatorOptions): Promise<OperatorP
       CERTBOUND_HTTP_ADDRESS: '127.0.0.1',
       CERTBOUND_HTTP_PORT: String(port),
       CERTBOUND_LOG_LEVEL: 'debug',
+      // Started again it is the next container of the same Pod; who runs two at a time names them.
+      CERTBOUND_POD_NAME: 'certbound-0',
       ...options.environment,
     },
   });
@@ -43,15 +48,23 @@ export async function startOperator(options: OperatorOptions): Promise<OperatorP
     const answer = await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(5_000) });
     return { ok: answer.ok, text: await answer.text() };
   };
+  let last = '';
   await waitFor(async () => {
     if (!child.running()) throw new Error(`the operator ended: ${await child.tail()}`);
     return answers('/readyz').then(
-      ({ ok }) => ok,
+      ({ ok, text }) => {
+        last = text;
+        return ok;
+      },
       () => false,
     );
-  }, 60_000);
+  }, 60_000).catch(async (cause: unknown) => {
+    await child.end();
+    throw new Error(`the operator did not become ready. ${last}\n${await child.tail(5)}`, { cause });
+  });
   return {
     pid: child.pid,
+    exited: child.exited,
     log: () => readFile(options.logFile, 'utf8'),
     metrics: async () => (await answers('/metrics')).text,
     async stop() {
@@ -62,5 +75,6 @@ export async function startOperator(options: OperatorOptions): Promise<OperatorP
       process.kill(child.pid, 'SIGKILL');
       await child.exited;
     },
+    signal: (signal) => void process.kill(child.pid, signal),
   };
 }
