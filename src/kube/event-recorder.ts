@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { type Clock, systemClock, type Timer } from '../runtime/clock.ts';
 import type { Logger } from '../telemetry.ts';
 import { type KubeClient, KubeError } from './client.ts';
@@ -22,6 +23,11 @@ export interface RecordedEvent {
   action: string;
   /** For people; cut to 1 kB. Must not carry key material or tokens. */
   note: string;
+  /**
+   * For what is the case, rather than what happened: the event is named after its words, so whoever says the same again,
+   * another process too, finds it there, and leaves it as it is (`keep`) or adds an occurrence (`count`).
+   */
+  ifPresent?: 'keep' | 'count';
 }
 
 export interface EventRecorderOptions {
@@ -99,6 +105,7 @@ export class EventRecorder {
     const key = [object, event.type, event.reason, event.action, event.note].join('\0');
     const series = this.#series.get(key);
     if (series !== undefined) {
+      if (event.ifPresent === 'keep') return;
       series.count += 1;
       series.lastSeen = now;
       if (series.count === 2) this.#send(series);
@@ -108,7 +115,7 @@ export class EventRecorder {
     const opened: Series = {
       // The API server wants a cluster-scoped object's events in `default`.
       namespace: regarding.namespace ?? 'default',
-      name: `${clip(regarding.name, 230)}.${(BigInt(now) * 1_000_000n + BigInt(this.#series.size)).toString(16)}`,
+      name: `${prefixOf(regarding.name)}.${event.ifPresent === undefined ? this.#unique(now) : digestOf(key)}`,
       event,
       firstSeen: now,
       lastSeen: now,
@@ -153,13 +160,12 @@ export class EventRecorder {
   }
 
   async #write(series: Series): Promise<void> {
-    const { count, sentCount, namespace, name } = series;
+    const { count, sentCount } = series;
     if (count === sentCount) return;
     const deadline = { deadlineMs: sendDeadlineMs };
     if (sentCount > 0) {
-      const patch = { series: seriesOf(series) };
       try {
-        await this.#options.client.patch(events, { namespace, name }, patch, { type: 'merge' }, deadline);
+        await this.#addTo(series, deadline);
         series.sentCount = count;
         return;
       } catch (error) {
@@ -167,12 +173,30 @@ export class EventRecorder {
         if (!(error instanceof KubeError && error.status === 404)) throw error;
       }
     }
+    try {
+      await this.#create(series, count, deadline);
+    } catch (error) {
+      const { ifPresent } = series.event;
+      if (ifPresent === undefined || !(error instanceof KubeError && error.reason === 'AlreadyExists')) throw error;
+      if (ifPresent === 'count') await this.#addTo(series, deadline);
+    }
+    series.sentCount = count;
+  }
+
+  async #addTo(series: Series, deadline: { deadlineMs: number }): Promise<void> {
+    const { namespace, name } = series;
+    const patch = { series: seriesOf(series) };
+    await this.#options.client.patch(events, { namespace, name }, patch, { type: 'merge' }, deadline);
+  }
+
+  async #create(series: Series, count: number, deadline: { deadlineMs: number }): Promise<void> {
+    const { namespace, name, firstSeen } = series;
     const { regarding, type, reason, action, note } = series.event;
     await this.#options.client.create(
       events,
       {
         metadata: { name, namespace },
-        eventTime: microTime(series.firstSeen),
+        eventTime: microTime(firstSeen),
         reportingController: this.#options.controller,
         reportingInstance: clip(this.#options.instance, longestWord),
         regarding,
@@ -184,7 +208,10 @@ export class EventRecorder {
       },
       deadline,
     );
-    series.sentCount = count;
+  }
+
+  #unique(now: number): string {
+    return (BigInt(now) * 1_000_000n + BigInt(this.#series.size)).toString(16);
   }
 
   #spend(object: string): boolean {
@@ -210,6 +237,11 @@ export class EventRecorder {
 function seriesOf({ count, lastSeen }: Series): { count: number; lastObservedTime: string } {
   return { count: Math.max(2, count), lastObservedTime: microTime(lastSeen) };
 }
+
+const digestOf = (words: string): string => createHash('sha256').update(words).digest('hex').slice(0, 16);
+
+/** Room is left for the rest of a DNS subdomain; no label of it ends in a hyphen. */
+const prefixOf = (name: string): string => name.slice(0, 230).replace(/[-.]+$/, '');
 
 /** Cuts to a number of UTF-8 bytes, never inside a character. */
 function clip(text: string, bytes: number): string {

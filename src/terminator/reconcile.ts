@@ -2,7 +2,7 @@ import type { AuthorizationServer } from '../api/authorization-server.ts';
 import type { ClientCertificateIssuer } from '../api/client-certificate-issuer.ts';
 import type { GrantedNamespace } from '../api/namespace-grant.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { type EventRecorder, referenceTo } from '../kube/event-recorder.ts';
+import { type EventRecorder, type RecordedEvent, referenceTo } from '../kube/event-recorder.ts';
 import type { Cache, Informer } from '../kube/informer.ts';
 import { ingresses as ingressResource } from '../kube/resource.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -111,26 +111,40 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
       if (deleting) continue;
       const problems = judge(member, view).filter(({ reason }) => !isTransient(reason));
       told.set(uid, problems.map(wordsOf));
-      this.#tell(member, problems, before?.get(uid) ?? [], inEffect(member, view));
+      this.#tell(member, problems, before?.get(uid), inEffect(member, view));
     }
     this.#told.set(key, told);
     return Promise.resolve();
   }
 
-  /** A restart knows of nothing that it told; where all is well it has nothing to say. */
-  #tell(member: Member, problems: readonly Problem[], before: readonly string[], configured: boolean): void {
+  /**
+   * A restart knows of nothing that it told. Where all is well it has nothing to say; what is still wrong has its Event
+   * already, for an hour, under the very name that it would get now, so that nothing is written. To look for it first
+   * would be a request as well, and a right to read Events.
+   *
+   * @param before undefined for an Ingress that this process has not judged yet
+   */
+  #tell(
+    member: Member,
+    problems: readonly Problem[],
+    before: readonly string[] | undefined,
+    configured: boolean,
+  ): void {
     const { namespace, name, uid, resourceVersion } = member.ingress;
     const regarding = referenceTo(ingressResource, { namespace, name, uid, resourceVersion });
-    const record = (type: 'Normal' | 'Warning', reason: string, note: string): void => {
-      this.#options.recorder.record({ regarding, type, reason, action: 'ConfigureClientCertificates', note });
+    const record = (event: Pick<RecordedEvent, 'type' | 'reason' | 'note' | 'ifPresent'>): void => {
+      this.#options.recorder.record({ regarding, action: 'ConfigureClientCertificates', ...event });
+      const { reason, note } = event;
       this.#options.logger.info({ ingress: `${namespace}/${name}`, reason, note }, 'told an Ingress');
     };
     for (const problem of problems) {
-      if (before.includes(wordsOf(problem))) continue;
-      record(problem.rule === 'ReportOnly' ? 'Normal' : 'Warning', problem.reason, problem.message);
+      if (before?.includes(wordsOf(problem)) === true) continue;
+      const type = problem.rule === 'ReportOnly' ? 'Normal' : 'Warning';
+      const ifPresent = before === undefined ? 'keep' : 'count';
+      record({ type, reason: problem.reason, note: problem.message, ifPresent });
     }
-    if (problems.length > 0 || before.length === 0 || !configured) return;
-    record('Normal', 'ClientCertificatesConfigured', 'What was reported is resolved.');
+    if (problems.length > 0 || before === undefined || before.length === 0 || !configured) return;
+    record({ type: 'Normal', reason: 'ClientCertificatesConfigured', note: 'What was reported is resolved.' });
   }
 
   /** @returns whether any was */

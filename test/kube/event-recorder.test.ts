@@ -44,6 +44,16 @@ describe('event recorder, against a real API server', () => {
     return items.filter(({ regarding }) => JSON.stringify(regarding).includes(`"name":"${name}"`));
   };
 
+  /** In a process of its own. @returns the one Event there is of them */
+  const standingAfter = async (...said: RecordedEvent[]) => {
+    const { recorder } = start();
+    for (const one of said) recorder.record(one);
+    await recorder.close();
+    const [only, ...others] = await recorded('standing');
+    assert.deepEqual(others, []);
+    return only;
+  };
+
   test('repetitions are one event with a count, and few writes', async () => {
     let writes = 0;
     const { clock, recorder } = start({
@@ -120,6 +130,37 @@ describe('event recorder, against a real API server', () => {
     recorder.record(event);
     await recorder.close();
     assert.match(JSON.stringify((await recorded('expired'))[0]?.['series']), /"count":2/);
+  });
+
+  test('what is the case is one event, whichever process says it', async () => {
+    const event: RecordedEvent = { ...(await about('standing')), ifPresent: 'keep' };
+    const first = await standingAfter(event);
+    assert.equal(first?.['note'], 'The server is down.');
+    const repeated = await standingAfter(event, event, event);
+    assert.equal(repeated?.metadata.resourceVersion, first.metadata.resourceVersion);
+    // It went away and came back, as a later process saw.
+    const back = await standingAfter({ ...event, ifPresent: 'count' });
+    assert.match(JSON.stringify(back?.['series']), /"count":2/);
+    await client.delete(events, { namespace, name: first.metadata.name });
+    assert.equal((await standingAfter(event))?.metadata.name, first.metadata.name);
+  });
+
+  test('other words, or another object of that name, are another event', async () => {
+    const { recorder } = start();
+    const event: RecordedEvent = { ...(await about('words')), ifPresent: 'keep' };
+    recorder.record(event);
+    recorder.record({ ...event, note: 'The server is slow.' });
+    recorder.record({ ...event, regarding: { ...event.regarding, uid: 'e0b3e1a4-5f4f-4a4e-9d0b-0c4f5f0f6a11' } });
+    await recorder.close();
+    assert.equal((await recorded('words')).length, 3);
+  });
+
+  test('a name that is long or cut at a dot makes a name that the API takes', async () => {
+    const { recorder } = start();
+    const name = `${'a'.repeat(229)}.${'b'.repeat(20)}`;
+    recorder.record(await about(name));
+    await recorder.close();
+    assert.equal((await recorded(name)).length, 1);
   });
 
   test('an API server that refuses is no exception', async () => {

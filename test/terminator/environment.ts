@@ -256,10 +256,15 @@ export class TerminatorEnvironment {
     return this.people.get(secrets, { namespace, name: bundleName({ controller, host }) });
   }
 
-  /** Reasons and notes of the Events in a namespace. */
-  async events(namespace: string): Promise<{ reason: string; note: string }[]> {
+  /** The Events in a namespace. */
+  async events(namespace: string) {
     const { items } = await this.people.list(events, { namespace });
-    return items.map(({ reason, note }) => ({ reason: String(reason), note: String(note) }));
+    return items.map(({ reason, note, series, metadata: { resourceVersion } }) => ({
+      reason: String(reason),
+      note: String(note),
+      count: typeof series === 'object' && series !== null && 'count' in series ? Number(series.count) : 1,
+      resourceVersion,
+    }));
   }
 
   /** The operator's writes in a namespace but Events, as `verb resource code`, in their order. */

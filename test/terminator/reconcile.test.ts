@@ -141,6 +141,29 @@ test('another manager’s value is not overwritten: its owner is told who, and w
   assert.deepEqual(await reasons(api.namespace), ['AnnotationConflict', 'ClientCertificatesConfigured']);
 });
 
+test('what is still wrong after a restart is not told again; what comes back is', async () => {
+  const api = await target();
+  const conflict = { [VERIFY]: 'optional' };
+  await environment.ingress(api, { server: api.server }, conflict);
+  await operator.settle();
+  const versions = async () => (await environment.events(api.namespace)).map((event) => event.resourceVersion);
+  const before = await versions();
+  assert.equal(before.length, 1);
+  const restarted = await environment.operator();
+  await restarted.settle();
+  assert.deepEqual(await versions(), before);
+
+  await environment.ingress(api, { server: api.server });
+  await restarted.settle();
+  await environment.ingress(api, { server: api.server }, conflict);
+  await restarted.settle();
+  const told = (await environment.events(api.namespace)).toSorted((a, b) => a.reason.localeCompare(b.reason));
+  assert.deepEqual(
+    told.map((event) => `${event.reason} ${event.count}`),
+    ['AnnotationConflict 2', 'ClientCertificatesConfigured 1'],
+  );
+});
+
 test('a conflict that the cache did not know of is refused by the API server, never forced', async () => {
   const api = await target();
   await environment.ingress(api, { server: api.server });
