@@ -131,6 +131,8 @@ export class Elector {
         const raced = error instanceof KubeError && (error.status === 409 || error.status === 404);
         if (!raced || races === mostRaces) throw error;
         await this.#look();
+        // It was another's in between, free again or not.
+        if (this.#state === 'leading' && this.#seen?.spec.holderIdentity !== candidate.identity) return false;
       }
     }
   }

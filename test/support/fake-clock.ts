@@ -41,6 +41,12 @@ export class FakeClock implements Clock {
     this.#epoch = epoch - this.#elapsed;
   }
 
+  /** Time passes while the process is stopped: what fell due fires afterwards, all at once. */
+  skip(milliseconds: number): void {
+    this.#elapsed += milliseconds;
+    this.advance(0);
+  }
+
   /** Fires what falls due, in order; timers armed meanwhile fire too when they fall within. */
   advance(milliseconds: number): void {
     const end = this.#elapsed + milliseconds;
