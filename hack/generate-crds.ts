@@ -1,4 +1,5 @@
-// Writes crds/*.yaml from the zod schemas in src/api; `--check` fails where they differ.
+// Writes crds/*.yaml, and the same as templates of the chart, from the zod schemas in src/api; `--check` fails where they
+// differ.
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { stringify } from 'yaml';
@@ -124,12 +125,38 @@ function crd({ resource, schema, shortNames, columns }: Kind): JsonObject {
   };
 }
 
-const directory = resolve(import.meta.dirname, '../crds');
-await mkdir(directory, { recursive: true });
+const GENERATED = 'Generated from src/api by `npm run generate`.';
+
+/** Helm never upgrades what is in a chart's own crds folder, so they are templates. */
+function chartTemplate(text: string): string {
+  if (text.includes('{{')) throw new Error('Helm would take part of a CRD for a template');
+  const name = /^metadata:\n {2}name: .*\n/m;
+  if (!name.test(text)) throw new Error('a CRD without a name');
+  const withMetadata = text.replace(
+    name,
+    (metadata) => `${metadata}  labels: {{- include "certbound.labels" . | nindent 4 }}
+  {{- if .Values.crds.keep }}
+  annotations:
+    helm.sh/resource-policy: keep
+  {{- end }}
+`,
+  );
+  return `{{- /* ${GENERATED} */}}\n{{- if .Values.crds.enabled }}\n${withMetadata}{{- end }}\n`;
+}
+
+const root = resolve(import.meta.dirname, '..');
+const directories = { crds: resolve(root, 'crds'), chart: resolve(root, 'charts/certbound/templates/crds') };
+const files = kinds.flatMap((kind) => {
+  const text = stringify(crd(kind), { lineWidth: 120, aliasDuplicateObjects: false });
+  const file = `${kind.resource.plural}.yaml`;
+  return [
+    { path: resolve(directories.crds, file), text: `# ${GENERATED}\n${text}` },
+    { path: resolve(directories.chart, file), text: chartTemplate(text) },
+  ];
+});
 let differing = 0;
-for (const kind of kinds) {
-  const path = resolve(directory, `${kind.resource.plural}.yaml`);
-  const text = `# Generated from src/api by \`npm run generate\`.\n${stringify(crd(kind), { lineWidth: 120, aliasDuplicateObjects: false })}`;
+for (const directory of Object.values(directories)) await mkdir(directory, { recursive: true });
+for (const { path, text } of files) {
   if (!process.argv.includes('--check')) await writeFile(path, text);
   else if ((await readFile(path, 'utf8').catch(() => '')) !== text) {
     differing++;

@@ -15,6 +15,23 @@ import {
   type Resource,
 } from '../../src/kube/resource.ts';
 
+const rbac = (plural: string, kind: string, namespaced: boolean): Resource => ({
+  group: 'rbac.authorization.k8s.io',
+  version: 'v1',
+  plural,
+  kind,
+  namespaced,
+});
+const admission = (plural: string, kind: string): Resource => ({
+  group: 'admissionregistration.k8s.io',
+  version: 'v1',
+  plural,
+  kind,
+  namespaced: false,
+});
+export const roles = rbac('roles', 'Role', true);
+export const clusterRoles = rbac('clusterroles', 'ClusterRole', false);
+
 const resources: readonly Resource[] = [
   oauthClients,
   authorizationServers,
@@ -25,6 +42,13 @@ const resources: readonly Resource[] = [
   services,
   ingresses,
   ingressClasses,
+  { group: '', version: 'v1', plural: 'serviceaccounts', kind: 'ServiceAccount', namespaced: true },
+  roles,
+  rbac('rolebindings', 'RoleBinding', true),
+  clusterRoles,
+  rbac('clusterrolebindings', 'ClusterRoleBinding', false),
+  admission('validatingadmissionpolicies', 'ValidatingAdmissionPolicy'),
+  admission('validatingadmissionpolicybindings', 'ValidatingAdmissionPolicyBinding'),
 ];
 
 export function resourceOf(object: KubernetesObject): Resource {
@@ -42,13 +66,19 @@ export async function apply(kube: KubeClient, ...objects: readonly KubernetesObj
   return applied;
 }
 
+/** The objects in YAML text; documents without any are left out. */
+export function objectsOf(text: string, source: string): KubernetesObject[] {
+  return parseAllDocuments(text).flatMap((document) => {
+    const object: unknown = document.toJS();
+    if (object === null) return [];
+    if (!isKubernetesObject(object)) throw new Error(`${source} holds something that is no Kubernetes object`);
+    return [object];
+  });
+}
+
 /** The documents of a YAML file, after `edit` had its way with the text. */
 export async function documents(path: string, edit = (text: string) => text): Promise<KubernetesObject[]> {
-  return parseAllDocuments(edit(await readFile(path, 'utf8'))).map((document) => {
-    const object: unknown = document.toJS();
-    if (!isKubernetesObject(object)) throw new Error(`${path} holds something that is no Kubernetes object`);
-    return object;
-  });
+  return objectsOf(edit(await readFile(path, 'utf8')), path);
 }
 
 export function namespace(name: string, labels: Record<string, string> = {}): KubernetesObject {

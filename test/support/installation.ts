@@ -9,6 +9,7 @@ import { startControlPlane, type ControlPlane } from './control-plane.ts';
 import { freePort } from './free-port.ts';
 import { startIngressController, type IngressController } from './ingress-controller.ts';
 import { BLANK_CERTIFICATE_HEADERS, HOSTS } from './oauth-deployment.ts';
+import { grantOperatorRights } from './operator-rights.ts';
 import { startOperator, type OperatorProcess } from './operator.ts';
 import { startResourceServer, type ResourceServer } from './resource-server.ts';
 import { createThrowawayCa, type ThrowawayCa } from './throwaway-ca.ts';
@@ -21,6 +22,8 @@ export interface InstallationOptions {
   controllerManager?: boolean;
   /** The processes live on when this one exits. */
   keep?: boolean;
+  /** Scoped mode: the operator serves these namespaces and has rights in no other. Default: all of them. */
+  scope?: readonly string[];
   /** Seconds. */
   accessTokenTTL?: number;
   rotateRegistrationAccessToken?: boolean;
@@ -43,6 +46,7 @@ export interface Installation {
   origin(host: keyof typeof HOSTS): string;
   /** The platform's example, for the ports of this installation. */
   platform(): Promise<KubernetesObject[]>;
+  /** As the chart's ServiceAccount, with its rights and no others. */
   startOperator(environment?: Record<string, string>): Promise<OperatorProcess>;
   stop(): Promise<void>;
 }
@@ -86,6 +90,8 @@ export async function startInstallation(options: InstallationOptions = {}): Prom
   const resourceServer = await startResourceServer({ issuer, audience: resource, jwks });
   told('API');
   await applyBasics();
+  const scope = options.scope ?? [];
+  const operatorKubeconfig = await grantOperatorRights(plane, kube, scope);
   const ingressController = await startIngressController({
     source: { kubeconfigPath: plane.kubeconfigPath },
     httpsPort,
@@ -138,10 +144,10 @@ export async function startInstallation(options: InstallationOptions = {}): Prom
     platform: async () => localised(await documents(resolve(root, 'examples/platform.yaml')), origin, serverCa.certPem),
     async startOperator(environment) {
       const operator = await startOperator({
-        kubeconfigPath: plane.kubeconfigPath,
+        kubeconfigPath: operatorKubeconfig,
         clusterId: CLUSTER_ID,
         logFile,
-        ...(environment === undefined ? {} : { environment }),
+        environment: { CERTBOUND_WATCH_NAMESPACES: scope.join(','), ...environment },
       });
       operators.push(operator);
       return operator;

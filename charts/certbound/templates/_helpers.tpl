@@ -1,0 +1,112 @@
+{{- define "certbound.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "certbound.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- else if contains (include "certbound.name" .) .Release.Name }}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "certbound.name" .) | trunc 50 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "certbound.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "certbound.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "certbound.labels" -}}
+{{- $own := include "certbound.selectorLabels" . | fromYaml }}
+{{- $own = set $own "app.kubernetes.io/version" .Chart.AppVersion }}
+{{- $own = set $own "app.kubernetes.io/managed-by" .Release.Service }}
+{{- $own = set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") }}
+{{- merge $own .Values.commonLabels | toYaml }}
+{{- end }}
+
+{{- define "certbound.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "certbound.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- required "serviceAccount.name: name the ServiceAccount that is there already, or set serviceAccount.create" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "certbound.image" -}}
+{{- with .Values.image }}
+{{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ default $.Chart.AppVersion .tag }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{- /* What the ServiceAccount is granted where clients are served: cluster-wide, or in each served namespace. */}}
+{{- define "certbound.tenantRules" -}}
+- apiGroups: [certbound.dev]
+  resources: [oauthclients]
+  verbs: [list, watch, patch]
+- apiGroups: [certbound.dev]
+  resources: [oauthclients/status]
+  verbs: [update]
+# What is published, and the CAs for terminators. The admission policies hold every write to Secrets of our own.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch, create, update, delete]
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [list, watch, patch]
+{{- end }}
+
+{{- define "certbound.eventRules" -}}
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
+
+{{- define "certbound.clusterRules" -}}
+- apiGroups: [certbound.dev]
+  resources: [authorizationservers, clientcertificateissuers]
+  verbs: [list, watch, patch]
+- apiGroups: [certbound.dev]
+  resources: [authorizationservers/status, clientcertificateissuers/status]
+  verbs: [update]
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [list, watch]
+- apiGroups: [networking.k8s.io]
+  resources: [ingressclasses]
+  verbs: [list, watch]
+# Before anything is deregistered: deleting a CRD marks all its objects deleted, which nobody meant.
+- apiGroups: [apiextensions.k8s.io]
+  resources: [customresourcedefinitions]
+  resourceNames: [oauthclients.certbound.dev, clientcertificateissuers.certbound.dev]
+  verbs: [get]
+{{- end }}
+
+{{- /* In the operator's own namespace: client records, CAs, credentials of servers; identity claims. */}}
+{{- define "certbound.ownRules" -}}
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch, create, update, delete]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch, create, update]
+# Leader election. A right to create cannot name the object.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ include "certbound.leaseName" . }}]
+  verbs: [get, update]
+{{- end }}
+
+{{- /* As src/config.ts names it: replicas of the same controller name elect one. */}}
+{{- define "certbound.leaseName" -}}
+{{- if eq .Values.controllerName "certbound.dev/operator" }}certbound{{ else }}certbound-{{ sha256sum .Values.controllerName | trunc 10 }}{{ end }}
+{{- end }}
+
+{{- define "certbound.subjects" -}}
+- kind: ServiceAccount
+  name: {{ include "certbound.serviceAccountName" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end }}

@@ -1,0 +1,76 @@
+/**
+ * The operator's ServiceAccount as the chart grants it: RBAC and admission policies. Rendered files are kept beside this
+ * one, so that a demo needs no Helm; `node hack/generate-rights.ts` writes them and a test of the chart compares them.
+ */
+import { writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { KubeClient } from '../../src/kube/client.ts';
+import { namespaces, type KubernetesObject } from '../../src/kube/resource.ts';
+import { apply, documents, namespace } from './cluster-objects.ts';
+import type { ControlPlane } from './control-plane.ts';
+
+export const SERVICE_ACCOUNT = { namespace: 'certbound-system', name: 'certbound' };
+export const SERVICE_ACCOUNT_USER = `system:serviceaccount:${SERVICE_ACCOUNT.namespace}:${SERVICE_ACCOUNT.name}`;
+/** Stands for each served namespace in the file of the scoped mode. */
+export const SERVED_PLACEHOLDER = 'served-namespace';
+
+export type RightsMode = 'cluster' | 'scoped';
+
+const kinds = new Set([
+  'ServiceAccount',
+  'Role',
+  'RoleBinding',
+  'ClusterRole',
+  'ClusterRoleBinding',
+  'ValidatingAdmissionPolicy',
+  'ValidatingAdmissionPolicyBinding',
+]);
+
+/** Whether it is about what the operator may do. */
+export function isRight({ kind = '' }: KubernetesObject): boolean {
+  return kinds.has(kind);
+}
+
+export function rightsFile(mode: RightsMode): string {
+  return resolve(import.meta.dirname, `operator-rights/${mode}.yaml`);
+}
+
+/** @param scope the served namespaces; empty: all */
+export async function operatorRights(scope: readonly string[]): Promise<KubernetesObject[]> {
+  const objects = await documents(rightsFile(scope.length === 0 ? 'cluster' : 'scoped'));
+  return objects.flatMap((object) =>
+    object.metadata.namespace === SERVED_PLACEHOLDER
+      ? scope.map((served) => ({ ...object, metadata: { ...object.metadata, namespace: served } }))
+      : [object],
+  );
+}
+
+/**
+ * Grants them; namespaces that are missing are made. Returns the path of a kubeconfig that authenticates as the
+ * ServiceAccount, by a token of the TokenRequest API, as a Pod has one.
+ */
+export async function grantOperatorRights(
+  plane: ControlPlane,
+  kube: KubeClient,
+  scope: readonly string[] = [],
+): Promise<string> {
+  for (const name of [SERVICE_ACCOUNT.namespace, ...scope]) {
+    if ((await kube.get(namespaces, { name })) === undefined) await apply(kube, namespace(name));
+  }
+  await apply(kube, ...(await operatorRights(scope)));
+  const { name, namespace: own } = SERVICE_ACCOUNT;
+  const { code, stdout, stderr } = await plane.kubectl('create', 'token', name, `--namespace=${own}`, '--duration=24h');
+  if (code !== 0) throw new Error(`kubectl create token: ${stderr}`);
+  const path = resolve(plane.dir, 'operator.kubeconfig');
+  const cluster = { server: plane.url, 'certificate-authority-data': Buffer.from(plane.caPem).toString('base64') };
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    'current-context': 'certbound',
+    clusters: [{ name: 'certbound', cluster }],
+    contexts: [{ name: 'certbound', context: { cluster: 'certbound', user: name } }],
+    users: [{ name, user: { token: stdout.trim() } }],
+  };
+  await writeFile(path, JSON.stringify(config, undefined, 2), { mode: 0o600 });
+  return path;
+}
