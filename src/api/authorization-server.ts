@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { conditions, pendingStatus } from './conditions.ts';
+import { conditions, observedGeneration, pendingStatus } from './conditions.ts';
 import {
   durationText,
   httpsUrl,
@@ -209,11 +209,7 @@ const endpoints = z.object({
 
 const status = z
   .object({
-    observedGeneration: z
-      .int()
-      .min(0)
-      .meta({ description: 'The metadata.generation this status speaks of.', format: 'int64' })
-      .optional(),
+    observedGeneration: observedGeneration('The metadata.generation this status speaks of.'),
     endpoints: endpoints
       .meta({ description: 'Endpoints in effect: discovered, with mTLS aliases and overrides applied.' })
       .optional(),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { conditions, pendingStatus } from './conditions.ts';
+import { conditions, observedGeneration, pendingStatus } from './conditions.ts';
 import {
   dateTime,
   durationText,
@@ -109,11 +109,7 @@ const generation = z.object({
 
 const status = z
   .object({
-    observedGeneration: z
-      .int()
-      .min(0)
-      .meta({ description: 'The metadata.generation this status speaks of.', format: 'int64' })
-      .optional(),
+    observedGeneration: observedGeneration('The metadata.generation this status speaks of.'),
     generations: z
       .array(generation)
       .max(8)

@@ -1,15 +1,14 @@
 import { z } from 'zod';
 import { dateTime } from './fields.ts';
 
+export const observedGeneration = (description: string) =>
+  z.int().min(0).meta({ description, format: 'int64' }).optional();
+
 /** metav1.Condition, with its limits (Kubernetes API conventions, "Typical status properties"). */
 export const condition = z.object({
   type: z.string().max(316).meta({ description: 'What the condition speaks of.' }),
   status: z.enum(['True', 'False', 'Unknown']).meta({ description: 'True, False or Unknown.' }),
-  observedGeneration: z
-    .int()
-    .min(0)
-    .meta({ description: 'The metadata.generation it was computed from.', format: 'int64' })
-    .optional(),
+  observedGeneration: observedGeneration('The metadata.generation it was computed from.'),
   lastTransitionTime: dateTime('When status last changed.'),
   reason: z
     .string()
@@ -60,7 +59,7 @@ export const pendingStatus = {
 export function mergeConditions(
   current: readonly Condition[],
   verdicts: readonly Verdict[],
-  observedGeneration: number,
+  generation: number,
   now: number,
 ): Condition[] {
   return verdicts.map((verdict) => {
@@ -68,7 +67,7 @@ export function mergeConditions(
     return {
       type: verdict.type,
       status: verdict.status,
-      observedGeneration,
+      observedGeneration: generation,
       lastTransitionTime:
         before?.status === verdict.status
           ? before.lastTransitionTime

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { conditions, pendingStatus } from './conditions.ts';
+import { conditions, observedGeneration, pendingStatus } from './conditions.ts';
 import {
   dateTime,
   durationText,
@@ -163,11 +163,7 @@ export type RotationPhase = z.infer<typeof rotationPhase>;
 
 const status = z
   .object({
-    observedGeneration: z
-      .int()
-      .min(0)
-      .meta({ description: 'The metadata.generation this status speaks of.', format: 'int64' })
-      .optional(),
+    observedGeneration: observedGeneration('The metadata.generation this status speaks of.'),
     clientId: z
       .string()
       .max(1024)

@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Agent, type Dispatcher } from 'undici';
 import type { AuthorizationServer, AuthorizationServerStatus } from '../api/authorization-server.ts';
 import { OperatorError } from '../errors.ts';
+import { orAbort } from '../runtime/abort.ts';
 import { type Fence, open } from '../runtime/fence.ts';
 
 export type ServerEndpoints = NonNullable<AuthorizationServerStatus['endpoints']>;
@@ -165,15 +166,6 @@ function always(addresses: readonly string[]): LookupFunction {
       else callback(null, first.address, first.family);
     });
   };
-}
-
-function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(new Error('aborted'));
-    if (signal.aborted) return abort();
-    signal.addEventListener('abort', abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }
 
 interface Entry {

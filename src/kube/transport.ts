@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { Agent, type Dispatcher, ProxyAgent, request } from 'undici';
 import { OperatorError } from '../errors.ts';
+import { orAbort } from '../runtime/abort.ts';
 import type { Fence } from '../runtime/fence.ts';
 import type { Metrics } from '../telemetry.ts';
 import type { Credentials } from './credentials.ts';
@@ -117,7 +118,7 @@ export class Transport {
   }
 
   async #send(purpose: Purpose, call: Call, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
-    const credentials = await withSignal(this.#options.credentials.current(), signal);
+    const credentials = await orAbort(this.#options.credentials.current(), signal);
     const url = new URL(`${credentials.server}${call.path}`);
     for (const [name, value] of Object.entries(call.query ?? {})) {
       if (value !== undefined) url.searchParams.set(name, String(value));
@@ -277,13 +278,4 @@ function startDeadline(milliseconds: number, parent: AbortSignal | undefined): D
       parent?.removeEventListener('abort', abort);
     },
   };
-}
-
-function withSignal<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(new Error('aborted'));
-    if (signal.aborted) return abort();
-    signal.addEventListener('abort', abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }

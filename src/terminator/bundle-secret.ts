@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { GROUP, OPT_IN, Role, ROLE_LABEL } from '../api/annotations.ts';
+import { objectMeta } from '../api/metadata.ts';
 import type { KubernetesObject } from '../kube/resource.ts';
 import { certificatesFromPem } from '../x509/pem.ts';
 import { type Scope, scopeKey } from './scope.ts';
@@ -30,15 +31,7 @@ export interface BundleProjection {
 }
 
 const schema = z.object({
-  metadata: z.object({
-    name: z.string(),
-    namespace: z.string(),
-    uid: z.string(),
-    resourceVersion: z.string(),
-    labels: z.record(z.string(), z.string()).default({}),
-    annotations: z.record(z.string(), z.string()).default({}),
-    deletionTimestamp: z.string().optional(),
-  }),
+  metadata: objectMeta.extend({ namespace: z.string() }),
   type: z.string().default('Opaque'),
   data: z.record(z.string(), z.string()).default({}),
 });

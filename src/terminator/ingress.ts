@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { CLIENT_CERTIFICATES, MODE, OPT_IN } from '../api/annotations.ts';
+import { objectMeta } from '../api/metadata.ts';
 import type { KubernetesObject } from '../kube/resource.ts';
 import type { ClientCertificates } from './driver.ts';
 import { annotationOwners, lastWriter } from './field-managers.ts';
@@ -43,18 +44,12 @@ export interface IngressProjection {
   creationTimestamp: string;
 }
 
-const strings = z.record(z.string(), z.string()).default({});
 const backend = z.object({ service: z.object({ name: z.string() }).optional() });
 
 const schema = z.object({
-  metadata: z.object({
-    name: z.string(),
+  metadata: objectMeta.extend({
     namespace: z.string(),
-    uid: z.string(),
-    resourceVersion: z.string(),
-    annotations: strings,
     managedFields: z.array(z.unknown()).default([]),
-    deletionTimestamp: z.string().optional(),
     creationTimestamp: z.string().default(''),
   }),
   spec: z
