@@ -64,6 +64,10 @@ const leaseRuleSchema = z.object({
   ),
 });
 
+function specs(objects: readonly KubernetesObject[]): Record<string, unknown> {
+  return Object.fromEntries(objects.map((object) => [object.metadata.name, object['spec']]));
+}
+
 async function refused(values: Values): Promise<string> {
   const { ok, text } = await template(values);
   assert.equal(ok, false, 'helm took it');
@@ -216,8 +220,6 @@ describe('the chart', () => {
     const expected = (
       await Promise.all(globSync('crds/*.yaml', { cwd: root }).map((file) => documents(join(root, file))))
     ).flat();
-    const specs = (objects: KubernetesObject[]) =>
-      Object.fromEntries(objects.map((object) => [object.metadata.name, object['spec']]));
     const kept = ofKind(await render(), 'CustomResourceDefinition');
     assert.equal(kept.length, 3);
     assert.deepEqual(specs(kept), specs(expected));
