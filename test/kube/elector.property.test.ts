@@ -207,6 +207,25 @@ test('whatever stops, fails, is late or starts anew: never do two lead, and afte
   assert.ok(elections >= 150);
 });
 
+test('an accepted renewal of which a stopped process hears too late renews nothing', async () => {
+  for (const backwards of [false, true]) {
+    const world = new World();
+    await world.pass(5_000);
+    const leader = world.replicas.find(({ elector }) => elector.leading);
+    assert.ok(leader !== undefined);
+    leader.latencyMs = 1_000;
+    const version = () => world.store.object?.metadata.resourceVersion;
+    const before = version();
+    while (version() === before) await world.pass(100);
+    leader.clock.stop();
+    await world.pass(20_000);
+    assert.equal(world.replicas.filter(({ elector }) => elector.leading).length, 1);
+    await leader.clock.go(backwards);
+    assert.deepEqual([leader.lost, leader.elector.leading], [1, false]);
+    await world.pass(1_000);
+  }
+});
+
 test('a Lease that is deleted again and again stays its holder’s', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 9_000 }), { maxLength: 12 }), async (pauses) => {
