@@ -29,8 +29,6 @@ const admission = (plural: string, kind: string): Resource => ({
   kind,
   namespaced: false,
 });
-export const roles = rbac('roles', 'Role', true);
-export const clusterRoles = rbac('clusterroles', 'ClusterRole', false);
 
 const resources: readonly Resource[] = [
   oauthClients,
@@ -43,9 +41,9 @@ const resources: readonly Resource[] = [
   ingresses,
   ingressClasses,
   { group: '', version: 'v1', plural: 'serviceaccounts', kind: 'ServiceAccount', namespaced: true },
-  roles,
+  rbac('roles', 'Role', true),
   rbac('rolebindings', 'RoleBinding', true),
-  clusterRoles,
+  rbac('clusterroles', 'ClusterRole', false),
   rbac('clusterrolebindings', 'ClusterRoleBinding', false),
   admission('validatingadmissionpolicies', 'ValidatingAdmissionPolicy'),
   admission('validatingadmissionpolicybindings', 'ValidatingAdmissionPolicyBinding'),
