@@ -4,10 +4,12 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { z } from 'zod';
 import type { KubeClient } from '../../src/kube/client.ts';
 import { namespaces, type KubernetesObject } from '../../src/kube/resource.ts';
 import { apply, documents, namespace } from './cluster-objects.ts';
 import type { ControlPlane } from './control-plane.ts';
+import { call } from './https-call.ts';
 
 export const SERVICE_ACCOUNT = { namespace: 'certbound-system', name: 'certbound' };
 export const SERVICE_ACCOUNT_USER = `system:serviceaccount:${SERVICE_ACCOUNT.namespace}:${SERVICE_ACCOUNT.name}`;
@@ -58,9 +60,8 @@ export async function grantOperatorRights(
     if ((await kube.get(namespaces, { name })) === undefined) await apply(kube, namespace(name));
   }
   await apply(kube, ...(await operatorRights(scope)));
-  const { name, namespace: own } = SERVICE_ACCOUNT;
-  const { code, stdout, stderr } = await plane.kubectl('create', 'token', name, `--namespace=${own}`, '--duration=24h');
-  if (code !== 0) throw new Error(`kubectl create token: ${stderr}`);
+  const { name } = SERVICE_ACCOUNT;
+  const token = await requestToken(plane);
   const path = resolve(plane.dir, 'operator.kubeconfig');
   const cluster = { server: plane.url, 'certificate-authority-data': Buffer.from(plane.caPem).toString('base64') };
   const config = {
@@ -69,8 +70,34 @@ export async function grantOperatorRights(
     'current-context': 'certbound',
     clusters: [{ name: 'certbound', cluster }],
     contexts: [{ name: 'certbound', context: { cluster: 'certbound', user: name } }],
-    users: [{ name, user: { token: stdout.trim() } }],
+    users: [{ name, user: { token } }],
   };
   await writeFile(path, JSON.stringify(config, undefined, 2), { mode: 0o600 });
   return path;
+}
+
+const adminConfig = z.object({
+  users: z.tuple([
+    z.object({ user: z.object({ 'client-certificate-data': z.string(), 'client-key-data': z.string() }) }),
+  ]),
+});
+const tokenRequest = z.object({ status: z.object({ token: z.string() }) });
+
+const decoded = (data: string) => Buffer.from(data, 'base64').toString();
+
+/** The TokenRequest API, without kubectl: a newcomer's first demo would have to build it. */
+async function requestToken(plane: ControlPlane): Promise<string> {
+  const [{ user }] = adminConfig.parse(JSON.parse(plane.kubeconfig)).users;
+  const { namespace: own, name } = SERVICE_ACCOUNT;
+  const answer = await call({
+    url: `${plane.url.replace('127.0.0.1', 'localhost')}/api/v1/namespaces/${own}/serviceaccounts/${name}/token`,
+    body: { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 86_400 } },
+    ca: plane.caPem,
+    certificate: {
+      certPem: decoded(user['client-certificate-data']),
+      keyPem: decoded(user['client-key-data']),
+    },
+  });
+  if (answer.status !== 201) throw new Error(`no token for the operator: ${answer.status} ${answer.text}`);
+  return tokenRequest.parse(answer.json).status.token;
 }
