@@ -20,8 +20,6 @@ export const CLUSTER_ID = 'test-cluster';
 
 export interface InstallationOptions {
   controllerManager?: boolean;
-  /** The processes live on when this one exits. */
-  keep?: boolean;
   /** Scoped mode: the operator serves these namespaces and has rights in no other. Default: all of them. */
   scope?: readonly string[];
   /** Seconds. */
@@ -62,7 +60,18 @@ function localised(objects: KubernetesObject[], origin: Installation['origin'], 
   });
 }
 
+/** What was started is ended again when something after it fails. */
 export async function startInstallation(options: InstallationOptions = {}): Promise<Installation> {
+  const parts = new AsyncDisposableStack();
+  try {
+    return await start(options, parts);
+  } catch (error) {
+    await parts.disposeAsync();
+    throw error;
+  }
+}
+
+async function start(options: InstallationOptions, parts: AsyncDisposableStack): Promise<Installation> {
   const told = options.onStarted ?? (() => undefined);
   const httpsPort = await freePort();
   const origin = (host: keyof typeof HOSTS) => `https://${HOSTS[host]}:${httpsPort}`;
@@ -70,10 +79,11 @@ export async function startInstallation(options: InstallationOptions = {}): Prom
   const plane = await startControlPlane({
     controllerManager: options.controllerManager ?? false,
     crds: [resolve(root, 'crds')],
-    ...(options.keep === true ? { keep: true } : {}),
   });
+  parts.defer(() => plane.stop());
   told('Kubernetes API server');
   const kube = KubeClient.fromKubeconfig({ path: plane.kubeconfigPath, userAgent: 'test', fieldManager: 'test' });
+  parts.defer(() => kube.close());
   const serverCa = await createThrowawayCa('Example Server CA');
   const authorizationServer = await startAuthorizationServer({
     issuer: origin('browser'),
@@ -85,9 +95,11 @@ export async function startInstallation(options: InstallationOptions = {}): Prom
       ? {}
       : { rotateRegistrationAccessToken: options.rotateRegistrationAccessToken }),
   });
+  parts.defer(() => authorizationServer.stop());
   told('authorization server (oidc-provider)');
   const { issuer, resource, jwks } = authorizationServer;
   const resourceServer = await startResourceServer({ issuer, audience: resource, jwks });
+  parts.defer(() => resourceServer.stop());
   told('API');
   await applyBasics();
   const scope = options.scope ?? [];
@@ -98,10 +110,10 @@ export async function startInstallation(options: InstallationOptions = {}): Prom
     installNginx: options.installNginx ?? true,
     proxySetHeaders: BLANK_CERTIFICATE_HEADERS,
   });
+  parts.defer(() => ingressController.stop());
   told(
     ingressController.kind === 'nginx' ? 'TLS terminator (nginx)' : 'TLS terminator (a Node stand-in: no nginx found)',
   );
-  const operators: OperatorProcess[] = [];
   const logFile = resolve(plane.dir, 'operator.log');
 
   async function applyBasics(): Promise<void> {
@@ -149,16 +161,9 @@ export async function startInstallation(options: InstallationOptions = {}): Prom
         logFile,
         environment: { CERTBOUND_WATCH_NAMESPACES: scope.join(','), ...environment },
       });
-      operators.push(operator);
+      parts.defer(async () => void (await operator.stop()));
       return operator;
     },
-    async stop() {
-      await Promise.all(operators.map((operator) => operator.stop()));
-      await ingressController.stop();
-      await authorizationServer.stop();
-      await resourceServer.stop();
-      await kube.close();
-      await plane.stop();
-    },
+    stop: () => parts.disposeAsync(),
   };
 }
