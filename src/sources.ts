@@ -34,8 +34,8 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   };
 
   clients.onChange((change) => {
-    // A pass looks again after each of its own writes.
-    if (change.own) return;
+    // A pass looks again after each of its own writes; that a client is gone is news for others.
+    if (change.own && change.type !== 'deleted') return;
     controllers.clients.enqueue(`${change.namespace ?? ''}/${change.name}`);
     for (const client of both(change)) {
       if (change.type === 'deleted') clients.byIndex(SECRET_NAME_INDEX, secretKey(client)).forEach(queue.client);
