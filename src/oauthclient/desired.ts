@@ -8,7 +8,8 @@ import type { ClientMetadata } from '../authserver/driver.ts';
 import { effectiveIdentity, type Identity } from '../authserver/identity.ts';
 import type { Observed } from './observed.ts';
 import type { PublishedContext } from './published-secret.ts';
-import { retired, type CertificateState, type RecordState } from './record.ts';
+import type { CertificateState, RecordState } from './record.ts';
+import { retired, type Schedule } from './schedule.ts';
 
 export interface CertificateParameters {
   durationMs: number;
@@ -19,7 +20,7 @@ export interface CertificateParameters {
 }
 
 /** The effective request: the spec with every default computed (no schema default depends on another field). */
-export interface Desired {
+export interface Desired extends Schedule {
   method: AuthMethod;
   secretName: string;
   /** PKCS#12 beside the PEM files. */
@@ -36,7 +37,6 @@ export interface Desired {
   /** What the published Secret says besides the certificate; undefined before the registration. */
   context: PublishedContext | undefined;
   deletionPolicy: 'Delete' | 'Orphan';
-  propagationMs: number;
   /** A renewal was asked for that has not been handled. */
   renewRequested: string | undefined;
 }
@@ -68,25 +68,30 @@ export function desired(observed: Observed, now: number): Desired {
     scope: spec.scope ?? grantedScope(server),
   };
   const identity = identityOf(observed);
+  const schedule = {
+    certificate: certificateParameters(spec.certificate ?? {}),
+    propagationMs: durationMs(server?.spec.propagation ?? defaultPropagation),
+    longestTokenLifetimeMs: longestTokenLifetimeMs(observed),
+    renewalSeed: `${observed.clusterId}/${client.metadata.namespace}/${client.metadata.name}`,
+  };
   return {
     ...request,
+    ...schedule,
     secretName: secretNameOf(client),
     keystores: spec.secret?.pkcs12 !== undefined,
     issuerName: issuerNameOf(client, server),
     identity,
-    certificate: certificateParameters(spec.certificate ?? {}),
     metadata: identity.ok
       ? clientMetadata({
           ...request,
           identity,
-          keys: liveKeys(record?.state?.certificates ?? [], now),
+          keys: liveKeys(record?.state?.certificates ?? [], schedule, now),
           clientName: spec.clientName,
           marker: ownershipMarker(observed.clusterId, client.metadata.namespace, client.metadata.name),
         })
       : undefined,
     context: contextOf(observed),
     deletionPolicy: spec.deletionPolicy ?? 'Delete',
-    propagationMs: durationMs(server?.spec.propagation ?? defaultPropagation),
     renewRequested: renewRequest(observed),
   };
 }
@@ -101,6 +106,13 @@ function certificateParameters(spec: NonNullable<OAuthClientSpec['certificate']>
     size: spec.privateKey?.size ?? (algorithm === 'RSA' ? 2048 : 256),
     drainMs: spec.drain === undefined ? undefined : durationMs(spec.drain),
   };
+}
+
+/** The longest that was seen, and what the platform says. */
+function longestTokenLifetimeMs({ server, record }: Observed): number {
+  const configured = server?.spec.accessTokenLifetime;
+  const seenMs = (record?.state?.longestTokenLifetimeSeconds ?? 0) * 1000;
+  return Math.max(seenMs, configured === undefined ? 0 : durationMs(configured));
 }
 
 /** What was registered stays, also when the platform puts another template first: a subject can't change (RFC 8705). */
@@ -129,8 +141,8 @@ function requestedSubject({ parameter, value }: RecordState['identity']): Subjec
 }
 
 /** Every certificate that is or will be used, and those that still drain (RFC 8705 §2.2: the new before, the old after). */
-function liveKeys(certificates: readonly CertificateState[], now: number): JWK[] {
-  return certificates.filter((c) => !retired(c, now)).flatMap((c) => (c.jwk === undefined ? [] : [c.jwk]));
+function liveKeys(certificates: readonly CertificateState[], schedule: Schedule, now: number): JWK[] {
+  return certificates.filter((c) => !retired(c, schedule, now)).flatMap((c) => (c.jwk === undefined ? [] : [c.jwk]));
 }
 
 function contextOf({ server, record }: Observed): PublishedContext | undefined {
@@ -148,13 +160,13 @@ function contextOf({ server, record }: Observed): PublishedContext | undefined {
   };
 }
 
-/** Where the record is gone, status remembers: an annotation of long ago is no request to register anew. */
 /** RFC 7591 lets a server give a client that names no scope whatever it likes: so every client names what it may have. */
 function grantedScope(server: Observed['server']): string | undefined {
   const scopes = server?.spec.clients?.scopes ?? [];
   return scopes.length === 0 ? undefined : scopes.join(' ');
 }
 
+/** Where the record is gone, status remembers: an annotation of long ago is no request to register anew. */
 function renewRequest({ client, record }: Observed): string | undefined {
   const value = client.metadata.annotations[RENEW_REQUESTED];
   const handled = record?.state === undefined ? client.status?.lastHandledRenew : record.state.lastHandledRenew;

@@ -12,7 +12,7 @@ export interface NamespaceView {
   terminating: boolean;
 }
 
-/** What the periodic proof of the published certificate found. Volatile: a restart proves again in its own time. */
+/** What the periodic proof of the published certificate found. Volatile: a restart proves again in its own time, at once where it is in doubt. */
 export interface Reproof {
   /** Epoch milliseconds of the next one. */
   due: number;
@@ -21,11 +21,31 @@ export interface Reproof {
   message: string;
 }
 
+/** `published`: status says that the published certificate is refused. `successor`: that the next one is. */
+export type Doubt = 'published' | 'successor';
+
+/** All that a restart leaves of the refusals before it. */
+export function doubtIn(status: OAuthClient['status']): Doubt | undefined {
+  const refused = (reason: string, type: string) =>
+    status?.conditions?.some((c) => c.type === type && c.status === 'False' && c.reason === reason) === true;
+  if (refused(REFUSED, 'Ready') || refused(REFUSED, 'Proved')) return 'published';
+  return refused('CertificateRefused', 'Proved') ? 'successor' : undefined;
+}
+
+/** Due at once. A successor that is refused disproves nothing of the published certificate. */
+export function doubted(due: number, doubt: Doubt): Reproof {
+  return doubt === 'successor'
+    ? { due, refusals: 0, message: '' }
+    : { due, refusals: 2, message: 'it did so before the operator started anew.' };
+}
+
+const REFUSED = 'Refused';
+
 /** Why Ready can't be True: refused twice in a row and not proved since. */
 export function refusalOf({ refusals, message, due }: Reproof): { reason: string; message: string } | undefined {
   if (refusals < 2) return undefined;
   return {
-    reason: 'Refused',
+    reason: REFUSED,
     message: `The authorization server refused the published certificate: ${message} Look for the client there; the operator tries again at ${new Date(due).toISOString()}.`,
   };
 }

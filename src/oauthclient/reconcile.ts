@@ -7,18 +7,18 @@ import type { KubeClient } from '../kube/client.ts';
 import type { Cache, Informer } from '../kube/informer.ts';
 import { customResourceDefinitions, resourceName, secrets } from '../kube/resource.ts';
 import { writeStatus } from '../kube/status-writer.ts';
-import { earliest, type Kind } from '../runtime/pass.ts';
+import type { Kind } from '../runtime/pass.ts';
 import type { Distribution } from '../terminator/distribution.ts';
 import { clientChecks } from './checks/chain.ts';
-import { desired, issuerNameOf, secretNameOf, type Desired } from './desired.ts';
-import type { NamespaceView, Observed } from './observed.ts';
+import { desired, issuerNameOf, secretNameOf, verifyIntervalMs, type Desired } from './desired.ts';
+import { doubtIn, type NamespaceView, type Observed } from './observed.ts';
 import { projectSecret, type SecretProjection } from './published-secret.ts';
 import { certificateIn, recordName, type RecordProjection } from './record.ts';
+import { wakeAt } from './schedule.ts';
 import { statusOf } from './status.ts';
 import { actionOf } from './steps/run.ts';
-import type { StepContext } from './steps/context.ts';
+import { deniedByTermination, type StepContext } from './steps/context.ts';
 import type { ClientFinding, ClientStep, ClientView } from './step.ts';
-import { verifyIntervalMs } from './desired.ts';
 
 export const SECRET_NAME_INDEX = 'secretName';
 
@@ -79,7 +79,7 @@ async function observe(
     claim: undefined,
     distribution: distributionOf(sources, server, record),
     unsentIntent: intent !== undefined && context.unsentIntents.has(intent) ? intent : undefined,
-    reproof: context.reproofs.of(client.metadata.uid, verifyIntervalMs(server)),
+    reproof: context.reproofs.of(client.metadata.uid, verifyIntervalMs(server), doubtIn(client.status)),
     definitionTerminating: deleting && (await definitionTerminating(sources, signal)),
   };
   return { ...observed, claim: claimOf(sources, observed) };
@@ -87,7 +87,7 @@ async function observe(
 
 /** The cache holds labelled Secrets alone: what is missing there may still exist, made by somebody else. */
 async function findSecret(
-  { published, kube }: ClientSources,
+  { published, kube, namespaces }: ClientSources,
   client: OAuthClient,
   record: RecordProjection | undefined,
   signal: AbortSignal,
@@ -98,8 +98,13 @@ async function findSecret(
   if (cached !== undefined) return cached;
   // The name was free when the client was taken on, and until there is something to publish nobody asks again.
   if (record?.state !== undefined && certificateIn(record.state, 'Published') === undefined) return undefined;
-  const object = await kube.get(secrets, { namespace, name }, { signal });
-  return object === undefined ? undefined : projectSecret(object);
+  try {
+    const object = await kube.get(secrets, { namespace, name }, { signal });
+    return object === undefined ? undefined : projectSecret(object);
+  } catch (error) {
+    if (deniedByTermination(error, namespaces.get(undefined, namespace))) return undefined;
+    throw error;
+  }
 }
 
 const age = ({ metadata }: OAuthClient) => `${metadata.creationTimestamp ?? ''} ${metadata.uid}`;
@@ -139,16 +144,6 @@ function claimOf(sources: ClientSources, observed: Observed): Claim | undefined 
 async function definitionTerminating({ kube }: ClientSources, signal: AbortSignal): Promise<boolean> {
   const definition = await kube.get(customResourceDefinitions, { name: resourceName(oauthClients) }, { signal });
   return definition?.metadata.deletionTimestamp !== undefined;
-}
-
-/** Renewal, end, drain end and re-proof: to the moment, for what they change must be seen when it changes. */
-function wakeAt({ observed: { record, reproof }, now }: ClientView): number | undefined {
-  const times = (record?.state?.certificates ?? []).flatMap((c) => [
-    ...(c.role === 'Published' ? [Date.parse(c.renewalTime), reproof.due] : []),
-    ...(c.retireAt === undefined ? [] : [Date.parse(c.retireAt)]),
-    Date.parse(c.notAfter),
-  ]);
-  return earliest(...times.filter((time) => time > now));
 }
 
 function settle(

@@ -26,8 +26,8 @@ const certificateState = z.object({
   notBefore: instant,
   notAfter: instant,
   stagedAt: instant,
-  renewalTime: instant,
-  retireAt: instant.optional(),
+  /** When its successor took its place; of a Draining one. */
+  replacedAt: instant.optional(),
   /** What was asked of the issuer: a difference to the spec begins a rotation. */
   requested: z.object({ durationMs: z.number(), algorithm: z.enum(['ECDSA', 'RSA']), size: z.number() }),
   /** SHA-256 (hex) of the published Secret's values that come from this certificate. */
@@ -106,6 +106,11 @@ const material = z.object({
 });
 export type RecordMaterial = z.infer<typeof material>;
 
+/** RFC 3339 as certificates have it. */
+export function wholeSeconds(milliseconds: number): string {
+  return new Date(milliseconds).toISOString().replace(/\.\d+Z$/, 'Z');
+}
+
 /** The one certificate in a role that only one can have. */
 export function certificateIn(
   state: Pick<RecordState, 'certificates'> | undefined,
@@ -114,10 +119,14 @@ export function certificateIn(
   return state?.certificates.find((c) => c.role === role);
 }
 
-/** Its drain is over, or it ended before it was ever published. */
-export function retired(certificate: CertificateState, now: number): boolean {
-  if (certificate.role === 'Published') return false;
-  return Date.parse(certificate.retireAt ?? certificate.notAfter) <= now || Date.parse(certificate.notAfter) <= now;
+/** The certificate that a Secret with these digests holds, whole. */
+export function certificateHeld(
+  state: Pick<RecordState, 'certificates'>,
+  found: Record<string, string>,
+): CertificateState | undefined {
+  return state.certificates.find(({ digests }) =>
+    Object.entries(digests).every(([key, digest]) => found[key] === digest),
+  );
 }
 
 export interface ClientRecord {

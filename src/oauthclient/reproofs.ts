@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import type { Reproof } from './observed.ts';
+import { doubted, type Doubt, type Reproof } from './observed.ts';
 
 /**
  * When each published certificate is proved again, and what came of the last time. In memory on purpose: a restart only
- * shifts the next proof, spread over the interval by a hash of the client, and P8 asks for no writes at rest.
+ * shifts the next proof, spread over the interval by a hash of the client, and P8 asks for no writes at rest. A refusal
+ * alone outlives it, in status (P9).
  */
 export class Reproofs {
   readonly #byUid = new Map<string, Reproof>();
@@ -13,9 +14,17 @@ export class Reproofs {
     this.#startedAt = startedAt;
   }
 
-  of(uid: string, intervalMs: number): Reproof {
+  /**
+   * @param doubt what status says of a refusal: after a restart it is looked into before the certificate counts as accepted
+   */
+  of(uid: string, intervalMs: number, doubt?: Doubt): Reproof {
     const known = this.#byUid.get(uid);
     if (known !== undefined) return known;
+    if (doubt !== undefined) {
+      const reproof = doubted(this.#startedAt, doubt);
+      this.#byUid.set(uid, reproof);
+      return reproof;
+    }
     const fraction = createHash('sha256').update(uid).digest().readUInt32BE(0) / 2 ** 32;
     return { due: this.#startedAt + Math.ceil((0.1 + 0.9 * fraction) * intervalMs), refusals: 0, message: '' };
   }

@@ -1,4 +1,68 @@
 import { createHash } from 'node:crypto';
+import { earliest } from '../runtime/pass.ts';
+import type { CertificateParameters } from './desired.ts';
+import type { CertificateState } from './record.ts';
+import type { ClientView } from './step.ts';
+
+/**
+ * What decides about the times of a client's certificates. No time that follows from it is stored, so that a change of
+ * the spec takes effect at once.
+ */
+export interface Schedule {
+  certificate: Pick<CertificateParameters, 'durationMs' | 'renewBeforeMs' | 'drainMs'>;
+  propagationMs: number;
+  /** Of the access tokens that the server issues. */
+  longestTokenLifetimeMs: number;
+  /** Cluster and client: spreads the renewals of many. */
+  renewalSeed: string;
+}
+
+type Dated = Pick<CertificateState, 'stagedAt' | 'notAfter'>;
+
+/** When its successor is begun. Epoch milliseconds. */
+export function renewalOf({ stagedAt, notAfter }: Dated, { certificate, renewalSeed }: Schedule): number {
+  return renewalTime({
+    issuedAt: Date.parse(stagedAt),
+    notAfter: Date.parse(notAfter),
+    durationMs: certificate.durationMs,
+    renewBeforeMs: certificate.renewBeforeMs,
+    seed: renewalSeed,
+  });
+}
+
+/** When it stops being registered and trusted, or ends. Epoch milliseconds. */
+export function retirementOf({ role, replacedAt, notAfter }: CertificateState, schedule: Schedule): number {
+  if (role !== 'Draining' || replacedAt === undefined) return Date.parse(notAfter);
+  return retireTime({
+    replacedAt: Date.parse(replacedAt),
+    notAfter: Date.parse(notAfter),
+    drainMs: schedule.certificate.drainMs,
+    propagationMs: schedule.propagationMs,
+    longestTokenLifetimeMs: schedule.longestTokenLifetimeMs,
+  });
+}
+
+/** Its drain is over, or it ended before it was ever published. */
+export function retired(certificate: CertificateState, schedule: Schedule, now: number): boolean {
+  return certificate.role !== 'Published' && retirementOf(certificate, schedule) <= now;
+}
+
+const punctualMs = 5_000;
+
+/** What applications read until now was replaced some time ago in the record alone: its drain is to begin now (P3). */
+export function replacedLate({ role, replacedAt, notAfter }: CertificateState, now: number): boolean {
+  return role === 'Draining' && now - Date.parse(replacedAt ?? notAfter) > punctualMs;
+}
+
+/** Renewal, end, drain end and re-proof: to the moment, for what they change must be seen when it changes. */
+export function wakeAt({ observed: { record, reproof }, desired, now }: ClientView): number | undefined {
+  const times = (record?.state?.certificates ?? []).flatMap((c) => [
+    ...(c.role === 'Published' ? [renewalOf(c, desired), reproof.due] : []),
+    retirementOf(c, desired),
+    Date.parse(c.notAfter),
+  ]);
+  return earliest(...times.filter((time) => time > now && Number.isFinite(time)));
+}
 
 /**
  * When a certificate is to be replaced (protocols, §1): `renewBefore` before its end, moved earlier by up to a tenth of
@@ -39,11 +103,24 @@ export function retireTime(options: {
 /**
  * Milliseconds to the next proof call after one that was refused: fast within the propagation time, for a terminator may
  * not know the certificate yet; then at most three an hour, doubling, since servers lock clients out. Never more than a
- * twentieth of the life that is left.
+ * twentieth of the life that is left, of the certificate and of the one that it `replaces`; with that one ended, nothing
+ * works until one call succeeds, and the pauses no longer grow.
  */
-export function proofDelay(options: { since: number; now: number; propagationMs: number; notAfter: number }): number {
-  const elapsed = Math.max(0, options.now - options.since);
-  if (elapsed < options.propagationMs) return Math.min(2_000, Math.max(250, elapsed / 4));
-  const paced = Math.max(20 * 60_000, elapsed);
-  return Math.max(1_000, Math.min(paced, (options.notAfter - options.now) / 20));
+export function proofDelay(options: {
+  since: number;
+  now: number;
+  propagationMs: number;
+  /** Epoch milliseconds. */
+  notAfter: number;
+  /** End of the certificate that is published meanwhile, epoch milliseconds. */
+  replaces?: number | undefined;
+}): number {
+  const { since, now, propagationMs, notAfter, replaces = Infinity } = options;
+  const elapsed = Math.max(0, now - since);
+  if (elapsed < propagationMs) return Math.min(2_000, Math.max(250, elapsed / 4));
+  const left = replaces > now ? (replaces - now) / 20 : slowestMs;
+  return Math.max(1_000, Math.min(Math.max(slowestMs, elapsed), left, (notAfter - now) / 20));
 }
+
+/** Three an hour. */
+const slowestMs = 20 * 60_000;

@@ -2,7 +2,9 @@ import { mergeConditions, type Verdict } from '../api/conditions.ts';
 import type { OAuthClientStatus, RotationPhase } from '../api/oauth-client.ts';
 import { longestRenewRequest } from './desired.ts';
 import { refusalOf } from './observed.ts';
-import { certificateIn, type CertificateState, type RecordState } from './record.ts';
+import { contextValues, digests } from './published-secret.ts';
+import { certificateHeld, certificateIn, wholeSeconds, type CertificateState, type RecordState } from './record.ts';
+import { renewalOf, retirementOf, type Schedule } from './schedule.ts';
 import { Condition, type ClientFinding, type ClientView } from './step.ts';
 
 /** The status that a pass leaves behind; equal input gives an equal status, so that nothing is written at rest. */
@@ -10,7 +12,10 @@ export function statusOf(view: ClientView, findings: readonly ClientFinding[]): 
   const { client, record } = view.observed;
   const { desired, now } = view;
   const state = record?.state;
-  const certificates = (state?.certificates ?? []).toSorted(byImportance).slice(0, mostShown).map(certificateStatus);
+  const certificates = (state?.certificates ?? [])
+    .toSorted(byImportance)
+    .slice(0, mostShown)
+    .map((c) => certificateStatus(c, desired));
   const rotation = state === undefined ? undefined : rotationOf(view, state, findings);
   // What a server or its template would have it be tells whether the server exists; what was stored is the client's own.
   const withheld = state === undefined && findings.some((f) => f.reason === 'AuthorizationServerNotGranted');
@@ -57,7 +62,10 @@ function byImportance(a: CertificateState, b: CertificateState): number {
   return importance[a.role] - importance[b.role] || b.stagedAt.localeCompare(a.stagedAt);
 }
 
-function certificateStatus(c: CertificateState): NonNullable<OAuthClientStatus['certificates']>[number] {
+function certificateStatus(
+  c: CertificateState,
+  schedule: Schedule,
+): NonNullable<OAuthClientStatus['certificates']>[number] {
   return {
     x5tS256: c.x5tS256,
     role: c.role,
@@ -65,8 +73,9 @@ function certificateStatus(c: CertificateState): NonNullable<OAuthClientStatus['
     subject: c.subject.slice(0, 1024),
     notBefore: c.notBefore,
     notAfter: c.notAfter,
-    ...(c.role === 'Draining' ? {} : { renewalTime: c.renewalTime }),
-    ...(c.retireAt === undefined ? {} : { retireAt: c.retireAt }),
+    ...(c.role === 'Draining'
+      ? { retireAt: wholeSeconds(retirementOf(c, schedule)) }
+      : { renewalTime: wholeSeconds(renewalOf(c, schedule)) }),
   };
 }
 
@@ -85,7 +94,7 @@ function rotationOf(
   return {
     phase,
     reason: newest.reason,
-    since: same ? before.since : new Date(view.now).toISOString().replace(/\.\d+Z$/, 'Z'),
+    since: same ? before.since : wholeSeconds(view.now),
   };
 }
 
@@ -115,7 +124,8 @@ function verdicts(view: ClientView, findings: readonly ClientFinding[]): Verdict
 
 /** What a finding says of a condition comes before what is true otherwise. */
 function reported(otherwise: Verdict, findings: readonly ClientFinding[]): Verdict {
-  const finding = findings.find((f) => f.condition === otherwise.type);
+  const about = findings.filter((f) => f.condition === otherwise.type);
+  const finding = about.find(isStuck) ?? about[0];
   if (finding === undefined) return otherwise;
   // A step that is under way or fails for now takes nothing away from what holds already.
   if (otherwise.status === 'True' && finding.status === 'Unknown' && !isStuck(finding)) return otherwise;
@@ -129,14 +139,14 @@ function reported(otherwise: Verdict, findings: readonly ClientFinding[]): Verdi
 
 const pending = (type: string, message: string): Verdict => ({ type, status: 'Unknown', reason: 'Pending', message });
 
-function certificateVerdict({ observed: { record } }: ClientView): Verdict {
+function certificateVerdict({ observed: { record }, desired }: ClientView): Verdict {
   const type = Condition.certificate;
   const published = certificateIn(record?.state, 'Published');
   const newest = published ?? certificateIn(record?.state, 'Next');
   if (newest === undefined) return pending(type, 'No certificate was issued yet.');
   const message =
     `Certificate ${newest.x5tS256} is valid until ${newest.notAfter}` +
-    (published === undefined ? '.' : ` and is renewed from ${newest.renewalTime}.`);
+    (published === undefined ? '.' : ` and is renewed from ${wholeSeconds(renewalOf(published, desired))}.`);
   return { type, status: 'True', reason: 'Issued', message };
 }
 
@@ -189,12 +199,15 @@ function terminatorsVerdict({ observed: { distribution, record } }: ClientView):
 function isStuck(finding: ClientFinding): boolean {
   const retry = finding.error?.retry;
   if (retry === undefined) return finding.status === 'False';
+  // However long the server asks for patience, nobody has to act.
+  if (finding.error?.code === 'ServerUnavailable') return false;
   return retry.class === 'terminal' || (retry.class === 'after' && retry.milliseconds >= 60_000);
 }
 
 /** P9: a transient fault does not flip Ready; kstatus's Reconciling and Stalled are there only while they are true. */
 function readyVerdicts(view: ClientView, findings: readonly ClientFinding[]): Verdict[] {
-  const works = publishedWorks(view, findings);
+  const working = workingCertificate(view, findings);
+  const works = working !== undefined;
   // A terminator that holds up a rotation takes nothing from the certificate that is published.
   const stuckFinding = findings.find((f) => isStuck(f) && !(works && f.condition === Condition.terminators));
   if (stuckFinding !== undefined && !(works && stuckFinding.error?.retry.class === 'after')) {
@@ -202,12 +215,17 @@ function readyVerdicts(view: ClientView, findings: readonly ClientFinding[]): Ve
   }
   const refusal = works ? refusalOf(view.observed.reproof) : undefined;
   if (refusal !== undefined) return notReady(refusal);
+  // What was registered goes on working, but not as the spec has it now: only somebody's action changes that.
+  const refusedChange = works
+    ? findings.find((f) => f.condition === Condition.registered && f.error !== undefined && isStuck(f))
+    : undefined;
+  if (working !== undefined && refusedChange !== undefined) return [readyNow(view, working), stalled(refusedChange)];
   const busy = findings.find((f) => f.step !== undefined || f.blocks === true) ?? findings[0];
   const progress: Verdict[] =
     busy === undefined
       ? []
       : [{ type: Condition.reconciling, status: 'True', reason: busy.reason, message: busy.message }];
-  if (works) return [readyNow(view), ...progress];
+  if (works) return [readyNow(view, working), ...progress];
   return [
     {
       type: Condition.ready,
@@ -219,29 +237,49 @@ function readyVerdicts(view: ClientView, findings: readonly ClientFinding[]): Ve
   ];
 }
 
-function notReady({ reason, message }: Pick<Verdict, 'reason' | 'message'>): Verdict[] {
-  return [
-    { type: Condition.ready, status: 'False', reason, message },
-    { type: Condition.stalled, status: 'True', reason, message },
-  ];
+type Cause = Pick<Verdict, 'reason' | 'message'>;
+
+const notReady = (cause: Cause): Verdict[] => [
+  { type: Condition.ready, status: 'False', reason: cause.reason, message: cause.message },
+  stalled(cause),
+];
+
+const stalled = ({ reason, message }: Cause): Verdict => ({
+  type: Condition.stalled,
+  status: 'True',
+  reason,
+  message,
+});
+
+/** What applications have, as long as the server accepts it. */
+function workingCertificate(view: ClientView, findings: readonly ClientFinding[]): CertificateState | undefined {
+  const { observed, now } = view;
+  const { record, client } = observed;
+  if (client.metadata.deletionTimestamp !== undefined) return undefined;
+  if (findings.some((f) => f.reason === 'NamespaceTerminating')) return undefined;
+  const unwritten = findings.some((f) => f.step?.name === 'publish' || f.step?.name === 'makeKeystores');
+  const certificate = unwritten ? heldMeanwhile(view) : certificateIn(record?.state, 'Published');
+  return certificate !== undefined && Date.parse(certificate.notAfter) > now ? certificate : undefined;
 }
 
-function publishedWorks(
-  { observed: { record, client }, now }: ClientView,
-  findings: readonly ClientFinding[],
-): boolean {
-  const published = certificateIn(record?.state, 'Published');
-  if (published === undefined || Date.parse(published.notAfter) <= now) return false;
-  if (client.metadata.deletionTimestamp !== undefined) return false;
-  return !findings.some((f) => f.step?.name === 'publish' || f.reason === 'NamespaceTerminating');
+/**
+ * While the Secret can't be written, what it holds goes on working: a certificate drains from publication on. A promise is
+ * kept by it, never made: what it replaces may have been refused.
+ */
+function heldMeanwhile({ observed, desired }: ClientView): CertificateState | undefined {
+  const { record, published: secret, client } = observed;
+  const says = desired.context ?? record?.state?.context;
+  const wasReady = client.status?.conditions?.some((c) => c.type === Condition.ready && c.status === 'True');
+  if (record?.state === undefined || says === undefined || secret?.ownerUid !== client.metadata.uid) return undefined;
+  const current = Object.entries(digests(contextValues(says))).every(([key, digest]) => secret.digests[key] === digest);
+  return wasReady === true && current ? certificateHeld(record.state, secret.digests) : undefined;
 }
 
-function readyNow({ observed: { record }, desired }: ClientView): Verdict {
-  const published = certificateIn(record?.state, 'Published');
+function readyNow({ desired }: ClientView, working: CertificateState): Verdict {
   return {
     type: Condition.ready,
     status: 'True',
     reason: 'Ready',
-    message: `Secret "${desired.secretName}" holds a certificate that the authorization server accepts until ${published?.notAfter}.`,
+    message: `Secret "${desired.secretName}" holds a certificate that the authorization server accepts until ${working.notAfter}.`,
   };
 }

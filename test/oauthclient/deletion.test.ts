@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { orphanOf } from '../../src/oauthclient/checks/deletion.ts';
 import type { Observed } from '../../src/oauthclient/observed.ts';
 import { eachRow } from './checks.ts';
-import { aClient, aServer, now, planOf, projected, settled, without } from './view.ts';
+import { aClient, aServer, now, planOf, projected, settled, viewOf, without } from './view.ts';
 
 function deleted(observed: Observed, spec: Observed['client']['spec'] = observed.client.spec): Observed {
   const { metadata } = observed.client;
@@ -11,6 +12,20 @@ function deleted(observed: Observed, spec: Observed['client']['spec'] = observed
 const orphan = () => deleted(settled(), { ...settled().client.spec, deletionPolicy: 'Orphan' });
 const withdraw = ['CertificateReady=Unknown/WithdrawingSecret → withdrawSecret'];
 const missing = ['Registered=False/AuthorizationServerMissing blocks'];
+
+const known = (observed: Observed): Observed => ({
+  ...observed,
+  client: { ...observed.client, status: { clientId: 'client-1' } },
+});
+
+const lost = (spec?: Observed['client']['spec']) => ({
+  ...known(deleted(settled(), spec)),
+  record: undefined,
+  published: undefined,
+  claim: undefined,
+});
+
+const orphaned = (observed: Observed) => orphanOf(viewOf(observed));
 
 describe('deletion', () => {
   eachRow([
@@ -50,6 +65,28 @@ describe('deletion', () => {
     take({ client: { ...observed.client, metadata: { ...observed.client.metadata, finalizers: [] } } });
     take({});
     assert.deepEqual(steps, ['withdrawSecret', 'releaseClaim', 'forgetRecord', 'removeFinalizer', undefined]);
+  });
+
+  eachRow([
+    [
+      'status forgets a client that is gone before the record does',
+      () => ({ ...known(deleted(without(settled(), 'registration'))), published: undefined, claim: undefined }),
+      ['Registered=Unknown/Deregistered blocks'],
+    ],
+    [
+      'one that stays behind it names to the end',
+      () => ({ ...known(orphan()), published: undefined, claim: undefined }),
+      ['CertificateReady=Unknown/DestroyingKeys → forgetRecord'],
+    ],
+    ['a lost record holds nothing up', () => lost(), ['Ready=Unknown/Deleting → removeFinalizer']],
+  ]);
+
+  test('who stays behind at the server is named', () => {
+    assert.equal(orphaned(lost())?.clientId, 'client-1');
+    assert.match(orphaned(lost())?.why ?? '', /own Secret/);
+    assert.equal(orphaned(lost(orphan().client.spec))?.why, 'deletionPolicy: Orphan');
+    assert.equal(orphaned({ ...lost(), client: deleted(settled()).client }), undefined, 'it was never registered');
+    assert.equal(orphaned(known(deleted(settled()))), undefined, 'it is not over yet');
   });
 
   test('what belongs to others is left alone', () => {

@@ -52,6 +52,8 @@ describe('effective values', () => {
       context: undefined,
       deletionPolicy: 'Delete',
       propagationMs: 60_000,
+      longestTokenLifetimeMs: 0,
+      renewalSeed: 'test-1/payments/batch',
       renewRequested: undefined,
     });
     assert.equal(identity.ok && identity.value, 'CN=payments.batch,OU=test-1');
@@ -129,7 +131,7 @@ describe('the identity', () => {
 describe('registered keys', () => {
   const rotating = recorded(settled('self_signed_tls_client_auth'), {
     certificates: [
-      selfSigned('before', { role: 'Draining', retireAt: instant(now + hour) }),
+      selfSigned('before', { role: 'Draining', replacedAt: instant(now - day), notAfter: instant(now + hour) }),
       selfSigned('old'),
       selfSigned('next', { role: 'Next', notAfter: instant(now + 30 * day) }),
     ],
@@ -142,6 +144,11 @@ describe('registered keys', () => {
   test('to the end of its drain for a replaced one', () => {
     assert.deepEqual(kids(rotating, now + hour - 1), ['before', 'old', 'next']);
     assert.deepEqual(kids(rotating, now + hour), ['old', 'next']);
+  });
+
+  test('no longer once the drain is shortened', () => {
+    const shorter = { ...rotating, client: aClient({ ...rotating.client.spec, certificate: { drain: '1h' } }) };
+    assert.deepEqual(kids(shorter, now), ['old', 'next']);
   });
 
   test('the published one is never dropped, not even when it has ended', () => {
@@ -166,6 +173,22 @@ describe('a renewal is requested', () => {
     const observed = recorded(settled(), { lastHandledRenew: long });
     assert.equal(desired(annotated(long, observed), now).renewRequested, undefined);
   });
+});
+
+const lifetime = (seconds: number | undefined, accessTokenLifetime?: string) =>
+  desired(
+    {
+      ...recorded(settled(), seconds === undefined ? {} : { longestTokenLifetimeSeconds: seconds }),
+      server: aServer(accessTokenLifetime === undefined ? {} : { accessTokenLifetime }),
+    },
+    now,
+  ).longestTokenLifetimeMs;
+
+test('tokens live as long as was seen, or as the platform says', () => {
+  assert.deepEqual(
+    [lifetime(undefined), lifetime(60), lifetime(60, '1h'), lifetime(7200, '1h')],
+    [0, 60_000, hour, 2 * hour],
+  );
 });
 
 test('what is published follows the registration and the server', () => {

@@ -154,9 +154,8 @@ describe('the published Secret is what the record says', () => {
   test('it has ended: that is said from that second on, and renewal goes on', () => {
     const ended = recorded(settled(), { certificates: [aCertificate('old', { notAfter: instant(now + 1000) })] });
     const reasons = (at: number) => findingsOf(ended, at).map(brief);
-    assert.deepEqual(reasons(now + 999), []);
-    const renewal = recorded(settled(), { certificates: [aCertificate('old', { renewalTime: instant(now) })] });
-    assert.deepEqual(findingsOf(renewal, now + 15 * day).map(brief), [
+    assert.deepEqual(reasons(now + 999), ['CertificateReady=Unknown/RenewalDue → stageCertificate']);
+    assert.deepEqual(findingsOf(settled(), now + 15 * day).map(brief), [
       'CertificateReady=False/Expired',
       'CertificateReady=Unknown/RenewalDue → stageCertificate',
     ]);

@@ -37,7 +37,7 @@ const encoded = (text: string) => Buffer.from(text).toString('base64');
 
 describe('a record', () => {
   const full: Partial<RecordState> = {
-    certificates: [selfSigned('old'), aCertificate('before', { role: 'Draining', retireAt: instant(now) }), aNext()],
+    certificates: [selfSigned('old'), aCertificate('before', { role: 'Draining', replacedAt: instant(now) }), aNext()],
     intent: { id: 'intent-1', operation: 'update', since: instant(now) },
     suspectedOrphans: [instant(now)],
     rejected: { askedDigest: 'x', message: 'No.' },

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { OperatorError } from '../../src/errors.ts';
+import { clientChecks } from '../../src/oauthclient/checks/chain.ts';
 import type { Observed } from '../../src/oauthclient/observed.ts';
 import type { CertificateState } from '../../src/oauthclient/record.ts';
+import { evaluate } from '../../src/runtime/pass.ts';
 import type { Distribution } from '../../src/terminator/distribution.ts';
 import { eachRow } from './checks.ts';
 import {
@@ -18,17 +21,19 @@ import {
   now,
   planOf,
   recorded,
+  renewedAt,
   selfSigned,
   settled,
   upToDate,
+  viewOf,
 } from './view.ts';
 
 const staged = (reason: string) => [`CertificateReady=Unknown/${reason} → stageCertificate`];
 const holding = (...certificates: CertificateState[]) => recorded(settled(), { certificates });
-const due = aCertificate('old', { renewalTime: instant(now) });
+const due = renewedAt(now);
 const proving = ['Proved=Unknown/Proving → prove'];
 const draining = (name: string, change: Partial<CertificateState> = {}) =>
-  aCertificate(name, { role: 'Draining', retireAt: instant(now + day), ...change });
+  aCertificate(name, { role: 'Draining', replacedAt: instant(now - day), notAfter: instant(now + day), ...change });
 const wants = (certificate: NonNullable<Observed['client']['spec']['certificate']>, of = settled()): Observed => ({
   ...of,
   client: aClient({ certificate }),
@@ -44,10 +49,13 @@ const behind = (state: 'waiting' | 'blocked'): Distribution => ({
   terminators: ['web/edge'],
 });
 
-const three = () => holding(due, draining('a'), draining('b', { retireAt: instant(now + hour) }));
-const rotating = (state: 'waiting' | 'blocked') => ({ ...holding(due, aNext()), distribution: behind(state) });
-const replacing = (method: 'tls_client_auth' | 'self_signed_tls_client_auth', retireAt: number): Observed => {
-  const before = { role: 'Draining' as const, retireAt: instant(retireAt) };
+const three = () => holding(due, draining('a'), draining('b', { notAfter: instant(now + hour) }));
+const rotating = (state: 'waiting' | 'blocked') => ({
+  ...holding(aCertificate('old'), aNext()),
+  distribution: behind(state),
+});
+const replacing = (method: 'tls_client_auth' | 'self_signed_tls_client_auth', notAfter: number): Observed => {
+  const before = { role: 'Draining' as const, replacedAt: instant(now - day), notAfter: instant(notAfter) };
   const pair =
     method === 'tls_client_auth'
       ? [aCertificate('old'), aCertificate('before', before)]
@@ -90,6 +98,8 @@ describe('a certificate is begun', () => {
     ],
     ['never while another is on its way', () => holding(due, aNext()), proving],
     ['not for what changes nothing in it', () => wants({ drain: '48h', renewBefore: '100h' }), []],
+    ['at once when renewBefore says so by now', () => wants({ renewBefore: '400h' }), staged('RenewalDue')],
+    ['later when renewBefore says so by now', () => wants({ renewBefore: '100h' }, holding(due)), []],
   ]);
 });
 
@@ -143,12 +153,12 @@ describe('at most three certificates live', () => {
   eachRow([
     [
       'one that has ended doesn’t count',
-      () => holding(due, draining('a'), draining('b', { notAfter: instant(now), retireAt: instant(now + day) })),
+      () => holding(due, draining('a'), draining('b', { notAfter: instant(now) })),
       staged('RenewalDue'),
     ],
     [
       'one that is drained goes while the renewal waits',
-      () => holding(due, draining('a'), draining('b', { retireAt: instant(now) })),
+      () => wants({ drain: '48h' }, holding(due, draining('a'), draining('b', { replacedAt: instant(now - 2 * day) }))),
       ['CertificateReady=Unknown/RotationWaits', 'CertificateReady=Unknown/Retiring → retire'],
     ],
   ]);
@@ -189,27 +199,36 @@ describe('a certificate is distributed before it is tried', () => {
   ]);
 
   test('however short renewBefore is', () => {
-    const late = aCertificate('old', { notAfter: instant(now + hour), renewalTime: instant(now) });
+    const late = aCertificate('old', { notAfter: instant(now + hour) });
     const observed = { ...holding(late, aNext()), distribution: behind('waiting') };
     assert.deepEqual(findingsOf(observed).map(brief), ['TerminatorsReady=Unknown/TerminatorsPending blocks']);
     assert.equal(planOf(observed).at, now + hour - 20 * 60_000);
   });
 });
 
+const during = (drain: string, ...certificates: CertificateState[]) => wants({ drain }, holding(...certificates));
+
 describe('a replaced certificate', () => {
-  const drained = draining('before', { retireAt: instant(now) });
+  const drained = draining('before', { replacedAt: instant(now - 2 * day) });
+  const retiring = ['CertificateReady=Unknown/Retiring → retire'];
 
   eachRow([
+    ['is retired when its drain is over', () => during('48h', aCertificate('old'), drained), retiring],
+    ['and not before', () => during('48h', aCertificate('old'), drained), [], now - 1],
+    ['at once when the drain is shortened', () => during('24h', aCertificate('old'), draining('before')), retiring],
+    ['later when it is lengthened', () => during('72h', aCertificate('old'), drained), []],
     [
-      'is retired when its drain is over',
-      () => holding(aCertificate('old'), drained),
-      ['CertificateReady=Unknown/Retiring → retire'],
+      'not while a token may live that is bound to it, whatever the drain',
+      () => {
+        const observed = during('24h', aCertificate('old'), draining('before'));
+        return recorded(observed, { longestTokenLifetimeSeconds: 24 * 3600 });
+      },
+      [],
     ],
-    ['and not before', () => holding(aCertificate('old'), drained), [], now - 1],
     [
       'and when it ends before its drain',
       () => holding(aCertificate('old'), draining('before', { notAfter: instant(now) })),
-      ['CertificateReady=Unknown/Retiring → retire'],
+      retiring,
     ],
     [
       'leaves the registered keys before its own key is destroyed',
@@ -228,7 +247,6 @@ describe('a replaced certificate', () => {
       () => holding(aCertificate('old'), aNext({ notAfter: instant(now) })),
       ['CertificateReady=Unknown/Retiring → retire'],
     ],
-    ['what is published is never retired', () => holding(aCertificate('old', { retireAt: instant(now - day) })), []],
   ]);
 });
 
@@ -243,7 +261,30 @@ describe('a published certificate is proved again', () => {
       () => ({
         ...recorded(reproved(0, now), { certificates: [aCertificate('old', { notAfter: instant(now) })] }),
       }),
-      ['CertificateReady=False/Expired'],
+      ['CertificateReady=False/Expired', ...staged('RenewalDue')],
+    ],
+    [
+      'while a successor waits for a terminator',
+      () => ({ ...rotating('blocked'), reproof: { due: now, refusals: 0, message: '' } }),
+      ['Proved=Unknown/ProvingAgain → provePublished'],
+    ],
+    [
+      'also before an update that a rotation waits for',
+      () => ({
+        ...settled('self_signed_tls_client_auth'),
+        client: aClient({ tokenEndpointAuthMethod: 'self_signed_tls_client_auth', clientName: 'x' }),
+        reproof: { due: now, refusals: 0, message: '' },
+      }),
+      ['Proved=Unknown/ProvingAgain → provePublished'],
     ],
   ]);
+
+  test('and where that fails the rotation goes on', () => {
+    const observed = { ...holding(aCertificate('old'), aNext()), reproof: { due: now, refusals: 0, message: '' } };
+    const error = new OperatorError('ServerUnavailable', 'It failed.');
+    const { findings } = evaluate(clientChecks, viewOf(observed), (finding) =>
+      finding.step?.name === 'provePublished' ? { ...finding, error } : finding,
+    );
+    assert.deepEqual(findings.map(brief), ['Proved=Unknown/ProvingAgain → provePublished', ...proving]);
+  });
 });

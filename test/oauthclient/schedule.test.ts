@@ -1,8 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
-import { proofDelay, renewalTime, retireTime } from '../../src/oauthclient/schedule.ts';
-import { day, hour, now } from './view.ts';
+import {
+  proofDelay,
+  renewalTime,
+  replacedLate,
+  retired,
+  retirementOf,
+  retireTime,
+  wakeAt,
+} from '../../src/oauthclient/schedule.ts';
+import { aCertificate, aNext, day, hour, instant, now, recorded, renewal, settled, viewOf } from './view.ts';
 
 const minute = 60_000;
 /** A certificate that may have got less life than was asked for. */
@@ -93,22 +101,62 @@ describe('the end of a drain', () => {
   });
 });
 
+describe('the times of a certificate', () => {
+  const schedule = viewOf(settled('tls_client_auth', { certificate: { drain: '48h' } })).desired;
+  const before = aCertificate('before', { role: 'Draining', replacedAt: instant(now) });
+
+  test('a drain begins when the successor took its place', () => {
+    assert.equal(retirementOf(before, schedule), now + 2 * day);
+    assert.equal(retired(before, schedule, now + 2 * day - 1), false);
+    assert.equal(retired(before, schedule, now + 2 * day), true);
+  });
+
+  test('what is published is never retired, and what is to come goes with its end', () => {
+    assert.equal(retired(aCertificate('old'), schedule, now + 90 * day), false);
+    assert.equal(retired(aNext(), schedule, now + 30 * day - 1), false);
+    assert.equal(retired(aNext(), schedule, now + 30 * day), true);
+  });
+
+  test('publication is late when it comes seconds after the proof', () => {
+    assert.equal(replacedLate(before, now + 1000), false);
+    assert.equal(replacedLate(before, now + 60_000), true);
+    assert.equal(replacedLate(aCertificate('old'), now + 60_000), false);
+  });
+
+  test('each of them wakes', () => {
+    const certificates = [aCertificate('old'), before];
+    const observed = recorded(settled('tls_client_auth', { certificate: { drain: '48h' } }), { certificates });
+    const times: number[] = [];
+    for (let at: number | undefined = now; at !== undefined; at = wakeAt(viewOf(observed, at))) times.push(at);
+    assert.deepEqual(
+      times.slice(1),
+      [now + 2 * day, renewal(), now + 15 * day, now + 90 * day],
+      'drain, renewal, end, re-proof',
+    );
+  });
+});
+
 describe('the next proof call after a refusal', () => {
   const refused = fc.record({
     elapsed: fc.integer({ min: 0, max: 60 * day }),
     left: fc.integer({ min: 0, max: 60 * day }),
+    replaced: fc.option(fc.integer({ min: 0, max: 60 * day }), { nil: undefined }),
     propagationMs: fc.integer({ min: 0, max: hour }),
   });
 
   test('comes soon within the propagation time, and later at most three times an hour', () => {
     fc.assert(
-      fc.property(refused, ({ elapsed, left, propagationMs }) => {
-        const delay = proofDelay({ since: now, now: now + elapsed, propagationMs, notAfter: now + elapsed + left });
+      fc.property(refused, ({ elapsed, left, replaced, propagationMs }) => {
+        const at = now + elapsed;
+        const replaces = replaced === undefined ? undefined : at + replaced;
+        const delay = proofDelay({ since: now, now: at, propagationMs, notAfter: at + left, replaces });
         if (elapsed < propagationMs) assert.ok(delay >= 250 && delay <= 2_000);
         else {
           assert.ok(delay >= 1_000);
           assert.ok(delay <= Math.max(1_000, left / 20), 'never more than a twentieth of the life that is left');
-          if (left / 20 >= 20 * minute) assert.ok(delay >= 20 * minute);
+          const published = replaced === undefined || replaced === 0 ? left : replaced;
+          assert.ok(delay <= Math.max(1_000, published / 20), 'nor of the life of what is published');
+          if (Math.min(left, published) / 20 >= 20 * minute) assert.ok(delay >= 20 * minute);
         }
       }),
     );
@@ -122,6 +170,13 @@ describe('the next proof call after a refusal', () => {
     }
     assert.deepEqual(tries.slice(0, 4), [20 * minute, 40 * minute, 80 * minute, 160 * minute]);
     assert.ok(tries.length < 12);
+  });
+
+  test('a renewal that is late pauses for no day, and one that is too late for twenty minutes', () => {
+    const late = { since: now - 10 * day, now, propagationMs: minute, notAfter: now + 60 * day };
+    assert.equal(proofDelay(late), 3 * day, 'with nothing published');
+    assert.equal(proofDelay({ ...late, replaces: now + day }), day / 20);
+    assert.equal(proofDelay({ ...late, replaces: now - day }), 20 * minute);
   });
 
   test('a clock that was set back does not make it spin', () => {

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
 import type { AuthMethod } from '../../src/api/oauth-client.ts';
 import { certificateIn } from '../../src/oauthclient/record.ts';
+import { retirementOf } from '../../src/oauthclient/schedule.ts';
 import { Pass } from '../../src/runtime/pass.ts';
 import { createLogger } from '../../src/telemetry.ts';
 import { day, hour, now } from './view.ts';
@@ -17,9 +18,20 @@ function assertAccepted(world: World): void {
   if (secret === undefined || world.client.metadata.deletionTimestamp !== undefined) return;
   assert.ok(world.accepts(secret.clientId, secret.x5tS256), `${secret.x5tS256} is published and not accepted`);
   assert.ok(world.keys.has(secret.x5tS256), `the key of ${secret.x5tS256} was destroyed`);
-  for (const { role, retireAt, notAfter, x5tS256 } of record?.certificates ?? []) {
-    const drains = role === 'Draining' && Date.parse(retireAt ?? notAfter) > world.clock.now();
+  const at = world.clock.now();
+  const { desired } = world;
+  for (const certificate of record?.certificates ?? []) {
+    const { x5tS256 } = certificate;
+    const drains = certificate.role === 'Draining' && retirementOf(certificate, desired) > at;
     if (drains) assert.ok(world.accepts(secret.clientId, x5tS256), `${x5tS256} drains and is not accepted`);
+  }
+  // However late it was published: from when applications could read another one.
+  for (const [x5tS256, left] of world.left) {
+    const notAfter = Date.parse(world.issued.get(x5tS256)?.notAfter ?? '');
+    const end = Math.min(notAfter, left + (desired.certificate.drainMs ?? Infinity) - 5_000);
+    if (at < end && x5tS256 !== secret.x5tS256) {
+      assert.ok(world.accepts(secret.clientId, x5tS256), `${x5tS256} was read until ${left} and is not accepted`);
+    }
   }
 }
 
@@ -72,6 +84,26 @@ async function survive(world: World, lives: readonly Life[], end: number): Promi
   assert.equal(await live(world, end), 'resting');
 }
 
+const killedAfterProof = async (down: number) => {
+  const world = new World('self_signed_tls_client_auth', '48h');
+  await survive(world, [], now + 10 * day);
+  const old = world.secret?.x5tS256 ?? '';
+  const client = world.secret?.clientId ?? '';
+  world.point = () => {
+    if (certificateIn(world.record, 'Published')?.x5tS256 === old) return;
+    world.dying = true;
+    throw new Killed();
+  };
+  assert.equal(await live(world, now + 25 * day), 'killed');
+  assert.equal(world.secret?.x5tS256, old, 'proved and not published');
+  world.clock.advance(down);
+  const drained = world.clock.now() + 48 * hour - 10_000;
+  await survive(world, [], drained);
+  assert.notEqual(world.secret.x5tS256, old);
+  world.clock.advance(drained - world.clock.now());
+  return world.accepts(client, old);
+};
+
 const history = fc.record({
   method: fc.constantFrom<AuthMethod>('tls_client_auth', 'self_signed_tls_client_auth'),
   drain: fc.constantFrom(undefined, '1h', '48h'),
@@ -94,6 +126,35 @@ describe('a client through crashes, refusals and lost answers', () => {
       assert.equal(world.client.status?.conditions?.[0]?.status, 'True');
     });
   }
+
+  for (const method of ['tls_client_auth', 'self_signed_tls_client_auth'] as const) {
+    test(`${method}: another drain and another renewBefore take effect at once`, async () => {
+      const world = new World(method, undefined);
+      const end = now + 25 * day;
+      await survive(world, [], end);
+      world.clock.advance(end - world.clock.now());
+      const draining = world.record?.certificates.find((c) => c.role === 'Draining')?.x5tS256 ?? '';
+      assert.ok(world.keys.has(draining));
+
+      world.change({ drain: '1h' });
+      world.left.clear(); // What it was promised before was taken back.
+      await survive(world, [], end + hour);
+      assert.ok(!world.keys.has(draining));
+      if (method === 'self_signed_tls_client_auth') {
+        assert.ok(!world.accepts(world.secret?.clientId ?? '', draining));
+      }
+
+      const issued = world.issued.size;
+      world.change({ drain: '1h', renewBefore: '700h' });
+      await survive(world, [], world.clock.now());
+      assert.equal(world.issued.size, issued + 1);
+    });
+  }
+
+  test('down between the proof and publication: the drain begins with publication', async () => {
+    assert.ok(await killedAfterProof(0));
+    assert.ok(await killedAfterProof(72 * hour));
+  });
 
   test('always one registration, and what is published always works', async () => {
     await fc.assert(

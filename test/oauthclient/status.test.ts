@@ -19,8 +19,11 @@ import {
   now,
   projected,
   recorded,
+  renewal,
+  renewedAt,
   settled,
   untouched,
+  upToDate,
   viewOf,
 } from './view.ts';
 
@@ -47,9 +50,13 @@ const soon = failed({ class: 'after', milliseconds: 2_000 });
 const late = failed({ class: 'after', milliseconds: hour });
 const terminal = failed({ class: 'terminal' });
 
-const renewing = recorded(settled(), { certificates: [aCertificate('old', { renewalTime: instant(now) })] });
+const renewing = recorded(settled(), { certificates: [renewedAt(now)] });
 const rotating = recorded(settled(), { certificates: [aCertificate('old'), aNext()] });
 const starting = recorded({ ...settled(), published: undefined }, { certificates: [aNext()] });
+const damagedSecret = (of: Observed): Observed => ({
+  ...of,
+  published: of.published && { ...of.published, digests: { ...of.published.digests, 'tls.key': 'x' } },
+});
 const always = ['Ready', 'CertificateReady', 'Registered', 'Proved', 'TerminatorsReady'];
 
 describe('at rest', () => {
@@ -125,6 +132,75 @@ describe('a transient fault takes nothing away (P9)', () => {
       assert.equal(conditionOf(status, 'Stalled'), undefined);
     });
   }
+});
+
+const rotated = (change: Partial<Observed> = {}): Observed => {
+  const before = aCertificate('before', { role: 'Draining', replacedAt: instant(now), notAfter: instant(now + day) });
+  const was = recorded(settled(), { certificates: [{ ...before, role: 'Published' }] });
+  const { published } = upToDate(was);
+  const held = { ...was, published };
+  const client = { ...held.client, status: statusAt(held) };
+  return { ...recorded(held, { certificates: [aCertificate('old'), before] }), client, ...change };
+};
+
+describe('while a successor can’t be published', () => {
+  const publishing = 'Unknown/ItFailed';
+
+  test('what the Secret holds still works: Ready, until its end', () => {
+    const status = statusAt(rotated(), now, backoff);
+    assert.equal(conditionOf(status, 'Ready'), 'True/Ready');
+    assert.ok(status.conditions?.[0]?.message.endsWith(`${instant(now + day)}.`), 'its end, not its successor’s');
+    assert.equal(conditionOf(status, 'Reconciling'), 'True/ItFailed');
+    assert.equal(ready(rotated(), now + day - 1, backoff), 'True/Ready');
+    assert.equal(ready(rotated(), now + day, backoff), publishing);
+  });
+
+  const faults: [string, Observed][] = [
+    ['the Secret is gone', rotated({ published: undefined })],
+    ['a value of it was changed', damagedSecret(rotated())],
+    [
+      'it names an endpoint that is no more',
+      rotated({
+        server: aServer(
+          { defaultIssuerRef: { name: 'corporate-clients' } },
+          { endpoints: { tokenEndpoint: 'https://as.example.com/new' } },
+        ),
+      }),
+    ],
+    ['it was not Ready before', rotated({ client: aClient() })],
+  ];
+  for (const [name, observed] of faults) {
+    test(`${name}: not Ready`, () => assert.equal(ready(observed, now, backoff), publishing));
+  }
+});
+
+describe('a change that the server refuses', () => {
+  const changed = { ...settled(), client: aClient({ clientName: 'x' }) };
+  const refused = new OperatorError('RegistrationRefused', 'It said: no.', {
+    retry: { class: 'after', milliseconds: 60_000 },
+  });
+
+  test('is told with its reason, and takes nothing from what is published', () => {
+    const status = statusAt(changed, now, refused);
+    assert.equal(conditionOf(status, 'Ready'), 'True/Ready');
+    assert.equal(conditionOf(status, 'Registered'), 'False/RegistrationRefused');
+    assert.equal(conditionOf(status, 'Stalled'), 'True/RegistrationRefused');
+    assert.equal(conditionOf(status, 'Reconciling'), undefined);
+    assert.equal(status.conditions?.find(({ type }) => type === 'Registered')?.message, 'It said: no.');
+  });
+
+  test('before anything is published: not Ready', () => {
+    const first = recorded(starting, { registration: undefined });
+    assert.equal(ready(first, now, refused), 'False/RegistrationRefused');
+  });
+
+  test('is none where the server asks for patience, however long', () => {
+    const busy = new OperatorError('ServerUnavailable', 'Not now.', { retry: { class: 'after', milliseconds: hour } });
+    const status = statusAt(changed, now, busy);
+    assert.equal(conditionOf(status, 'Registered'), 'True/Registered');
+    assert.equal(conditionOf(status, 'Stalled'), undefined);
+    assert.equal(ready(recorded(starting, { registration: undefined }), now, busy), 'Unknown/ServerUnavailable');
+  });
 });
 
 describe('Ready is False only with a reason and a remedy', () => {
@@ -209,7 +285,7 @@ describe('on the way', () => {
     [
       'draining',
       recorded(settled(), {
-        certificates: [aCertificate('old'), aCertificate('before', { role: 'Draining', retireAt: instant(now + day) })],
+        certificates: [aCertificate('old'), aCertificate('before', { role: 'Draining', replacedAt: instant(now) })],
       }),
       'Draining',
     ],
@@ -222,7 +298,7 @@ describe('on the way', () => {
 
 describe('certificates', () => {
   const draining = Array.from({ length: 6 }, (_, i) =>
-    aCertificate(`drain-${i}`, { role: 'Draining', retireAt: instant(now + day), stagedAt: instant(now - i * hour) }),
+    aCertificate(`drain-${i}`, { role: 'Draining', replacedAt: instant(now), stagedAt: instant(now - i * hour) }),
   );
 
   test('the most important ones are shown, as far as the schema lets', () => {
@@ -235,9 +311,33 @@ describe('certificates', () => {
 
   test('a replaced one has no renewal, but an end', () => {
     const status = statusAt(recorded(settled(), { certificates: [aCertificate('old'), ...draining.slice(0, 1)] }));
-    assert.equal(status.certificates?.[0]?.renewalTime, instant(now + 5 * day));
+    assert.equal(status.certificates?.[0]?.renewalTime, instant(renewal()));
+    assert.equal(status.certificates[0]?.retireAt, undefined);
     assert.equal(status.certificates[1]?.renewalTime, undefined);
-    assert.equal(status.certificates[1]?.retireAt, instant(now + day));
+    assert.equal(status.certificates[1]?.retireAt, instant(now + 15 * day));
+  });
+});
+
+const timesAt = (certificate: NonNullable<Observed['client']['spec']['certificate']>) => {
+  const before = aCertificate('before', { role: 'Draining', replacedAt: instant(now - hour) });
+  const observed = recorded(settled(), { certificates: [aCertificate('old'), before] });
+  const { certificates } = statusAt({ ...observed, client: aClient({ certificate }) });
+  return [certificates?.[0]?.renewalTime, certificates?.[1]?.retireAt] as const;
+};
+
+describe('times follow the spec', () => {
+  test('a drain is shorter or longer at once', () => {
+    assert.equal(timesAt({})[1], instant(now + 15 * day));
+    assert.equal(timesAt({ drain: '48h' })[1], instant(now + 47 * hour));
+    assert.equal(timesAt({ drain: '24h' })[1], instant(now + 23 * hour));
+  });
+
+  test('and so is renewBefore', () => {
+    const [default_] = timesAt({});
+    const [later = ''] = timesAt({ renewBefore: '100h' });
+    assert.equal(default_, instant(renewal()));
+    const before = now + 15 * day - Date.parse(later);
+    assert.ok(before >= 100 * hour && before <= 110 * hour + 1000);
   });
 });
 

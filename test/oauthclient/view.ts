@@ -15,6 +15,7 @@ import {
   type RecordProjection,
   type RecordState,
 } from '../../src/oauthclient/record.ts';
+import { renewalOf } from '../../src/oauthclient/schedule.ts';
 import type { ClientFinding, ClientStep, ClientView } from '../../src/oauthclient/step.ts';
 import { evaluate, type Plan } from '../../src/runtime/pass.ts';
 
@@ -112,11 +113,19 @@ export function aCertificate(name: string, change: Partial<CertificateState> = {
     notBefore: instant(now - 15 * day),
     notAfter: instant(now + 15 * day),
     stagedAt: instant(now - 15 * day),
-    renewalTime: instant(now + 5 * day),
     requested: { durationMs: 30 * day, algorithm: 'ECDSA', size: 256 },
     digests: digests(certificateValues({ privateKeyPem: name, chainPem: name, clientCaPem: 'ca', x5tS256: name })),
     ...change,
   };
+}
+
+/** When the one of `aCertificate` is renewed: 10 days before its end, less up to one for the spread. */
+export const renewal = () => renewalOf(aCertificate('old'), viewOf(settled()).desired);
+
+/** The same with its life moved, to the millisecond, so that it is renewed at `time`. */
+export function renewedAt(time: number, name = 'old'): CertificateState {
+  const moved = (date: number) => new Date(date + time - renewal()).toISOString();
+  return aCertificate(name, { stagedAt: moved(now - 15 * day), notAfter: moved(now + 15 * day) });
 }
 
 export const selfSigned = (name: string, change: Partial<CertificateState> = {}) =>
@@ -149,7 +158,7 @@ export function untouched(method: AuthMethod = 'tls_client_auth', spec: Partial<
     claim: undefined,
     distribution: { state: 'distributed', lagging: [] },
     unsentIntent: undefined,
-    reproof: { due: now + hour, refusals: 0, message: '' },
+    reproof: { due: now + 90 * day, refusals: 0, message: '' },
     definitionTerminating: false,
   };
 }

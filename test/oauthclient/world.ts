@@ -9,8 +9,14 @@ import { desired, type Desired } from '../../src/oauthclient/desired.ts';
 import { digestOf } from '../../src/oauthclient/digest.ts';
 import type { Observed } from '../../src/oauthclient/observed.ts';
 import { contextValues, digests, type SecretProjection } from '../../src/oauthclient/published-secret.ts';
-import { certificateIn, type CertificateState, type Intent, type RecordState } from '../../src/oauthclient/record.ts';
-import { proofDelay, renewalTime, retireTime } from '../../src/oauthclient/schedule.ts';
+import {
+  certificateHeld,
+  certificateIn,
+  type CertificateState,
+  type Intent,
+  type RecordState,
+} from '../../src/oauthclient/record.ts';
+import { proofDelay, replacedLate, wakeAt } from '../../src/oauthclient/schedule.ts';
 import { statusOf } from '../../src/oauthclient/status.ts';
 import type { ClientStep, ClientView } from '../../src/oauthclient/step.ts';
 import type { Kind } from '../../src/runtime/pass.ts';
@@ -57,6 +63,8 @@ export class World {
 
   readonly registrations = new Map<string, { metadata: ClientMetadata; since: number }>();
   readonly issued = new Map<string, CertificateState>();
+  /** When the Secret ceased to hold a certificate. */
+  readonly left = new Map<string, number>();
   /** Thumbprints of the certificates whose keys exist. */
   keys = new Set<string>();
   record: RecordState | undefined;
@@ -93,6 +101,17 @@ export class World {
     return certificateIn(this.record, 'Next') !== undefined || this.record?.intent !== undefined;
   }
 
+  get desired(): Desired {
+    return desired(this.#observe(), this.clock.now());
+  }
+
+  /** The team changes its spec. */
+  change(certificate: NonNullable<Observed['client']['spec']['certificate']>): void {
+    const { client } = this;
+    const metadata = { ...client.metadata, generation: client.metadata.generation + 1 };
+    this.#observed = { ...this.#observed, client: { ...client, metadata, spec: { ...client.spec, certificate } } };
+  }
+
   delete(): void {
     this.#setMetadata({ deletionTimestamp: instant(this.clock.now()) });
   }
@@ -112,10 +131,7 @@ export class World {
       settle: async (view, findings) => {
         this.#observed = { ...this.#observed, client: { ...this.client, status: statusOf(view, findings) } };
       },
-      wakeAt: ({ observed: { record }, now: at }) => {
-        const times = (record?.state?.certificates ?? []).flatMap((c) => [c.renewalTime, c.retireAt ?? c.notAfter]);
-        return Math.min(Infinity, ...times.map((time) => Date.parse(time)).filter((time) => time > at));
-      },
+      wakeAt,
     };
   }
 
@@ -230,7 +246,6 @@ export class World {
       subject: identity.ok ? identity.value : '',
       notAfter: instant(notAfter),
       stagedAt: instant(at),
-      renewalTime: instant(renewalTime({ issuedAt: at, notAfter, ...certificate, seed: name })),
     });
     this.issued.set(name, made);
     const base = this.record ?? this.#newState(method, identity);
@@ -314,25 +329,45 @@ export class World {
     const next = state?.certificates.find((c) => c.x5tS256 === x5tS256);
     if (state === undefined || next === undefined) throw new TypeError('no certificate to prove');
     const since = this.registrations.get(this.#clientId())?.since ?? at;
-    const { propagationMs, certificate } = view.desired;
+    const { propagationMs } = view.desired;
+    const published = certificateIn(state, 'Published');
     if (!this.accepts(this.#clientId(), x5tS256) || at < since + this.lag) {
-      const milliseconds = proofDelay({ since, now: at, propagationMs, notAfter: Date.parse(next.notAfter) });
+      const replaces = published === undefined ? undefined : Date.parse(published.notAfter);
+      const notAfter = Date.parse(next.notAfter);
+      const milliseconds = proofDelay({ since, now: at, propagationMs, notAfter, replaces });
       throw new OperatorError('NotAcceptedYet', 'Not yet.', { retry: { class: 'after', milliseconds } });
     }
     this.point();
     const certificates = state.certificates.map((c): CertificateState => {
       if (c.x5tS256 === x5tS256) return { ...c, role: 'Published' };
       if (c.role !== 'Published') return c;
-      const times = { replacedAt: at, notAfter: Date.parse(c.notAfter), longestTokenLifetimeMs: 300_000 };
-      return { ...c, role: 'Draining', retireAt: instant(retireTime({ ...times, propagationMs, ...certificate })) };
+      return { ...c, role: 'Draining', replacedAt: instant(at) };
     });
-    this.#save({ certificates, ...(view.desired.context === undefined ? {} : { context: view.desired.context }) });
+    this.#save({
+      certificates,
+      longestTokenLifetimeSeconds: 300,
+      ...(view.desired.context === undefined ? {} : { context: view.desired.context }),
+    });
+  }
+
+  #drainFromNow(): void {
+    const at = this.clock.now();
+    const { record, secret } = this;
+    const held = record && secret && certificateHeld(record, secret.projection.digests);
+    if (record === undefined || held === undefined || !replacedLate(held, at)) return;
+    const certificates = record.certificates.map((c) => (c === held ? { ...c, replacedAt: instant(at) } : c));
+    this.#save({ certificates });
+    this.point();
   }
 
   #publish({ desired: { context, secretName } }: ClientView): void {
     const certificate = certificateIn(this.record, 'Published');
     const says = context ?? this.record?.context;
     if (certificate === undefined || says === undefined) throw new TypeError('nothing to publish');
+    this.#drainFromNow();
+    if (this.secret !== undefined && this.secret.x5tS256 !== certificate.x5tS256) {
+      this.left.set(this.secret.x5tS256, this.clock.now());
+    }
     this.secret = {
       x5tS256: certificate.x5tS256,
       clientId: says.clientId,

@@ -24,11 +24,11 @@ export const clientChecks: readonly ClientCheck[] = [
     ...grantChecks,
     ...issuerChecks,
     ...beginningChecks,
+    ...reproofChecks,
     ...recoveryChecks,
     ...issuanceChecks,
     ...registrationChecks,
     ...retirementChecks,
     ...provingChecks,
-    ...reproofChecks,
   ]),
 ];

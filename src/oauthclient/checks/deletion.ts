@@ -1,7 +1,7 @@
 import { FINALIZER } from '../../api/annotations.ts';
 import type { Check } from '../../runtime/pass.ts';
 import { recordDamaged } from '../record.ts';
-import { Condition, act, stuck, type ClientStep, type ClientView } from '../step.ts';
+import { Condition, act, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
 
 type ClientCheck = Check<ClientView, ClientStep>;
 
@@ -84,6 +84,27 @@ const claimed: ClientCheck = {
   },
 };
 
+/** Status forgets a client that is gone before its record does: what it names without a record was left behind. */
+const toldGone: ClientCheck = {
+  name: 'toldGone',
+  find({ observed: { record, client }, now }) {
+    if (record?.state === undefined || record.state.registration !== undefined) return undefined;
+    if (client.status?.clientId === undefined) return undefined;
+    return waiting(Condition.registered, 'Deregistered', 'The client is not registered any more.', now);
+  },
+};
+
+/** What is still registered at the server when nothing else of the client is left, and why. */
+export function orphanOf(view: ClientView): { clientId: string; why: string } | undefined {
+  const { record, client } = view.observed;
+  const clientId = client.status?.clientId;
+  if (record !== undefined || clientId === undefined) return undefined;
+  const why = leftBehind(view)
+    ? 'deletionPolicy: Orphan'
+    : "the operator's own Secret, and the right to remove it with that, were gone: delete it there";
+  return { clientId, why };
+}
+
 const recorded: ClientCheck = {
   name: 'recorded',
   find({ observed }) {
@@ -106,6 +127,7 @@ export const deletionChecks: readonly ClientCheck[] = [
   registered,
   published,
   claimed,
+  toldGone,
   recorded,
   finalized,
 ];

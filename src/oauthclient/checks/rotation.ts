@@ -1,6 +1,7 @@
 import { durationString } from '../../api/duration.ts';
 import type { Check } from '../../runtime/pass.ts';
 import { certificateIn, type CertificateState } from '../record.ts';
+import { renewalOf, retirementOf } from '../schedule.ts';
 import { Condition, act, stuck, waiting, type ClientFinding, type ClientStep, type ClientView } from '../step.ts';
 
 type ClientCheck = Check<ClientView, ClientStep>;
@@ -18,7 +19,7 @@ function causeOfIssuance({ observed: { record }, desired, now }: ClientView): Ca
   if (certificateIn(state, 'Next') !== undefined) return undefined;
   const current = certificateIn(state, 'Published');
   if (current === undefined) return { reason: 'Issuing', message: 'The first certificate is being issued.' };
-  if (Date.parse(current.renewalTime) <= now) {
+  if (renewalOf(current, desired) <= now) {
     return { reason: 'RenewalDue', message: `The certificate ends at ${current.notAfter} and is being renewed.` };
   }
   if (desired.renewRequested !== undefined) {
@@ -83,7 +84,7 @@ const certificateNeeded: ClientCheck = {
   find(view): ClientFinding | undefined {
     const cause = causeOfIssuance(view);
     if (cause === undefined) return undefined;
-    const { observed, now } = view;
+    const { observed, desired, now } = view;
     const problem = issuerProblem(view);
     if (problem !== undefined) {
       // A renewal that can't be made yet takes nothing away from the certificate that is published.
@@ -96,14 +97,15 @@ const certificateNeeded: ClientCheck = {
     }
     const live = (observed.record?.state?.certificates ?? []).filter((c) => Date.parse(c.notAfter) > now);
     if (live.length >= mostLiveCertificates) {
-      const at = Math.min(...live.map((c) => Date.parse(c.retireAt ?? c.notAfter)));
+      const at = Math.min(...live.map((c) => retirementOf(c, desired)));
       return {
         ...waiting(
           Condition.certificate,
           'RotationWaits',
           `${cause.message} It waits until ${new Date(at).toISOString()}: ${live.length} certificates are still valid and trusted. ` +
             'A shorter certificate.drain lets rotations follow each other faster.',
-          at,
+          // One that should be gone by now waits for the registration, which tells itself when to look again.
+          at > now ? at : undefined,
         ),
         blocks: false,
       };

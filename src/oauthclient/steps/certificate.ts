@@ -1,5 +1,4 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { durationMs } from '../../api/duration.ts';
 import { proveCertificate, type ProofOutcome } from '../../authserver/proof.ts';
 import { OperatorError, type Retry } from '../../errors.ts';
 import { certificateJwk } from '../../x509/certificate-jwk.ts';
@@ -9,9 +8,16 @@ import { formatSubject } from '../../x509/subject-name.ts';
 import { x5tS256 } from '../../x509/thumbprint.ts';
 import { RENEW_REQUESTED } from '../../api/annotations.ts';
 import { verifyIntervalMs } from '../desired.ts';
-import { certificateIn, type CertificateState, type ClientRecord, type Intent, type RecordState } from '../record.ts';
+import {
+  certificateIn,
+  wholeSeconds,
+  type CertificateState,
+  type ClientRecord,
+  type Intent,
+  type RecordState,
+} from '../record.ts';
 import { certificateValues, digests } from '../published-secret.ts';
-import { proofDelay, renewalTime, retireTime } from '../schedule.ts';
+import { proofDelay } from '../schedule.ts';
 import type { ClientView } from '../step.ts';
 import { recordOf, required, serverOf, tell, type ClientAction, type StepContext } from './context.ts';
 
@@ -86,7 +92,7 @@ async function issue(context: StepContext, view: ClientView, reason: string, sig
   const { desired, observed, now } = view;
   const issuer = required(observed.issuer, 'an issuer');
   if (!desired.identity.ok) throw new TypeError('a step ran without an identity');
-  const { algorithm, size, durationMs: life, renewBeforeMs } = desired.certificate;
+  const { algorithm, size, durationMs: life } = desired.certificate;
   const { privateKeyPem } = await generateKeyPair({ algorithm, size });
   const subject = desired.identity.subject;
   const issued = await context
@@ -95,8 +101,6 @@ async function issue(context: StepContext, view: ClientView, reason: string, sig
   const leaf = required(certificatesFromPem(issued.chainPem)[0], 'a leaf');
   const root = desired.method === 'tls_client_auth' ? certificatesFromPem(issued.caPem).at(-1) : undefined;
   const thumbprint = x5tS256(leaf);
-  const notAfter = leaf.validToDate.getTime();
-  const { namespace, name } = observed.client.metadata;
   const values = certificateValues({
     privateKeyPem,
     chainPem: issued.chainPem,
@@ -112,28 +116,15 @@ async function issue(context: StepContext, view: ClientView, reason: string, sig
       ...(root === undefined ? {} : { caSha256: createHash('sha256').update(root.raw).digest('hex') }),
       serialNumber: leaf.serialNumber.toLowerCase(),
       subject: formatSubject(subject),
-      notBefore: isoSeconds(leaf.validFromDate.getTime()),
-      notAfter: isoSeconds(notAfter),
+      notBefore: wholeSeconds(leaf.validFromDate.getTime()),
+      notAfter: wholeSeconds(leaf.validToDate.getTime()),
       stagedAt: new Date(now).toISOString(),
-      renewalTime: isoSeconds(
-        renewalTime({
-          issuedAt: now,
-          notAfter,
-          durationMs: life,
-          renewBeforeMs,
-          seed: `${context.clusterId}/${namespace}/${name}`,
-        }),
-      ),
       requested: { durationMs: life, algorithm, size },
       digests: digests(values),
       ...(desired.method === 'self_signed_tls_client_auth' ? { jwk: await certificateJwk(issued.chainPem) } : {}),
     },
     material: { privateKeyPem, chainPem: issued.chainPem, caPem: issued.caPem },
   };
-}
-
-function isoSeconds(milliseconds: number): string {
-  return new Date(milliseconds).toISOString().replace(/\.\d+Z$/, 'Z');
 }
 
 /** The token endpoint accepts the next certificate; from here on it is the one to publish, and the old one drains. */
@@ -152,7 +143,7 @@ export function prove(thumbprint: string): ClientAction {
     const certificates = state.certificates.map((c): CertificateState => {
       if (c.x5tS256 === thumbprint) return { ...c, role: 'Published' };
       if (c.role !== 'Published') return c;
-      return { ...c, role: 'Draining', retireAt: isoSeconds(retirement(c, view, now, longest)) };
+      return { ...c, role: 'Draining', replacedAt: new Date(now).toISOString() };
     });
     await context.records.save(
       loaded,
@@ -169,18 +160,6 @@ export function prove(thumbprint: string): ClientAction {
     );
     context.reproofs.passed(view.observed.client.metadata.uid, now, verifyIntervalMs(view.observed.server));
   };
-}
-
-function retirement(replaced: CertificateState, view: ClientView, now: number, longestSeconds: number): number {
-  const configured = view.observed.server?.spec.accessTokenLifetime;
-  const longestMs = Math.max(longestSeconds * 1000, configured === undefined ? 0 : durationMs(configured));
-  return retireTime({
-    replacedAt: now,
-    notAfter: Date.parse(replaced.notAfter),
-    drainMs: view.desired.certificate.drainMs,
-    propagationMs: view.desired.propagationMs,
-    longestTokenLifetimeMs: longestMs,
-  });
 }
 
 export async function callTokenEndpoint(
@@ -219,16 +198,17 @@ function notProved(
       `The token endpoint can't be reached: ${outcome.message} The certificate is published as soon as it can.`,
     );
   }
+  const current = certificateIn(state, 'Published');
   const since = Math.max(Date.parse(next.stagedAt), Date.parse(state.registration?.updatedAt ?? next.stagedAt));
   const milliseconds = proofDelay({
     since,
     now: view.now,
     propagationMs: view.desired.propagationMs,
     notAfter: Date.parse(next.notAfter),
+    replaces: current === undefined ? undefined : Date.parse(current.notAfter),
   });
   const retry: Retry = { class: 'after', milliseconds };
-  const kept =
-    certificateIn(state, 'Published') === undefined ? 'Nothing is published' : 'The old certificate stays published';
+  const kept = current === undefined ? 'Nothing is published' : 'The old certificate stays published';
   return outcome.outcome === 'refused'
     ? new OperatorError(
         'CertificateRefused',

@@ -8,10 +8,11 @@ import { OperatorError } from '../../errors.ts';
 import type { IssuerDriver } from '../../issuer/issuer.ts';
 import type { ClientCertificateIssuer } from '../../api/client-certificate-issuer.ts';
 import { referenceTo, type EventRecorder } from '../../kube/event-recorder.ts';
-import type { KubeClient } from '../../kube/client.ts';
+import { type KubeClient, KubeError } from '../../kube/client.ts';
 import type { Cache, Informer } from '../../kube/informer.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../telemetry.ts';
+import type { NamespaceView } from '../observed.ts';
 import type { SecretProjection } from '../published-secret.ts';
 import type { RecordProjection } from '../record.ts';
 import type { RecordStore } from '../record-store.ts';
@@ -39,6 +40,11 @@ export interface StepContext {
 }
 
 export type ClientAction = (context: StepContext, view: ClientView, signal: AbortSignal) => Promise<void>;
+
+/** In scoped mode our Role in a namespace goes with it, before the clients in it do; and its Secrets go by themselves. */
+export function deniedByTermination(error: unknown, namespace: NamespaceView | undefined): boolean {
+  return error instanceof KubeError && error.status === 403 && namespace?.terminating === true;
+}
 
 /** Checks have made sure that it is there; a step that runs without it is a defect, reported as one. */
 export function required<T>(value: T | undefined, what: string): T {

@@ -2,9 +2,19 @@ import { FINALIZER, OWNER_UID } from '../../api/annotations.ts';
 import { acquireClaim, releaseClaim as release, type ClaimRequest } from '../../authserver/claims.ts';
 import { addFinalizer as add, removeFinalizer as remove } from '../../kube/finalizers.ts';
 import { secrets } from '../../kube/resource.ts';
+import { orphanOf } from '../checks/deletion.ts';
 import type { ClientView } from '../step.ts';
 import { callTokenEndpoint } from './certificate.ts';
-import { driverOf, recordOf, required, serverOf, tell, type ClientAction, type StepContext } from './context.ts';
+import {
+  deniedByTermination,
+  driverOf,
+  recordOf,
+  required,
+  serverOf,
+  tell,
+  type ClientAction,
+  type StepContext,
+} from './context.ts';
 import { adoptSecret } from './publication.ts';
 import { withEitherToken } from './registration.ts';
 import { OperatorError, asOperatorError } from '../../errors.ts';
@@ -12,10 +22,22 @@ import { OperatorError, asOperatorError } from '../../errors.ts';
 export const addFinalizer: ClientAction = ({ kube, clients }, { observed: { client } }, signal) =>
   add({ client: kube, cache: clients }, client.metadata, FINALIZER, signal);
 
-export const removeFinalizer: ClientAction = async ({ kube, clients, reproofs }, { observed: { client } }, signal) => {
+export const removeFinalizer: ClientAction = async (context, view, signal) => {
+  const { kube, clients, reproofs } = context;
+  const { client } = view.observed;
+  const orphan = orphanOf(view);
+  if (orphan !== undefined) tellOrphaned(context, view, orphan);
   await remove({ client: kube, cache: clients }, client.metadata, FINALIZER, signal);
   reproofs.forget(client.metadata.uid);
 };
+
+function tellOrphaned(
+  context: StepContext,
+  view: ClientView,
+  { clientId, why }: { clientId: string; why: string },
+): void {
+  tell(context, view, 'Warning', 'Orphaned', `Client ${clientId} stays registered at the server (${why}).`);
+}
 
 /** The same client under a new uid: what it had goes on, the published Secret first, for the record tells whose it was. */
 export const adoptRecord: ClientAction = async (context, view, signal) => {
@@ -100,9 +122,11 @@ function stillThere(clientId: string | undefined, cause: unknown): OperatorError
   );
 }
 
-export const withdrawSecret: ClientAction = async (context, { observed: { published } }, signal) => {
-  const { namespace, name, uid } = required(published, 'a published Secret');
-  await context.kube.delete(secrets, { namespace, name }, { uid }, { signal });
+export const withdrawSecret: ClientAction = async (context, { observed }, signal) => {
+  const { namespace, name, uid } = required(observed.published, 'a published Secret');
+  await context.kube.delete(secrets, { namespace, name }, { uid }, { signal }).catch((error: unknown) => {
+    if (!deniedByTermination(error, observed.namespace)) throw error;
+  });
   context.published.forget({ namespace, name }, uid);
 };
 
@@ -118,14 +142,9 @@ export const forgetRecord: ClientAction = async (context, view, signal) => {
       'The server may hold a client of this name that nobody can use: the answer to its registration was lost.',
     );
   }
-  if (registration !== undefined) {
-    tell(
-      context,
-      view,
-      'Warning',
-      'Orphaned',
-      `Client ${registration.clientId} stays registered at the server (deletionPolicy: Orphan).`,
-    );
+  // What status names is told at the very end.
+  if (registration !== undefined && registration.clientId !== view.observed.client.status?.clientId) {
+    tellOrphaned(context, view, { clientId: registration.clientId, why: 'deletionPolicy: Orphan' });
   }
   await context.records.remove(record, signal);
 };

@@ -3,9 +3,10 @@ import { oauthClients } from '../../api/resources.ts';
 import { OperatorError } from '../../errors.ts';
 import { apiVersionOf, secrets, type KubernetesObject } from '../../kube/resource.ts';
 import { z } from 'zod';
-import { certificateIn, type ClientRecord } from '../record.ts';
-import { changedMeanwhile } from '../record-store.ts';
-import { certificateValues, contextValues, occasionalKeys } from '../published-secret.ts';
+import { certificateHeld, certificateIn, type ClientRecord } from '../record.ts';
+import { changedMeanwhile, type LoadedRecord } from '../record-store.ts';
+import { certificateValues, contextValues, occasionalKeys, projectSecret } from '../published-secret.ts';
+import { replacedLate } from '../schedule.ts';
 import type { ClientView } from '../step.ts';
 import { recordOf, required, tell, type ClientAction, type StepContext } from './context.ts';
 
@@ -13,15 +14,15 @@ const TLS = 'kubernetes.io/tls';
 
 /** One write: an application never sees the key of one certificate beside the chain of another. */
 export const publish: ClientAction = async (context, view, signal) => {
-  const record = await context.records.load(recordOf(view), signal);
+  const ref = { namespace: view.observed.client.metadata.namespace, name: view.desired.secretName };
+  const found = await context.kube.get(secrets, ref, { signal });
+  const record = await drainingFromNow(context, await context.records.load(recordOf(view), signal), found, signal);
   const encoded = Object.entries(values(record, view)).map(([key, value]) => [
     key,
     Buffer.from(value).toString('base64'),
   ]);
   const keystores = view.desired.keystores ? record.material.certificates[thumbprint(record)]?.keystores : {};
   const data = { ...Object.fromEntries(encoded), ...keystores };
-  const ref = { namespace: view.observed.client.metadata.namespace, name: view.desired.secretName };
-  const found = await context.kube.get(secrets, ref, { signal });
   const written =
     found === undefined
       ? await context.kube.create(secrets, fresh(view, data), { signal })
@@ -29,6 +30,21 @@ export const publish: ClientAction = async (context, view, signal) => {
   context.published.remember(written);
   tell(context, view, 'Normal', 'Published', `Secret ${ref.name} holds certificate ${thumbprint(record)}.`);
 };
+
+/** P3: applications read the old certificate until the Secret is written, however long ago the new one was proved. */
+async function drainingFromNow(
+  context: StepContext,
+  loaded: LoadedRecord,
+  found: KubernetesObject | undefined,
+  signal: AbortSignal,
+): Promise<LoadedRecord> {
+  const now = context.clock.now();
+  const held = found === undefined ? undefined : certificateHeld(loaded.state, projectSecret(found).digests);
+  if (held === undefined || !replacedLate(held, now)) return loaded;
+  const replaced = { ...held, replacedAt: new Date(now).toISOString() };
+  const certificates = loaded.state.certificates.map((c) => (c === held ? replaced : c));
+  return context.records.save(loaded, { ...loaded, state: { ...loaded.state, certificates } }, signal);
+}
 
 function thumbprint(record: ClientRecord): string {
   return required(certificateIn(record.state, 'Published'), 'a published certificate').x5tS256;
