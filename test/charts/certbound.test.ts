@@ -270,6 +270,8 @@ describe('the chart', () => {
       'customresourcedefinitions',
       'ingressclasses',
       'namespaces',
+      'oauthclients',
+      'oauthclients/status',
     ]);
     const where = ofKind(scoped, 'Role').map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);
     assert.deepEqual(where.toSorted(), [

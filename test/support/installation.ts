@@ -20,7 +20,7 @@ export const CLUSTER_ID = 'test-cluster';
 
 export interface InstallationOptions {
   controllerManager?: boolean;
-  /** Scoped mode: the operator serves these namespaces and has rights in no other. Default: all of them. */
+  /** Scoped mode: the operator serves these namespaces and has rights in no other. Default: `CERTBOUND_E2E_SCOPE`, else all. */
   scope?: readonly string[];
   /** Seconds. */
   accessTokenTTL?: number;
@@ -102,7 +102,7 @@ async function start(options: InstallationOptions, parts: AsyncDisposableStack):
   parts.defer(() => resourceServer.stop());
   told('API');
   await applyBasics();
-  const scope = options.scope ?? [];
+  const scope = options.scope ?? process.env['CERTBOUND_E2E_SCOPE']?.split(',') ?? [];
   const operatorKubeconfig = await grantOperatorRights(plane, kube, scope);
   const ingressController = await startIngressController({
     source: { kubeconfigPath: plane.kubeconfigPath },

@@ -41,12 +41,6 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- /* What the ServiceAccount is granted where clients are served: cluster-wide, or in each served namespace. */}}
 {{- define "certbound.tenantRules" -}}
-- apiGroups: [certbound.dev]
-  resources: [oauthclients]
-  verbs: [list, watch, patch]
-- apiGroups: [certbound.dev]
-  resources: [oauthclients/status]
-  verbs: [update]
 # What is published, and the CAs for terminators. The admission policies hold every write to Secrets of our own.
 - apiGroups: [""]
   resources: [secrets]
@@ -63,6 +57,14 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{- define "certbound.clusterRules" -}}
+# In scoped mode too, though only those of served namespaces are looked at: a Role in a namespace that is deleted goes
+# before the clients in it, and without rights on them they could not be deregistered and the namespace would hang.
+- apiGroups: [certbound.dev]
+  resources: [oauthclients]
+  verbs: [list, watch, patch]
+- apiGroups: [certbound.dev]
+  resources: [oauthclients/status]
+  verbs: [update]
 - apiGroups: [certbound.dev]
   resources: [authorizationservers, clientcertificateissuers]
   verbs: [list, watch, patch]

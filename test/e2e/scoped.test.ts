@@ -1,0 +1,63 @@
+/** An installation that serves some namespaces: see also rights.test.ts. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { RENEW_REQUESTED } from '../../src/api/annotations.ts';
+import { namespaces } from '../../src/kube/resource.ts';
+import { apply, documents, namespace } from '../support/cluster-objects.ts';
+import { CLIENTS_ALLOWED, startInstallation, type Installation } from '../support/installation.ts';
+import { TestClient } from '../support/oauth-client.ts';
+import type { OperatorProcess } from '../support/operator.ts';
+import { waitFor } from '../support/wait-for.ts';
+import { edited, serverReady } from './lifecycle-world.ts';
+
+describe('an installation that serves some namespaces', () => {
+  let world: Installation;
+  let operator: OperatorProcess;
+  const client = (team: string) => new TestClient(world, { namespace: team, name: 'batch' });
+
+  before(async () => {
+    world = await startInstallation({
+      controllerManager: true,
+      scope: ['identity', 'accounts', 'payments', 'leaving'],
+    });
+    await apply(
+      world.kube,
+      ...edited(await world.platform()),
+      ...(await documents('examples/ingresses.yaml')),
+      namespace('leaving', CLIENTS_ALLOWED),
+      namespace('elsewhere', CLIENTS_ALLOWED),
+    );
+    operator = await world.startOperator();
+    await serverReady(world, 'corporate');
+  });
+  after(() => world.stop());
+
+  it('leaves clients of other namespaces alone', async () => {
+    const elsewhere = await client('elsewhere').apply();
+    await (await client('payments').apply()).ready();
+    const { metadata } = (await elsewhere.object()) ?? {};
+    assert.equal(metadata?.generation, 1);
+    assert.deepEqual(metadata?.finalizers, []);
+    assert.deepEqual(elsewhere.registrations(), []);
+    await elsewhere.delete();
+    await elsewhere.gone();
+  });
+
+  it('deregisters the clients of a namespace that is deleted, though its Role there is gone before', async () => {
+    const leaving = await client('leaving').apply();
+    await leaving.ready();
+    await world.kube.delete(namespaces, { name: 'leaving' });
+    await waitFor(async () => (await world.kube.get(namespaces, { name: 'leaving' })) === undefined, 60_000);
+    assert.deepEqual(leaving.registrations(), []);
+    assert.equal(await leaving.ownSecret(), undefined);
+  });
+
+  it('starts again without it, and goes on serving the others', async () => {
+    await operator.stop();
+    operator = await world.startOperator();
+    const staying = client('payments');
+    const { x5tS256 } = await staying.credentials();
+    await staying.annotate({ [RENEW_REQUESTED]: 'now' });
+    await waitFor(async () => (await staying.credentials()).x5tS256 !== x5tS256, 60_000);
+  });
+});
