@@ -16,6 +16,7 @@ import {
 } from '../test/support/application.ts';
 import { apply, documents } from '../test/support/cluster-objects.ts';
 import { startInstallation, type Installation } from '../test/support/installation.ts';
+import type { OperatorProcess } from '../test/support/operator.ts';
 import { waitFor } from '../test/support/wait-for.ts';
 
 const examples = resolve(import.meta.dirname, '../examples');
@@ -163,9 +164,10 @@ async function renew(
 
 console.log('Certbound demo: everything runs on this machine and is gone afterwards.\n');
 let world: Installation | undefined;
+let operator: OperatorProcess | undefined;
 try {
   world = await startInstallation({ installNginx: false, onStarted: (part) => say(`started: ${part}`) });
-  await world.startOperator();
+  operator = await world.startOperator();
   say('started: Certbound operator');
   await show(world);
   console.log(
@@ -174,6 +176,8 @@ try {
   if (keep) await linger(world);
 } catch (error) {
   console.error(`\n✘ ${error instanceof Error ? error.message : String(error)}`);
+  const log = (await operator?.log())?.trimEnd().split('\n').slice(-15) ?? [];
+  if (log.length > 0) console.error(`\nThe end of the operator's log:\n${log.join('\n')}`);
   process.exitCode = 1;
 } finally {
   await world?.stop();

@@ -161,7 +161,7 @@ for (const { mode, scope } of modes) {
         ...edited(selfSignedPlatform(world, SCOPES)),
         ...(await documents('examples/ingresses.yaml')),
       );
-      await world.startOperator();
+      await world.startOperator({ CERTBOUND_LEADER_ELECTION: 'true' });
       await Promise.all(['corporate', SELF_SIGNED_SERVER].map((name) => serverReady(world, name)));
       await world.ingressController.settled();
     });

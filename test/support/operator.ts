@@ -39,6 +39,8 @@ export async function startOperator(options: OperatorOptions): Promise<OperatorP
       CERTBOUND_HTTP_ADDRESS: '127.0.0.1',
       CERTBOUND_HTTP_PORT: String(port),
       CERTBOUND_LOG_LEVEL: 'debug',
+      // One at a time: on a machine that stands still for ten seconds a lost Lease would end it, as it should.
+      CERTBOUND_LEADER_ELECTION: 'false',
       // Started again it is the next container of the same Pod; who runs two at a time names them.
       CERTBOUND_POD_NAME: 'certbound-0',
       ...options.environment,
