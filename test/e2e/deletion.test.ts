@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FINALIZER } from '../../src/api/annotations.ts';
 import { oauthClients } from '../../src/api/resources.ts';
-import { customResourceDefinitions, namespaces, resourceName, secrets } from '../../src/kube/resource.ts';
+import { customResourceDefinitions, events, namespaces, resourceName, secrets } from '../../src/kube/resource.ts';
 import { recordName } from '../../src/oauthclient/record.ts';
 import { requestToken, secretValues } from '../support/application.ts';
 import { apply, documents, namespace, opaqueSecret } from '../support/cluster-objects.ts';
@@ -21,6 +21,17 @@ describe('deletion', () => {
 
   const client = (name: string, team = 'team') => new TestClient(world, { namespace: team, name });
   const registered = () => new Set(world.authorizationServer.clients().map((c) => c['client_id']));
+  const orphanEvents = async (name: string) =>
+    (await world.kube.list(events, { namespace: 'team' })).items.filter(
+      (event) => event['reason'] === 'Orphaned' && Reflect.get(Object(event['regarding']), 'name') === name,
+    );
+  /** Told once. */
+  const assertOrphaned = async (name: string, clientId: string) => {
+    await waitFor(async () => (await orphanEvents(name)).length > 0);
+    const [event, ...more] = await orphanEvents(name);
+    assert.deepEqual([event?.['type'], event?.['series'], more], ['Warning', undefined, []]);
+    assert.ok(String(event?.['note']).includes(clientId));
+  };
   /** The platform's grants, as they are now. */
   const platform = async (grants: Record<string, unknown>) =>
     apply(world.kube, ...edited(await world.platform(), grants));
@@ -54,6 +65,7 @@ describe('deletion', () => {
     const { clientId } = await again.ready();
     assert.notEqual(clientId, credentials.clientId);
     assert.equal(again.registrations().length, 1);
+    assert.deepEqual(await orphanEvents('deleted'), []);
   });
 
   it('waits for the server where it must be deregistered', async () => {
@@ -80,6 +92,19 @@ describe('deletion', () => {
     assert.equal(orphan.registrations().length, 1);
     assert.equal(await orphan.secret(), undefined);
     assert.equal(await orphan.ownSecret(), undefined);
+    await assertOrphaned('orphan', String(orphan.registrations()[0]?.['client_id']));
+  });
+
+  it('without its record names the client that stays behind at the server', async () => {
+    const lost = await client('lost').apply();
+    const { clientId } = await lost.ready();
+    await world.kube.delete(secrets, { namespace: 'certbound-system', name: recordName('team', 'lost') });
+    await lost.until(({ conditions = [] }) => conditions.some((c) => c.reason === 'RecordLost'));
+    await lost.delete();
+    await lost.gone();
+    assert.equal(await lost.secret(), undefined);
+    assert.equal(lost.registrations()[0]?.['client_id'], clientId);
+    await assertOrphaned('lost', String(clientId));
   });
 
   it('with a deletionPolicy that is not granted deregisters: a tenant cannot leave anything behind', async () => {
@@ -181,6 +206,7 @@ describe('deletion', () => {
       names.join(' '),
     );
     const orphans = world.authorizationServer.clients().map((c) => c['client_name']);
-    assert.deepEqual(orphans, ['test-cluster/team/orphan']);
+    assert.deepEqual(new Set(orphans), new Set(['test-cluster/team/orphan', 'test-cluster/team/lost']));
+    assert.equal(orphans.length, 2);
   });
 });

@@ -200,6 +200,32 @@ export function restartCases(world: World): void {
     assert.deepEqual(registeredKeys(rotating), keys);
   });
 
+  it('down between the proof and publication, counts the drain from publication', async () => {
+    const { installation } = world();
+    const client = await world().client('published-late').apply();
+    await client.ready();
+    const { data } = await client.publishedSecret();
+    const old = await client.credentials();
+    await client.annotate({ [RENEW_REQUESTED]: 'now' });
+    await client.until((s) => s.lastHandledRenew === 'now' && s.rotation?.phase === 'Draining');
+    await world().operator.kill();
+    // As if it had died with the proof stored and the Secret not yet written.
+    const renewed = await client.publishedSecret();
+    await installation.kube.update(secrets, { ...renewed, data });
+    const replacedAt = async () => {
+      const certificates = (await client.record())?.state.certificates ?? [];
+      return Date.parse(certificates.find((c) => c.x5tS256 === old.x5tS256)?.replacedAt ?? '');
+    };
+    assert.ok((await replacedAt()) < Date.now());
+    await sleep(5_000);
+    const up = Date.now();
+    world().operator = await installation.startOperator();
+    await waitFor(async () => (await client.credentials()).x5tS256 === secretValues(renewed)['x5t_s256']);
+    assert.ok((await replacedAt()) >= up);
+    assert.equal(await boundTo(old), old.x5tS256);
+    assert.equal(await boundTo(await client.credentials()), secretValues(renewed)['x5t_s256']);
+  });
+
   it('killed at rest, and started again, writes nothing', async () => {
     const clients = await allClients(world());
     assert.ok(clients.length > 5);
