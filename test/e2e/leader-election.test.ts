@@ -23,13 +23,13 @@ let world: Installation;
 const replicas = new Map<Pod, OperatorProcess>();
 
 async function start(pod: Pod, environment: Record<string, string> = {}): Promise<OperatorProcess> {
-  const replica = await world.startOperator({
+  const started = await world.startOperator({
     CERTBOUND_LEADER_ELECTION: 'true',
     CERTBOUND_POD_NAME: pod,
     ...environment,
   });
-  replicas.set(pod, replica);
-  return replica;
+  replicas.set(pod, started);
+  return started;
 }
 
 function replica(pod: Pod): OperatorProcess {
