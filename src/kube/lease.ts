@@ -12,7 +12,7 @@ export const leases: Resource = {
 };
 
 /** client-go's defaults: others wait as long, by their own clocks, … */
-export const leaseDurationMs = 15_000;
+const leaseDurationMs = 15_000;
 /** … the holder stops after this, by its own clock, … */
 export const renewDeadlineMs = 10_000;
 /** … and tries this often. */
