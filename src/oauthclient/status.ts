@@ -129,9 +129,11 @@ function reported(otherwise: Verdict, findings: readonly ClientFinding[]): Verdi
   if (finding === undefined) return otherwise;
   // A step that is under way or fails for now takes nothing away from what holds already.
   if (otherwise.status === 'True' && finding.status === 'Unknown' && !isStuck(finding)) return otherwise;
+  // With the token lost nobody can tell what is registered; the client itself may be as it was.
+  const untold = finding.error?.code === 'RegistrationAccessTokenLost';
   return {
     type: otherwise.type,
-    status: isStuck(finding) ? 'False' : finding.status,
+    status: isStuck(finding) && !untold ? 'False' : finding.status,
     reason: finding.reason,
     message: finding.message,
   };

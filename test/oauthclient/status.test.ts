@@ -189,6 +189,13 @@ describe('a change that the server refuses', () => {
     assert.equal(status.conditions?.find(({ type }) => type === 'Registered')?.message, 'It said: no.');
   });
 
+  test('for a token that was lost says nothing of the registration itself', () => {
+    const retry: Retry = { class: 'after', milliseconds: 600_000 };
+    const status = statusAt(changed, now, new OperatorError('RegistrationAccessTokenLost', 'It is lost.', { retry }));
+    assert.equal(conditionOf(status, 'Ready'), 'True/Ready');
+    assert.equal(conditionOf(status, 'Registered'), 'Unknown/RegistrationAccessTokenLost');
+  });
+
   test('before anything is published: not Ready', () => {
     const first = recorded(starting, { registration: undefined });
     assert.equal(ready(first, now, refused), 'False/RegistrationRefused');
