@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { dateTime } from './fields.ts';
+import { wholeSeconds } from './time.ts';
 
 export const observedGeneration = (description: string) =>
   z.int().min(0).meta({ description, format: 'int64' }).optional();
@@ -68,10 +69,7 @@ export function mergeConditions(
       type: verdict.type,
       status: verdict.status,
       observedGeneration: generation,
-      lastTransitionTime:
-        before?.status === verdict.status
-          ? before.lastTransitionTime
-          : new Date(now).toISOString().replace(/\.\d+Z$/, 'Z'),
+      lastTransitionTime: before?.status === verdict.status ? before.lastTransitionTime : wholeSeconds(now),
       reason: verdict.reason,
       message: verdict.message.slice(0, 4096),
     };

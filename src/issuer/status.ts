@@ -1,4 +1,5 @@
 /** What is written to the status of an issuer. Pure. */
+import { wholeSeconds } from '../api/time.ts';
 import type { ClientCertificateIssuerStatus } from '../api/client-certificate-issuer.ts';
 import { mergeConditions, type Verdict } from '../api/conditions.ts';
 import { durationString } from '../api/duration.ts';
@@ -33,14 +34,10 @@ function generationOf({ sha256, subject, notBefore, notAfter }: Authority) {
   return {
     sha256,
     subject,
-    notBefore: secondsOf(notBefore),
-    notAfter: secondsOf(notAfter),
+    notBefore: wholeSeconds(notBefore),
+    notAfter: wholeSeconds(notAfter),
     phase: 'Active' as const,
   };
-}
-
-function secondsOf(epochMs: number): string {
-  return new Date(epochMs).toISOString().replace(/\.\d+Z$/, 'Z');
 }
 
 function verdictsOf(view: IssuerView, findings: Findings): Verdict[] {
@@ -62,7 +59,7 @@ function readyVerdict({ observed, desired, now }: IssuerView): Verdict {
   if (authority === undefined) {
     return { ...ready, reason: 'SelfSigned', message: 'Every client signs its certificates with its own key.' };
   }
-  const end = secondsOf(authority.notAfter);
+  const end = wholeSeconds(authority.notAfter);
   if (now < noticeAt(authority, desired.maxDurationMs)) {
     return { ...ready, reason: 'AuthorityUsable', message: `The CA ${authority.subject} signs until ${end}.` };
   }

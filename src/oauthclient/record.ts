@@ -106,11 +106,6 @@ const material = z.object({
 });
 export type RecordMaterial = z.infer<typeof material>;
 
-/** RFC 3339 as certificates have it. */
-export function wholeSeconds(milliseconds: number): string {
-  return new Date(milliseconds).toISOString().replace(/\.\d+Z$/, 'Z');
-}
-
 /** The one certificate in a role that only one can have. */
 export function certificateIn(
   state: Pick<RecordState, 'certificates'> | undefined,

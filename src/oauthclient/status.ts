@@ -1,9 +1,10 @@
+import { wholeSeconds } from '../api/time.ts';
 import { mergeConditions, type Verdict } from '../api/conditions.ts';
 import type { OAuthClientStatus, RotationPhase } from '../api/oauth-client.ts';
 import { longestRenewRequest } from './desired.ts';
 import { refusalOf } from './observed.ts';
 import { contextValues, digests } from './published-secret.ts';
-import { certificateHeld, certificateIn, wholeSeconds, type CertificateState, type RecordState } from './record.ts';
+import { certificateHeld, certificateIn, type CertificateState, type RecordState } from './record.ts';
 import { renewalOf, retirementOf, type Schedule } from './schedule.ts';
 import { Condition, type ClientFinding, type ClientView } from './step.ts';
 

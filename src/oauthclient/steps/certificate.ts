@@ -6,16 +6,10 @@ import { generateKeyPair } from '../../x509/key.ts';
 import { certificatesFromPem } from '../../x509/pem.ts';
 import { formatSubject } from '../../x509/subject-name.ts';
 import { x5tS256 } from '../../x509/thumbprint.ts';
+import { wholeSeconds } from '../../api/time.ts';
 import { RENEW_REQUESTED } from '../../api/annotations.ts';
 import { verifyIntervalMs } from '../desired.ts';
-import {
-  certificateIn,
-  wholeSeconds,
-  type CertificateState,
-  type ClientRecord,
-  type Intent,
-  type RecordState,
-} from '../record.ts';
+import { certificateIn, type CertificateState, type ClientRecord, type Intent, type RecordState } from '../record.ts';
 import { certificateValues, digests } from '../published-secret.ts';
 import { proofDelay } from '../schedule.ts';
 import type { ClientView } from '../step.ts';
