@@ -1,16 +1,24 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import { access, chmod, constants, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { access, chmod, constants, cp, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onOwnExit } from './child.ts';
 import { ARCHIVE_BINARIES, archiveChecksum, fetchEnvtestArchive } from './envtest-archive.ts';
 import { tryLock } from './file-lock.ts';
-import { buildFlags, goBuild, type GoRecipe, whyNoGo } from './go-build.ts';
+import { buildFlags, goBuild, type GoRecipe, moduleFolder, whyNoGo } from './go-build.ts';
 import { withProgress } from './progress.ts';
 
-const NAMES = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kubectl', 'helm', 'kubeconform'] as const;
+const NAMES = [
+  'etcd',
+  'kube-apiserver',
+  'kube-controller-manager',
+  'kubectl',
+  'helm',
+  'kubeconform',
+  'cert-manager',
+] as const;
 export type BinaryName = (typeof NAMES)[number];
 
 const TOOLS = join(import.meta.dirname, '..', '..', 'hack', 'tools');
@@ -54,8 +62,16 @@ interface Recipe extends GoRecipe {
 
 const stripped = () => '-s -w';
 
-/** The module in hack/tools, the package in it, and what the linker is told. */
-function sourceOf(name: BinaryName): { module: string; package: string; ldflags(goMod: string): string } {
+interface Source {
+  /** In hack/tools. */
+  module: string;
+  package: string;
+  ldflags(goMod: string): string;
+  /** A folder of a module that is kept beside the binary, under its own last name. */
+  folder?: { module: string; path: string };
+}
+
+function sourceOf(name: BinaryName): Source {
   switch (name) {
     case 'etcd':
       return { module: 'etcd', package: 'go.etcd.io/etcd/server/v3', ldflags: stripped };
@@ -63,6 +79,10 @@ function sourceOf(name: BinaryName): { module: string; package: string; ldflags(
       return { module: 'helm', package: 'helm.sh/helm/v4/cmd/helm', ldflags: stripped };
     case 'kubeconform':
       return { module: 'kubeconform', package: 'github.com/yannh/kubeconform/cmd/kubeconform', ldflags: stripped };
+    case 'cert-manager': {
+      const folder = { module: 'github.com/cert-manager/cert-manager', path: 'deploy/crds' };
+      return { module: 'cert-manager', package: '.', ldflags: stripped, folder };
+    }
     default:
       return { module: 'kubernetes', package: `k8s.io/kubernetes/cmd/${name}`, ldflags: kubernetesLdflags };
   }
@@ -76,9 +96,10 @@ async function recipeOf(name: BinaryName): Promise<Recipe> {
     readFile(join(moduleDir, 'go.sum'), 'utf8'),
   ]);
   const recipe: GoRecipe = { moduleDir, package: source.package, ldflags: source.ldflags(goMod) };
+  const own = source.package === '.' ? [await readFile(join(moduleDir, 'main.go'), 'utf8')] : [];
   const archive = ARCHIVE_BINARIES.has(name) ? archiveChecksum(platform()) : undefined;
   const hash = createHash('sha256')
-    .update(JSON.stringify([goMod, goSum, buildFlags(recipe), platform(), archive]))
+    .update(JSON.stringify([goMod, goSum, buildFlags(recipe), platform(), archive, ...own]))
     .digest('hex');
   return { ...recipe, path: join(cacheFolder(), 'binaries', hash.slice(0, 16), name) };
 }
@@ -152,8 +173,19 @@ async function provide(names: readonly BinaryName[], workDir: string): Promise<v
         { cause: error },
       );
     });
+    await keepFolder(name, recipe, workDir);
     await install(output, recipe.path);
   }
+}
+
+/** Before the binary itself: whose path is there, all of it is there. */
+async function keepFolder(name: BinaryName, { moduleDir, path }: Recipe, workDir: string): Promise<void> {
+  const { folder } = sourceOf(name);
+  if (folder === undefined) return;
+  const from = join(await moduleFolder(moduleDir, folder.module, workDir), folder.path);
+  const to = join(path, '..', basename(folder.path));
+  await rm(to, { recursive: true, force: true });
+  await cp(from, to, { recursive: true });
 }
 
 /** Under the lock nobody else builds: any work folder that is there was left by a process that was killed. */
@@ -207,4 +239,10 @@ export async function binaries(names: readonly BinaryName[]): Promise<Partial<Re
 /** The path of one binary; see {@link binaries}. */
 export async function binary(name: BinaryName): Promise<string> {
   return (await binaries([name]))[name];
+}
+
+/** cert-manager's controllers with the CRDs of the same version: a peer to measure against. */
+export async function certManager(): Promise<{ command: string; crds: string }> {
+  const command = await binary('cert-manager');
+  return { command, crds: join(dirname(command), 'crds') };
 }

@@ -32,30 +32,42 @@ export async function whyNoGo(): Promise<string | undefined> {
   }
 }
 
+const temporaryIn = (workDir: string): string => join(workDir, 'tmp');
+
+function environment(workDir: string): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    GOCACHE: join(workDir, 'gocache'),
+    GOMODCACHE: join(workDir, 'gomodcache'),
+    GOTMPDIR: temporaryIn(workDir),
+    GOFLAGS: '-modcacherw',
+    GOWORK: 'off',
+    GOOS: '',
+    GOARCH: '',
+    CGO_ENABLED: '0',
+  };
+}
+
+/** Where a module's files are, after a build with the same `workDir`. */
+export async function moduleFolder(moduleDir: string, module: string, workDir: string): Promise<string> {
+  const args = ['list', '-m', '-mod=readonly', '-f', '{{.Dir}}', module];
+  const { stdout } = await promisify(execFile)('go', args, { cwd: moduleDir, env: environment(workDir) });
+  return stdout.trim();
+}
+
 /**
  * Builds one binary at `output`. The caches are in `workDir`: several builds with the same `workDir` share them, and
  * the user's own are neither read nor filled.
  */
 export async function goBuild(recipe: GoRecipe, output: string, workDir: string): Promise<void> {
-  const temporary = join(workDir, 'tmp');
-  await mkdir(temporary, { recursive: true });
+  await mkdir(temporaryIn(workDir), { recursive: true });
   const log = `${output}.log`;
   const child = await startChild({
     command: 'go',
     args: ['build', ...buildFlags(recipe), '-o', output, recipe.package],
     cwd: recipe.moduleDir,
     logFile: log,
-    env: {
-      ...process.env,
-      GOCACHE: join(workDir, 'gocache'),
-      GOMODCACHE: join(workDir, 'gomodcache'),
-      GOTMPDIR: temporary,
-      GOFLAGS: '-modcacherw',
-      GOWORK: 'off',
-      GOOS: '',
-      GOARCH: '',
-      CGO_ENABLED: '0',
-    },
+    env: environment(workDir),
   });
   const code = await child.exited;
   if (code !== 0) throw new Error(`go build ${recipe.package} ended with ${code}:\n${await child.tail()}`);

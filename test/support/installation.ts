@@ -50,7 +50,11 @@ export interface Installation {
 }
 
 /** `examples/` speak of port 443 and of a certificate that every client trusts; here both are this machine's. */
-function localised(objects: KubernetesObject[], origin: Installation['origin'], caBundle: string): KubernetesObject[] {
+export function localised(
+  objects: KubernetesObject[],
+  origin: Installation['origin'],
+  caBundle: string,
+): KubernetesObject[] {
   return objects.map((object) => {
     if (object.kind !== 'AuthorizationServer') return object;
     const spec: unknown = object['spec'];
