@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RENEW_REQUESTED } from '../../src/api/annotations.ts';
 import { oauthClients } from '../../src/api/resources.ts';
-import { hottest, type ProfileKind } from './profile.ts';
+import { hottest, PROFILES, type ProfileKind } from './profile.ts';
 import { measureCertManager } from './peer.ts';
 import { cpuSeconds, rssMb } from './process-stats.ts';
 import { clientObject, clientRef, foreignSecrets, isReady, startBenchWorld } from './world.ts';
@@ -38,12 +38,12 @@ async function readyOperator(world: BenchWorld, options: RunOptions): Promise<Op
 }
 
 /** Stops it, and tells of its profile where there is one. */
-async function finish(world: BenchWorld, operator: OperatorUnderTest, { profile, say }: RunOptions): Promise<void> {
+async function finish(operator: OperatorUnderTest, { profile, say }: RunOptions): Promise<void> {
   const lag = await operator.metric('nodejs_eventloop_lag_p99_seconds');
   say(`event-loop lag p99 ${(lag * 1000).toFixed(1)} ms`);
   await operator.stop();
-  if (profile === 'cpu') for (const line of await hottest(world.dir)) say(line);
-  if (profile === 'heap') say(`heap profile in ${world.dir}`);
+  if (profile === 'cpu') for (const line of await hottest()) say(line);
+  if (profile === 'heap') say(`the heap profile is in ${PROFILES}`);
 }
 
 const b1: Measure = async (world, options) => {
@@ -64,7 +64,7 @@ const b1: Measure = async (world, options) => {
     say(
       `operator: CPU ${cpu.toFixed(1)} s, RSS ${rss.toFixed(0)} MB; authorization server: CPU ${serverCpu.toFixed(1)} s`,
     );
-    await finish(world, operator, options);
+    await finish(operator, options);
     return { seconds, cpu, rss };
   };
   const first = run % 2 === 0 ? await own() : undefined;
@@ -91,7 +91,7 @@ const b2: Measure = async (world, options) => {
     seconds.push(since(started));
     await sleep(50);
   }
-  await finish(world, operator, options);
+  await finish(operator, options);
   const sorted = seconds.slice(warmUp).toSorted((a, b) => a - b);
   const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
   return [
@@ -140,7 +140,7 @@ const b3: Measure = async (world, options) => {
       watch.until(ref, (status) => status.lastHandledRenew === 'once' && isReady(status));
     await Promise.all(refs(count).map(renewed));
   });
-  await finish(world, operator, options);
+  await finish(operator, options);
   return figures;
 };
 
@@ -160,7 +160,7 @@ const scale: Measure = async (world, options) => {
   figures.push({ measure: `B4 ${count} clients to Ready`, value: since(started), unit: 's' });
   say(`operator: CPU ${(await cpuSeconds(operator.pid)).toFixed(1)} s`);
   figures.push({ measure: `B5 RSS, ${count} clients, just Ready`, value: await rssMb(operator.pid), unit: 'MB' });
-  await finish(world, operator, options);
+  await finish(operator, options);
 
   const restartedAt = new Date();
   const restarted = performance.now();

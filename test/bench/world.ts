@@ -25,7 +25,7 @@ import { grantOperatorRights } from '../support/operator-rights.ts';
 import { createThrowawayCa } from '../support/throwaway-ca.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { startAuthorizationServerProcess, type AuthorizationServerProcess } from './authorization-server.ts';
-import type { ProfileKind } from './profile.ts';
+import { profileFlags, type ProfileKind } from './profile.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const HOUR_MS = 3_600_000;
@@ -53,7 +53,6 @@ export interface BenchWorld {
   readonly kube: KubeClient;
   readonly authorizationServer: AuthorizationServerProcess;
   readonly ingressController: IngressController;
-  readonly dir: string;
   startOperator(profile?: ProfileKind): Promise<OperatorUnderTest>;
   /** Until the platform's objects are ready and the terminator has what they ask for. */
   platformReady(): Promise<void>;
@@ -195,7 +194,6 @@ async function start(parts: AsyncDisposableStack): Promise<BenchWorld> {
     kube,
     authorizationServer,
     ingressController,
-    dir: plane.dir,
     async startOperator(profile) {
       const operator = await startOperator(plane.dir, operatorKubeconfig, profile);
       parts.defer(() => operator.stop());
@@ -231,13 +229,9 @@ async function startOperator(
 ): Promise<OperatorUnderTest> {
   const port = await freePort();
   const logFile = join(dir, `operator-${port}.log`);
-  const flags = {
-    cpu: ['--cpu-prof', `--cpu-prof-dir=${dir}`],
-    heap: ['--heap-prof', `--heap-prof-dir=${dir}`],
-  };
   const child = await startChild({
     command: process.execPath,
-    args: [...(profile === undefined ? [] : flags[profile]), await bundle(dir), 'operator'],
+    args: [...(await profileFlags(profile)), await bundle(dir), 'operator'],
     logFile,
     env: {
       PATH: process.env['PATH'],
