@@ -5,7 +5,7 @@ import type { Informer } from '../kube/informer.ts';
 import { secrets } from '../kube/resource.ts';
 import { signLeaf } from '../x509/certificate.ts';
 import { publicKeyDerOf } from '../x509/key.ts';
-import { checkLeaf } from '../x509/profile.ts';
+import { certificationAuthorities, checkLeaf, type CertificationAuthority } from '../x509/profile.ts';
 import { loadSigner, type Signer } from '../x509/signer.ts';
 import type { Authority } from './authority.ts';
 import {
@@ -29,6 +29,7 @@ interface LoadedAuthority {
   uid: string;
   resourceVersion: string;
   authority: Authority;
+  chain: readonly CertificationAuthority[];
   signer: Signer;
 }
 
@@ -49,7 +50,7 @@ export class CaIssuer implements IssuerDriver {
 
   async sign(issuer: ClientCertificateIssuer, request: SigningRequest, signal: AbortSignal): Promise<Issued> {
     signal.throwIfAborted();
-    const { authority, signer } = await this.#load(issuer, signal);
+    const { authority, chain, signer } = await this.#load(issuer, signal);
     requireCurrent(issuer, authority, request.now);
     const publicKeyDer = publicKeyDerOf(request.privateKeyPem);
     const now = new Date(request.now);
@@ -57,7 +58,7 @@ export class CaIssuer implements IssuerDriver {
     // A subject alternative name gets no CN beside it: that would be a second identity, at a server that matches on DNs.
     const leafPem = await signLeaf({ subject: request.subject, publicKeyDer, duration, now }, signer);
     const chainPem = leafPem + authority.presentedPem;
-    const expected = { subject: request.subject, publicKeyDer, authoritiesPem: authority.chainPem };
+    const expected = { subject: request.subject, publicKeyDer, authorities: chain };
     const [violation] = checkLeaf(chainPem, expected, now);
     if (violation !== undefined) throw new OperatorError(violation.reason, violation.message);
     signal.throwIfAborted();
@@ -94,7 +95,9 @@ export class CaIssuer implements IssuerDriver {
       notBefore: new Date(read.authority.notBefore),
       notAfter: new Date(read.authority.notAfter),
     };
-    const loaded = { uid: read.uid, resourceVersion: read.resourceVersion, authority: read.authority, signer };
+    const { uid, resourceVersion, authority } = read;
+    const chain = certificationAuthorities(authority.chainPem);
+    const loaded = { uid, resourceVersion, authority, chain, signer };
     this.#loaded.set(name, loaded);
     return loaded;
   }

@@ -19,7 +19,7 @@ export class SelfSignedIssuer implements IssuerDriver {
     const now = new Date(request.now);
     const duration = Math.min(request.durationMs, maxDurationMs(issuer));
     const pem = await signSelfSignedLeaf({ subject, ...commonName(subject), duration, now }, privateKeyPem);
-    const expected = { subject, publicKeyDer: publicKeyDerOf(privateKeyPem), authoritiesPem: undefined };
+    const expected = { subject, publicKeyDer: publicKeyDerOf(privateKeyPem), authorities: undefined };
     const [violation] = checkLeaf(pem, expected, now);
     if (violation !== undefined) throw new OperatorError(violation.reason, violation.message);
     signal.throwIfAborted();

@@ -1,7 +1,7 @@
 /** What a certificate must be before we use it: a client certificate that somebody else signed, or a CA that is to sign. */
 import type { X509Certificate } from 'node:crypto';
 import { asOperatorError } from '../errors.ts';
-import { certificateFields } from './certificate-fields.ts';
+import { certificateFields, type CertificateFields } from './certificate-fields.ts';
 import { sequence } from './der.ts';
 import { sameDn, type Dn } from './dn.ts';
 import { dnFromDer } from './dn-name.ts';
@@ -29,8 +29,23 @@ export interface LeafExpectations {
   readonly subject: SubjectName;
   /** SubjectPublicKeyInfo of the key that we made. */
   readonly publicKeyDer: Uint8Array;
-  /** The CA certificates that the leaf must chain to; undefined: it must be self-signed. */
-  readonly authoritiesPem: string | undefined;
+  /** What the leaf must chain to; undefined: it must be self-signed. */
+  readonly authorities: readonly CertificationAuthority[] | undefined;
+}
+
+/** A CA certificate with what is compared of it; reading it costs more than comparing, so keep it. */
+export interface CertificationAuthority {
+  readonly certificate: X509Certificate;
+  /** Hexadecimal; undefined when it has none. */
+  readonly subjectKeyIdentifier: string | undefined;
+}
+
+/** @throws {OperatorError} `InvalidPEM`, terminal */
+export function certificationAuthorities(pem: string): CertificationAuthority[] {
+  return certificatesFromPem(pem).map((certificate) => ({
+    certificate,
+    subjectKeyIdentifier: subjectKeyIdentifier(certificate),
+  }));
 }
 
 const SUBJECT_ALTERNATIVE_NAME = '2.5.29.17';
@@ -42,16 +57,17 @@ const SUBJECT_ALTERNATIVE_NAME = '2.5.29.17';
 export function checkLeaf(chainPem: string, expected: LeafExpectations, now: Date): Violation[] {
   const parsed = parse(chainPem);
   if ('reason' in parsed) return [parsed];
-  const authorities = expected.authoritiesPem === undefined ? [] : parse(expected.authoritiesPem);
-  if ('reason' in authorities) return [authorities];
   const [leaf] = parsed;
   if (leaf === undefined) return [];
+  const view = new X509CertificateView(leaf.raw);
+  const fields = certificateFields(leaf.raw);
   return [
-    ...checkShape(leaf),
-    ...checkUsage(leaf),
-    ...checkIdentity(leaf, expected),
+    ...checkShape(fields),
+    ...checkUsage(view),
+    ...checkSubject({ view, fields }, expected.subject),
+    ...checkKey(leaf, expected.publicKeyDer),
     ...checkDates(leaf, now),
-    ...(expected.authoritiesPem === undefined ? checkSelfSigned(leaf) : checkChain(parsed, authorities)),
+    ...(expected.authorities === undefined ? checkSelfSigned(leaf) : checkChain(parsed, view, expected.authorities)),
   ];
 }
 
@@ -68,8 +84,7 @@ function violation(condition: boolean, reason: string, message: string): Violati
   return condition ? [{ reason, message }] : [];
 }
 
-function checkShape(leaf: X509Certificate): Violation[] {
-  const { version, serialNumber } = certificateFields(leaf.raw);
+function checkShape({ version, serialNumber }: CertificateFields): Violation[] {
   const [sign = 0x80] = serialNumber;
   // A leading zero octet only keeps the number positive. 64 random bits may begin with zero bits, but hardly with 16.
   const short = serialNumber.byteLength < 7;
@@ -83,8 +98,7 @@ function checkShape(leaf: X509Certificate): Violation[] {
   ];
 }
 
-function checkUsage(leaf: X509Certificate): Violation[] {
-  const view = new X509CertificateView(leaf.raw);
+function checkUsage(view: X509CertificateView): Violation[] {
   const constraints = view.getExtension(BasicConstraintsExtension);
   const keyUsage = view.getExtension(KeyUsagesExtension);
   const usages = view.getExtension(ExtendedKeyUsageExtension)?.usages ?? [];
@@ -107,30 +121,34 @@ function checkUsage(leaf: X509Certificate): Violation[] {
   ];
 }
 
-function checkIdentity(leaf: X509Certificate, { subject, publicKeyDer }: LeafExpectations): Violation[] {
+function checkSubject(
+  { view, fields }: { view: X509CertificateView; fields: CertificateFields },
+  subject: SubjectName,
+): Violation[] {
   const expectedName = generalName(subject);
-  const alternative = new X509CertificateView(leaf.raw).getExtension(SUBJECT_ALTERNATIVE_NAME)?.value;
+  const alternative = view.getExtension(SUBJECT_ALTERNATIVE_NAME)?.value;
   const names = alternative === undefined ? undefined : Buffer.from(alternative);
   // Another name beside ours would be another client's identity at a server that matches on it.
   const alternativesDiffer = expectedName === undefined ? names !== undefined : !names?.equals(sequence(expectedName));
-  const dnDiffers = 'dn' in subject && !hasSubject(leaf, subject.dn);
-  return [
-    ...violation(
-      alternativesDiffer || dnDiffers,
-      'WrongSubject',
-      `The issuer returned a certificate whose subject is not exactly ${formatSubject(subject)}: it must not change or add names.`,
-    ),
-    ...violation(
-      keyDigest(leaf.publicKey.export({ type: 'spki', format: 'der' })) !== keyDigest(publicKeyDer),
-      'WrongKey',
-      'The issuer returned a certificate for another key than the one requested: request it again.',
-    ),
-  ];
+  const dnDiffers = 'dn' in subject && !isSubject(fields.subject, subject.dn);
+  return violation(
+    alternativesDiffer || dnDiffers,
+    'WrongSubject',
+    `The issuer returned a certificate whose subject is not exactly ${formatSubject(subject)}: it must not change or add names.`,
+  );
 }
 
-function hasSubject(leaf: X509Certificate, dn: Dn): boolean {
+function checkKey(leaf: X509Certificate, publicKeyDer: Uint8Array): Violation[] {
+  return violation(
+    keyDigest(leaf.publicKey.export({ type: 'spki', format: 'der' })) !== keyDigest(publicKeyDer),
+    'WrongKey',
+    'The issuer returned a certificate for another key than the one requested: request it again.',
+  );
+}
+
+function isSubject(der: Uint8Array, dn: Dn): boolean {
   try {
-    return sameDn(dnFromDer(certificateFields(leaf.raw).subject), dn);
+    return sameDn(dnFromDer(der), dn);
   } catch {
     return false;
   }
@@ -162,7 +180,11 @@ function checkSelfSigned(leaf: X509Certificate): Violation[] {
   return violation(!selfSigned, 'NotSelfSigned', 'The certificate is not signed with its own key: request it again.');
 }
 
-function checkChain(chain: readonly X509Certificate[], authorities: readonly X509Certificate[]): Violation[] {
+function checkChain(
+  chain: readonly X509Certificate[],
+  leafView: X509CertificateView,
+  authorities: readonly CertificationAuthority[],
+): Violation[] {
   const [leaf] = chain;
   const last = chain.at(-1);
   if (leaf === undefined || last === undefined) return [];
@@ -171,20 +193,22 @@ function checkChain(chain: readonly X509Certificate[], authorities: readonly X50
     return issuer !== undefined && !(issuer.ca && isIssuedBy(certificate, issuer));
   });
   const anchor = authorities.find(
-    (authority) => authority.ca && (authority.raw.equals(last.raw) || isIssuedBy(last, authority)),
+    ({ certificate }) => certificate.ca && (certificate.raw.equals(last.raw) || isIssuedBy(last, certificate)),
   );
-  if (broken || anchor === undefined || (anchor.raw.equals(last.raw) && chain.length === 1)) {
+  if (broken || anchor === undefined || (anchor.certificate.raw.equals(last.raw) && chain.length === 1)) {
     return violation(
       true,
       'UnknownAuthority',
       "The certificate does not chain to the issuer's CA: put the CA that signed it, and every intermediate, where the issuer is configured.",
     );
   }
-  const issuer = chain[1] ?? anchor;
-  const keyIdentifier = new X509CertificateView(leaf.raw).getExtension(AuthorityKeyIdentifierExtension)?.keyId;
+  const issuer = chain[1] ?? anchor.certificate;
+  const known = authorities.find(({ certificate }) => certificate.raw.equals(issuer.raw));
+  const issuerKeyIdentifier = known === undefined ? subjectKeyIdentifier(issuer) : known.subjectKeyIdentifier;
+  const keyIdentifier = leafView.getExtension(AuthorityKeyIdentifierExtension)?.keyId;
   return [
     ...violation(
-      keyIdentifier === undefined || keyIdentifier !== subjectKeyIdentifier(issuer),
+      keyIdentifier === undefined || keyIdentifier !== issuerKeyIdentifier,
       'WrongAuthorityKeyIdentifier',
       "The certificate has no authority key identifier equal to its CA's subject key identifier: correct the issuer's profile.",
     ),

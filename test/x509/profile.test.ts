@@ -3,7 +3,7 @@ import { before, describe, test } from 'node:test';
 import { signSelfSignedLeaf, type Ca } from '../../src/x509/certificate.ts';
 import { parseDn } from '../../src/x509/dn.ts';
 import { generateKeyPair, publicKeyDerOf } from '../../src/x509/key.ts';
-import { checkCa, checkLeaf, type LeafExpectations } from '../../src/x509/profile.ts';
+import { certificationAuthorities, checkCa, checkLeaf, type LeafExpectations } from '../../src/x509/profile.ts';
 import { clientKey, DAY, HOUR, now, testCa, testLeaf } from './authority.ts';
 import { openssl } from './openssl.ts';
 
@@ -12,7 +12,11 @@ let expected: LeafExpectations;
 before(async () => {
   ca = await testCa();
   const subject = { dn: parseDn('CN=payments-batch,O=payments') };
-  expected = { subject, publicKeyDer: clientKey.publicKeyDer, authoritiesPem: ca.certificatePem };
+  expected = {
+    subject,
+    publicKeyDer: clientKey.publicKeyDer,
+    authorities: certificationAuthorities(ca.certificatePem),
+  };
 });
 
 const reasons = (violations: readonly { reason: string; message: string }[]): string[] => {
@@ -116,9 +120,10 @@ describe('checkLeaf', () => {
     const keyPair = { privateKeyPem, publicKeyDer: publicKeyDerOf(privateKeyPem) };
     const short = await testCa('CN=ca,O=test', { keyPair, duration: HOUR });
     const leaf = await testLeaf(ca);
-    assert.deepEqual(reasons(checkLeaf(leaf, { ...expected, authoritiesPem: short.certificatePem }, now)), [
-      'OutlivesCA',
-    ]);
+    assert.deepEqual(
+      reasons(checkLeaf(leaf, { ...expected, authorities: certificationAuthorities(short.certificatePem) }, now)),
+      ['OutlivesCA'],
+    );
   });
 
   test('refuses the leaf of another CA, though it bears the same name', async () => {
@@ -146,10 +151,12 @@ describe('checkLeaf', () => {
   test('self-signed, where that is expected', async () => {
     const { subject } = expected;
     const leaf = await signSelfSignedLeaf({ subject, duration: DAY, now }, clientKey.privateKeyPem);
-    assert.deepEqual(checkLeaf(leaf, { ...expected, authoritiesPem: undefined }, now), []);
+    assert.deepEqual(checkLeaf(leaf, { ...expected, authorities: undefined }, now), []);
     assert.deepEqual(reasons(checkLeaf(leaf, expected, now)), ['UnknownAuthority']);
-    assert.deepEqual(reasons(checkLeaf(leaf, { ...expected, authoritiesPem: leaf }, now)), ['UnknownAuthority']);
-    assert.deepEqual(reasons(checkLeaf(await testLeaf(ca), { ...expected, authoritiesPem: undefined }, now)), [
+    assert.deepEqual(reasons(checkLeaf(leaf, { ...expected, authorities: certificationAuthorities(leaf) }, now)), [
+      'UnknownAuthority',
+    ]);
+    assert.deepEqual(reasons(checkLeaf(await testLeaf(ca), { ...expected, authorities: undefined }, now)), [
       'NotSelfSigned',
     ]);
   });
