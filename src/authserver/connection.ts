@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import dns from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
+import { createSecureContext, type SecureContext } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import { Agent, type Dispatcher } from 'undici';
 import type { AuthorizationServer, AuthorizationServerStatus } from '../api/authorization-server.ts';
@@ -18,11 +19,8 @@ export interface ServerCredentials {
   initialAccessToken?: string | undefined;
 }
 
-export interface ClientTls {
-  /** Leaf first, PEM. */
-  chainPem: string;
-  privateKeyPem: string;
-}
+/** A certificate as a client presents it, ready for any number of connections. */
+export type ClientTls = SecureContext;
 
 /** Parts of one server that we hold open at a time; more wait. */
 const mostConnections = 8;
@@ -40,6 +38,8 @@ export class ServerConnection {
   readonly #connectTo: ReadonlyMap<string, readonly string[]>;
   readonly #initialAccessToken: string | undefined;
   readonly #fence: Fence;
+  /** Without a client certificate. To read CAs and keys costs more than a handshake. */
+  #anonymous: SecureContext | undefined;
   #shared: Agent | undefined;
   #closed = false;
 
@@ -81,8 +81,17 @@ export class ServerConnection {
   }
 
   /**
-   * Runs `work` with a dispatcher that opens a new TLS connection for every request: no keep-alive, and no session cache,
-   * since a resumed session keeps the identity it was opened with.
+   * Reads a certificate for {@link withFresh}. Sessions are not shared by what shares it: no connection keeps one.
+   * @param chainPem leaf first
+   */
+  clientTls(chainPem: string, privateKeyPem: string): ClientTls {
+    return this.#secureContext({ cert: chainPem, key: privateKeyPem });
+  }
+
+  /**
+   * Runs `work` with a dispatcher that opens a new TLS connection for its first request: no session cache, since a resumed
+   * session keeps the identity it was opened with. What follows in `work` goes over the same connection where the server
+   * keeps it.
    *
    * @param options.certificate what to present; nothing by default
    * @param options.address the IP address to connect to, whatever host is asked for
@@ -92,7 +101,7 @@ export class ServerConnection {
     work: (dispatcher: Dispatcher) => Promise<T>,
   ): Promise<T> {
     this.#fence();
-    const agent = this.#agent({ pipelining: 0, ...options });
+    const agent = this.#agent({ connections: 1, ...options });
     try {
       return await work(agent);
     } finally {
@@ -121,15 +130,14 @@ export class ServerConnection {
   #agent({
     certificate,
     address,
-    ...options
+    connections,
   }: {
     certificate?: ClientTls | undefined;
     address?: string | undefined;
-    connections?: number;
-    pipelining?: number;
+    connections: number;
   }): Agent {
     return new Agent({
-      ...options,
+      connections,
       allowH2: false,
       // The caller's deadline is the only clock.
       headersTimeout: 0,
@@ -137,12 +145,18 @@ export class ServerConnection {
       connect: {
         // Said aloud: NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment changes the default.
         rejectUnauthorized: true,
-        minVersion: 'TLSv1.2',
         maxCachedSessions: 0,
         lookup: address === undefined ? this.#lookup : always([address]),
-        ...(this.#caBundle === undefined ? {} : { ca: this.#caBundle }),
-        ...(certificate === undefined ? {} : { cert: certificate.chainPem, key: certificate.privateKeyPem }),
+        secureContext: certificate ?? (this.#anonymous ??= this.#secureContext({})),
       },
+    });
+  }
+
+  #secureContext(own: { cert?: string; key?: string }): SecureContext {
+    return createSecureContext({
+      minVersion: 'TLSv1.2',
+      ...(this.#caBundle === undefined ? {} : { ca: this.#caBundle }),
+      ...own,
     });
   }
 

@@ -1,5 +1,5 @@
 import { OperatorError } from '../errors.ts';
-import type { ServerConnection } from './connection.ts';
+import type { ClientTls, ServerConnection } from './connection.ts';
 import { type Probe, probeFor, type ProofOutcome } from './probe.ts';
 
 export type { ProofOutcome } from './probe.ts';
@@ -28,7 +28,7 @@ const leastProofs = 3;
  * @throws {OperatorError} `Cancelled` when `signal` aborts, `ServerUnavailable` before the first discovery
  */
 export async function proveCertificate(request: ProofRequest, signal: AbortSignal): Promise<ProofOutcome> {
-  const { connection, grantTypes, redirectUri } = request;
+  const { connection, grantTypes, redirectUri, chainPem, privateKeyPem } = request;
   const { endpoints } = connection;
   if (endpoints === undefined) {
     throw new OperatorError('ServerUnavailable', 'The endpoints of the authorization server are not known yet.');
@@ -48,11 +48,13 @@ export async function proveCertificate(request: ProofRequest, signal: AbortSigna
     signal.throwIfAborted();
     return { outcome: 'unreachable', message: `The host name ${new URL(probe.url).hostname} cannot be resolved.` };
   }
+  const certificate = connection.clientTls(chainPem, privateKeyPem);
+  const prove = (address: string) => proveAt(request, probe, { certificate, address }, signal);
   const proved: ProofOutcome[] = [];
   const reached: string[] = [];
   let unroutable: ProofOutcome | undefined;
   for (const address of addresses) {
-    const outcome = await prove(request, probe, address, signal);
+    const outcome = await prove(address);
     // An IPv6 address where we have no IPv6: that it cannot be reached from here is no fault of the server.
     if (outcome.outcome === 'unreachable' && outcome.unroutable === true) {
       unroutable = outcome;
@@ -67,7 +69,7 @@ export async function proveCertificate(request: ProofRequest, signal: AbortSigna
   }
   while (proved.length < leastProofs) {
     const address = reached[proved.length % reached.length] ?? '';
-    const outcome = await prove(request, probe, address, signal);
+    const outcome = await prove(address);
     if (outcome.outcome !== 'proved') return at(outcome, address, addresses);
     proved.push(outcome);
   }
@@ -77,11 +79,16 @@ export async function proveCertificate(request: ProofRequest, signal: AbortSigna
   return { outcome: 'proved', expiresInSeconds: lives.length === 0 ? undefined : Math.max(...lives) };
 }
 
-function prove(request: ProofRequest, probe: Probe, address: string, signal: AbortSignal): Promise<ProofOutcome> {
-  const { connection, chainPem, privateKeyPem, clientId, x5tS256, redirectUri, scope } = request;
+function proveAt(
+  request: ProofRequest,
+  probe: Probe,
+  how: { certificate: ClientTls; address: string },
+  signal: AbortSignal,
+): Promise<ProofOutcome> {
+  const { connection, clientId, x5tS256, redirectUri, scope } = request;
   const { endpoints } = connection;
   if (endpoints === undefined) throw new TypeError('no endpoints');
-  return connection.withFresh({ certificate: { chainPem, privateKeyPem }, address }, (dispatcher) =>
+  return connection.withFresh(how, (dispatcher) =>
     probe.run({ dispatcher, endpoints, clientId, x5tS256, redirectUri, scope }, signal),
   );
 }
