@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RENEW_REQUESTED } from '../../src/api/annotations.ts';
 import { oauthClients } from '../../src/api/resources.ts';
+import type { AuditEvent } from '../support/audit-log.ts';
 import { hottest, PROFILES, type ProfileKind } from './profile.ts';
 import { measureCertManager } from './peer.ts';
 import { cpuSeconds, rssMb } from './process-stats.ts';
@@ -27,6 +28,21 @@ export interface RunOptions {
 }
 
 type Measure = (world: BenchWorld, options: RunOptions) => Promise<Figure[]>;
+
+const WRITES = new Set(['create', 'update', 'patch', 'delete', 'deletecollection']);
+
+/** All but the Lease, whose writes tell nothing of clients. */
+const isWrite = ({ verb, resource }: AuditEvent) => WRITES.has(verb) && resource !== 'leases';
+
+function frequencies(requests: readonly AuditEvent[]): [string, number][] {
+  const counts = new Map<string, number>();
+  for (const { verb, resource, subresource, namespace } of requests) {
+    const own = namespace === 'certbound-system' ? ' of the operator' : '';
+    const what = `${verb} ${resource}${subresource === '' ? '' : `/${subresource}`}${own}`;
+    counts.set(what, (counts.get(what) ?? 0) + 1);
+  }
+  return [...counts].toSorted(([, a], [, b]) => b - a);
+}
 
 const refs = (count: number, prefix?: string) => Array.from({ length: count }, (_, i) => clientRef(i, prefix));
 const since = (started: number) => (performance.now() - started) / 1000;
@@ -101,28 +117,32 @@ const b2: Measure = async (world, options) => {
 };
 
 const b3: Measure = async (world, options) => {
-  const count = options.clients ?? 20;
+  const { clients: count = 20, say } = options;
   const operator = await readyOperator(world, options);
   const watch = await world.watchClients();
   const figures: Figure[] = [];
+  const per = (value: number) => value / count;
   const counted = async (what: string, work: () => Promise<void>): Promise<void> => {
     const started = new Date();
     const before = (await world.authorizationServer.counts()).requests;
     await work();
     // The audit log is written just after the answer.
     await sleep(1_000);
-    const writes = (await world.writes(started)).filter((e) => e.resource !== 'leases');
+    const requests = await world.requests(started);
+    const writes = requests.filter(isWrite);
     const events = writes.filter((e) => e.resource === 'events');
+    const reads = requests.filter((e) => e.verb === 'get');
+    for (const [what_, times] of frequencies(requests)) say(`${what}: ${per(times)} ${what_}`);
     const after = (await world.authorizationServer.counts()).requests;
     const server = ['POST /reg', 'PUT /reg/:id', 'DELETE /reg/:id'].reduce(
       (sum, route) => sum + (after[route] ?? 0) - (before[route] ?? 0),
       0,
     );
     const token = (after['POST /token'] ?? 0) - (before['POST /token'] ?? 0);
-    const per = (value: number) => value / count;
     figures.push(
       { measure: `B3 Kubernetes writes, ${what}`, value: per(writes.length - events.length), unit: 'per client' },
       { measure: `B3 events, ${what}`, value: per(events.length), unit: 'per client' },
+      { measure: `B3 reads, ${what}`, value: per(reads.length), unit: 'per client' },
       { measure: `B3 registration writes, ${what}`, value: per(server), unit: 'per client' },
       { measure: `B3 token requests, ${what}`, value: per(token), unit: 'per client' },
     );
@@ -168,15 +188,14 @@ const scale: Measure = async (world, options) => {
   await operator.settled(count);
   figures.push({ measure: `B4 cold restart with ${count} clients to settled`, value: since(restarted), unit: 's' });
   await sleep(2_000);
-  const others = (writes: Awaited<ReturnType<BenchWorld['writes']>>) => writes.filter((e) => e.resource !== 'leases');
-  const written = others(await world.writes(restartedAt));
+  const written = (await world.requests(restartedAt)).filter(isWrite);
   for (const { verb, requestURI } of written.slice(0, 5)) say(`written: ${verb} ${requestURI}`);
   figures.push({ measure: `B4 writes of a cold restart with ${count} clients`, value: written.length, unit: 'writes' });
 
   const restAt = new Date();
   const cpu = await cpuSeconds(operator.pid);
   await sleep(options.restSeconds * 1_000);
-  const atRest = others(await world.writes(restAt));
+  const atRest = (await world.requests(restAt)).filter(isWrite);
   for (const { verb, requestURI } of atRest.slice(0, 5)) say(`written: ${verb} ${requestURI}`);
   const busy = (((await cpuSeconds(operator.pid)) - cpu) / options.restSeconds) * 100;
   say(`at rest the operator used ${busy.toFixed(1)} % of a core`);
