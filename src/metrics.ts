@@ -7,8 +7,10 @@ const reconcileBuckets = [
   2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9, 10, 15, 20, 25, 30, 40, 50, 60,
 ];
 const queueBuckets = [1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10, 100, 1000];
+/** Up to the deadline of a call. */
+const serverCallBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-/** Metrics with the names and labels of controller-runtime and client-go. */
+/** Metrics with the names and labels of controller-runtime and client-go, and beside them our own, `certbound_…`. */
 export function createMetrics(): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -25,6 +27,7 @@ export function createMetrics(): Metrics {
     workQueue: workQueueMetrics(registry),
     informer: informerMetrics(registry),
     leaderElection: leaderElectionMetrics(registry),
+    serverCalls: serverCallMetrics(registry),
   };
 }
 
@@ -154,6 +157,36 @@ function leaderElectionMetrics(registry: Registry): Metrics['leaderElection'] {
     registers: [registry],
   });
   return (name) => ({ leading: (value) => status.set({ name }, value ? 1 : 0) });
+}
+
+/** The duration has no outcome among its labels: it would have a dozen series for each outcome. */
+function serverCallMetrics(registry: Registry): Metrics['serverCalls'] {
+  const calls = new Counter({
+    name: 'certbound_authorization_server_requests_total',
+    help: 'Requests to an authorization server, by operation and by the class of the answer or why there was none.',
+    labelNames: ['authorization_server', 'operation', 'outcome'],
+    registers: [registry],
+  });
+  const seconds = new Histogram({
+    name: 'certbound_authorization_server_request_duration_seconds',
+    help: 'Duration of a request to an authorization server, from the first packet to the last byte or the end of waiting.',
+    labelNames: ['authorization_server', 'operation'],
+    buckets: serverCallBuckets,
+    registers: [registry],
+  });
+  const proofs = new Counter({
+    name: 'certbound_certificate_proofs_total',
+    help: 'Certificates tried at an authorization server, by what came of it.',
+    labelNames: ['authorization_server', 'outcome'],
+    registers: [registry],
+  });
+  return {
+    call: (server, operation, outcome, duration) => {
+      calls.inc({ authorization_server: server, operation, outcome });
+      seconds.observe({ authorization_server: server, operation }, duration);
+    },
+    proof: (server, outcome) => proofs.inc({ authorization_server: server, outcome }),
+  };
 }
 
 function informerMetrics(registry: Registry): Metrics['informer'] {

@@ -78,7 +78,7 @@ export async function startOperator(
     clock,
     logger,
   });
-  const connections = new ServerConnections(fence);
+  const connections = new ServerConnections({ fence, metrics: metrics.serverCalls });
   const observer: StepObserver = { before: fence, after: () => undefined };
   const caches = createCaches(kube, config, logger, metrics);
   const { namespace: operatorNamespace, clusterId, controllerName } = config;

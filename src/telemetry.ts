@@ -44,6 +44,14 @@ export interface LeaderElectionMetrics {
   leading(value: boolean): void;
 }
 
+/** What is asked of authorization servers, by the name of the AuthorizationServer. */
+export interface ServerCallMetrics {
+  /** @param outcome the class of the status, or why no answer came */
+  call(server: string, operation: string, outcome: string, seconds: number): void;
+  /** A certificate was tried at the server. */
+  proof(server: string, outcome: string): void;
+}
+
 export interface Metrics {
   readonly registry: Registry;
   readonly requests: RequestMetrics;
@@ -51,6 +59,7 @@ export interface Metrics {
   workQueue(name: string): WorkQueueMetrics;
   informer(resource: string): InformerMetrics;
   leaderElection(lease: string): LeaderElectionMetrics;
+  readonly serverCalls: ServerCallMetrics;
 }
 
 /** Field names that hold key material or tokens anywhere in this program: API objects, OAuth messages, HTTP headers. */

@@ -167,13 +167,17 @@ describe('what has one place', () => {
     assert.deepEqual(importers(/^node:child_process/), []);
   });
 
+  test('every request to an authorization server is counted where it leaves', () => {
+    const values = imports.filter(({ from, to, type }) => !type && from !== to && to === 'authserver/http.ts');
+    assert.deepEqual(shown(values), ['authserver/connection.ts imports authserver/http.ts']);
+  });
+
   test('connections are opened in few places', () => {
     assert.deepEqual(importers(/^(undici|node:(http|https|http2|net|tls|dns))$/), [
       // Connections to authorization servers: addresses, trust, deadlines.
       'authserver/client-metadata.ts', // isIP alone
       'authserver/connection.ts',
       'authserver/http.ts',
-      'authserver/probe.ts', // types of undici
       // Metrics and health.
       'http/server.ts',
       // The API server.

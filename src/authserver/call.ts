@@ -1,8 +1,10 @@
 import { OperatorError } from '../errors.ts';
+import type { ServerOperation } from './call-outcome.ts';
 import type { ServerConnection } from './connection.ts';
-import { exchange, type ServerAnswer, type ServerRequest } from './http.ts';
+import type { ServerAnswer, ServerRequest } from './http.ts';
 
 export interface Call extends Omit<ServerRequest, 'dispatcher'> {
+  operation: ServerOperation;
   /** What is being done, for messages: `register the client`. */
   action: string;
 }
@@ -14,11 +16,11 @@ export interface Call extends Omit<ServerRequest, 'dispatcher'> {
  * no whole answer came, or a 5xx other than 503; `AnswerInvalid` for a redirect and for more than 1 MiB
  */
 export async function callServer(connection: ServerConnection, call: Call, signal: AbortSignal): Promise<ServerAnswer> {
-  const { action, ...request } = call;
+  const { operation, action, ...request } = call;
   const answer =
     request.method === 'GET'
-      ? await exchange({ ...request, dispatcher: connection.shared }, signal)
-      : await connection.withFresh({}, (dispatcher) => exchange({ ...request, dispatcher }, signal));
+      ? await connection.send(operation, { ...request, dispatcher: connection.shared }, signal)
+      : await connection.withFresh({}, (dispatcher) => connection.send(operation, { ...request, dispatcher }, signal));
   const write = request.method !== 'GET';
   if (answer.kind === 'silence') {
     if (write && answer.sent) throw answerLost(action, answer.clause);

@@ -8,6 +8,10 @@ import type { AuthorizationServer, AuthorizationServerStatus } from '../api/auth
 import { OperatorError } from '../errors.ts';
 import { orAbort } from '../runtime/abort.ts';
 import { type Fence, open } from '../runtime/fence.ts';
+import type { ServerCallMetrics } from '../telemetry.ts';
+import { type CallOutcome, outcomeOf, type ServerOperation } from './call-outcome.ts';
+import { exchange, type ServerAnswer, type ServerRequest, type ServerSilence } from './http.ts';
+import type { ProofOutcome } from './probe.ts';
 
 export type ServerEndpoints = NonNullable<AuthorizationServerStatus['endpoints']>;
 export type ServerCapabilities = NonNullable<AuthorizationServerStatus['capabilities']>;
@@ -21,6 +25,12 @@ export interface ServerCredentials {
 
 /** A certificate as a client presents it, ready for any number of connections. */
 export type ClientTls = SecureContext;
+
+export interface ConnectionOptions {
+  /** Asked before each request. Default: it may be sent. */
+  fence?: Fence | undefined;
+  metrics?: ServerCallMetrics | undefined;
+}
 
 /** Parts of one server that we hold open at a time; more wait. */
 const mostConnections = 8;
@@ -40,11 +50,15 @@ export class ServerConnection {
   readonly #fence: Fence;
   /** Without a client certificate. To read CAs and keys costs more than a handshake. */
   #anonymous: SecureContext | undefined;
+  readonly #metrics: ServerCallMetrics | undefined;
   #shared: Agent | undefined;
   #closed = false;
 
-  /** @param fence asked before each request */
-  constructor({ metadata, spec, status }: Server, credentials: ServerCredentials = {}, fence: Fence = open) {
+  constructor(
+    { metadata, spec, status }: Server,
+    credentials: ServerCredentials = {},
+    { fence = open, metrics }: ConnectionOptions = {},
+  ) {
     this.#name = metadata.name;
     this.#issuer = spec.issuer;
     this.#endpoints = status?.endpoints;
@@ -52,6 +66,7 @@ export class ServerConnection {
     this.#connectTo = new Map((spec.connectTo ?? []).map(({ host, addresses }) => [host.toLowerCase(), addresses]));
     this.#initialAccessToken = credentials.initialAccessToken;
     this.#fence = fence;
+    this.#metrics = metrics;
   }
 
   /** metadata.name */
@@ -107,6 +122,31 @@ export class ServerConnection {
     } finally {
       agent.destroy().catch(() => undefined);
     }
+  }
+
+  /**
+   * One request over a dispatcher of this connection: the only way out to a server, and counted.
+   * @throws {OperatorError} `Cancelled` when `signal` aborts; nothing else
+   */
+  async send(
+    operation: ServerOperation,
+    request: ServerRequest,
+    signal: AbortSignal,
+  ): Promise<ServerAnswer | ServerSilence> {
+    const started = performance.now();
+    let outcome: CallOutcome = 'cancelled';
+    try {
+      const answer = await exchange(request, signal);
+      outcome = outcomeOf(answer);
+      return answer;
+    } finally {
+      this.#metrics?.call(this.#name, operation, outcome, (performance.now() - started) / 1000);
+    }
+  }
+
+  /** What came of a certificate that was tried here. */
+  tried({ outcome }: ProofOutcome): void {
+    this.#metrics?.proof(this.#name, outcome);
   }
 
   /**
@@ -190,10 +230,10 @@ interface Entry {
 /** One connection for each AuthorizationServer, replaced when its spec, its endpoints or its credentials change. */
 export class ServerConnections {
   readonly #entries = new Map<string, Entry>();
-  readonly #fence: Fence;
+  readonly #options: ConnectionOptions;
 
-  constructor(fence: Fence = open) {
-    this.#fence = fence;
+  constructor(options: ConnectionOptions = {}) {
+    this.#options = options;
   }
 
   to(server: Server, credentials: ServerCredentials = {}): ServerConnection {
@@ -210,9 +250,14 @@ export class ServerConnections {
     const entry = this.#entries.get(metadata.name);
     if (entry !== undefined && isDeepStrictEqual(entry.shape, shape)) return entry.connection;
     this.forget(metadata.name);
-    const connection = new ServerConnection(server, credentials, this.#fence);
+    const connection = new ServerConnection(server, credentials, this.#options);
     this.#entries.set(metadata.name, { shape, connection });
     return connection;
+  }
+
+  /** One that is nobody else's, without credentials; who asks for it closes it. */
+  apart(server: Server): ServerConnection {
+    return new ServerConnection(server, {}, this.#options);
   }
 
   /** Calls in flight end by themselves; each has a deadline. */

@@ -151,7 +151,13 @@ export async function discover(
     try {
       const answer = await callServer(
         connection,
-        { action: `send its metadata from ${url}`, method: 'GET', url, headers: { accept: 'application/json' } },
+        {
+          operation: 'discover',
+          action: `send its metadata from ${url}`,
+          method: 'GET',
+          url,
+          headers: { accept: 'application/json' },
+        },
         signal,
       );
       const isObject = typeof answer.json === 'object' && answer.json !== null;

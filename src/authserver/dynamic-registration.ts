@@ -33,7 +33,14 @@ export const dynamicRegistration: RegistrationDriver = {
     const token = server.initialAccessToken;
     const answer = await callServer(
       server,
-      { action, method: 'POST', url, headers: jsonHeaders(token), body: JSON.stringify(metadata) },
+      {
+        operation: 'register',
+        action,
+        method: 'POST',
+        url,
+        headers: jsonHeaders(token),
+        body: JSON.stringify(metadata),
+      },
       signal,
     );
     if (answer.status !== 201 && answer.status !== 200) {
@@ -54,7 +61,11 @@ export const dynamicRegistration: RegistrationDriver = {
   async read(server, handle, signal) {
     const action = 'read the registration';
     const { url, token } = management(server, handle);
-    const answer = await callServer(server, { action, method: 'GET', url, headers: headersWith(token) }, signal);
+    const answer = await callServer(
+      server,
+      { operation: 'read', action, method: 'GET', url, headers: headersWith(token) },
+      signal,
+    );
     if (answer.status !== 200) throw refusal(action, answer, [token], clientGone);
     return continued(server, action, answer, handle);
   },
@@ -63,7 +74,11 @@ export const dynamicRegistration: RegistrationDriver = {
     const action = 'update the registration';
     const { url, token } = management(server, handle);
     const body = JSON.stringify({ ...updateBody(handle.lastAnswer, metadata), client_id: handle.clientId });
-    const answer = await callServer(server, { action, method: 'PUT', url, headers: jsonHeaders(token), body }, signal);
+    const answer = await callServer(
+      server,
+      { operation: 'update', action, method: 'PUT', url, headers: jsonHeaders(token), body },
+      signal,
+    );
     if (answer.status !== 200) throw refusal(action, answer, [token], clientGone);
     return continued(server, action, answer, handle);
   },
@@ -71,7 +86,11 @@ export const dynamicRegistration: RegistrationDriver = {
   async remove(server, handle, signal) {
     const action = 'delete the registration';
     const { url, token } = management(server, handle);
-    const answer = await callServer(server, { action, method: 'DELETE', url, headers: headersWith(token) }, signal);
+    const answer = await callServer(
+      server,
+      { operation: 'remove', action, method: 'DELETE', url, headers: headersWith(token) },
+      signal,
+    );
     if (answer.status !== 204 && answer.status !== 200) throw refusal(action, answer, [token], clientGone);
   },
 };

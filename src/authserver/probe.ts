@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { decodeJwt } from 'jose';
-import type { Dispatcher } from 'undici';
 import { z } from 'zod';
+import type { ServerOperation } from './call-outcome.ts';
 import type { ServerEndpoints } from './connection.ts';
-import { exchange, type ServerAnswer, type ServerSilence } from './http.ts';
+import type { ServerAnswer, ServerRequest, ServerSilence } from './http.ts';
 import { oauthErrorCode, serverSays } from './server-text.ts';
 
 export type ProofOutcome =
@@ -16,9 +16,14 @@ export type ProofOutcome =
   /** Says nothing about the certificate. `unroutable`: this machine has no way to the address at all. */
   | { outcome: 'unreachable'; message: string; unroutable?: boolean };
 
-/** What a probe asks with. Its dispatcher presents the certificate that is to be proved. */
+/** What a probe asks with. */
 export interface ProbeContext {
-  dispatcher: Dispatcher;
+  /** Presents the certificate that is to be proved. */
+  send(
+    operation: ServerOperation,
+    request: Omit<ServerRequest, 'dispatcher'>,
+    signal: AbortSignal,
+  ): Promise<ServerAnswer | ServerSilence>;
   endpoints: ServerEndpoints;
   clientId: string;
   x5tS256: string;
@@ -64,12 +69,12 @@ export function probeFor(
 
 type Form = Readonly<Record<string, string>>;
 
-function post(context: ProbeContext, url: string, form: Form, signal: AbortSignal) {
-  const { dispatcher, clientId } = context;
+function post(context: ProbeContext, operation: ServerOperation, url: string, form: Form, signal: AbortSignal) {
+  const { clientId } = context;
   // RFC 8705 §2: client_id is always in the request; it says which registration the certificate is compared with.
   const body = new URLSearchParams({ client_id: clientId, ...form }).toString();
   const headers = { accept: 'application/json', 'content-type': 'application/x-www-form-urlencoded' };
-  return exchange({ dispatcher, method: 'POST', url, headers, body }, signal);
+  return context.send(operation, { method: 'POST', url, headers, body }, signal);
 }
 
 const tokenResponse = z.looseObject({
@@ -80,7 +85,7 @@ const tokenResponse = z.looseObject({
 async function tokenRequest(context: ProbeContext, signal: AbortSignal): Promise<ProofOutcome> {
   const { endpoints, scope } = context;
   const form = { grant_type: 'client_credentials', ...(scope === undefined ? {} : { scope }) };
-  const answer = await post(context, endpoints.tokenEndpoint, form, signal);
+  const answer = await post(context, 'token', endpoints.tokenEndpoint, form, signal);
   if (answer.kind === 'silence' || answer.status !== 200) return notProved(answer);
   const token = tokenResponse.safeParse(answer.json);
   if (!token.success) return notProved(answer);
@@ -88,7 +93,8 @@ async function tokenRequest(context: ProbeContext, signal: AbortSignal): Promise
   const binding = (await confirmationOf(context, accessToken, signal)) ?? { thumbprint: context.x5tS256 };
   // The token is real, and nobody will use it.
   if (endpoints.revocationEndpoint !== undefined) {
-    await post(context, endpoints.revocationEndpoint, { token: accessToken, token_type_hint: 'access_token' }, signal);
+    const revoked = { token: accessToken, token_type_hint: 'access_token' };
+    await post(context, 'revoke', endpoints.revocationEndpoint, revoked, signal);
   }
   if (binding.thumbprint === context.x5tS256) return { outcome: 'proved', expiresInSeconds };
   return {
@@ -113,7 +119,8 @@ async function confirmationOf(
   if (claims.success) return { thumbprint: claims.data.cnf?.['x5t#S256'] };
   const url = context.endpoints.introspectionEndpoint;
   if (url === undefined) return undefined;
-  const answer = await post(context, url, { token: accessToken, token_type_hint: 'access_token' }, signal);
+  const asked = { token: accessToken, token_type_hint: 'access_token' };
+  const answer = await post(context, 'introspect', url, asked, signal);
   // A server may keep introspection from clients, by 401 as by active: false.
   if (answer.kind === 'silence' || answer.status !== 200) return undefined;
   const read = introspection.safeParse(answer.json);
@@ -140,7 +147,7 @@ function codeExchange(redirectUri: string): Form {
 
 /** RFC 6749 §5.2: a server authenticates the client first, so `invalid_grant` says that it did. */
 async function invalidGrant(context: ProbeContext, form: Form, signal: AbortSignal): Promise<ProofOutcome> {
-  const answer = await post(context, context.endpoints.tokenEndpoint, form, signal);
+  const answer = await post(context, 'token', context.endpoints.tokenEndpoint, form, signal);
   if (answer.kind === 'answer' && answer.status === 400 && oauthErrorCode(answer.json) === 'invalid_grant') {
     return { outcome: 'proved' };
   }
@@ -157,7 +164,7 @@ async function pushedRequest(context: ProbeContext, url: string, signal: AbortSi
     state: random(),
     ...(context.scope === undefined ? {} : { scope: context.scope }),
   };
-  const answer = await post(context, url, form, signal);
+  const answer = await post(context, 'par', url, form, signal);
   return answer.kind === 'answer' && answer.status === 201 && isObject(answer.json)
     ? { outcome: 'proved' }
     : notProved(answer);
@@ -165,7 +172,7 @@ async function pushedRequest(context: ProbeContext, url: string, signal: AbortSi
 
 /** RFC 7009 §2.2: 200 for a token that does not exist, but only to an authenticated client. */
 async function revocation(context: ProbeContext, url: string, signal: AbortSignal): Promise<ProofOutcome> {
-  const answer = await post(context, url, { token: random() }, signal);
+  const answer = await post(context, 'revoke', url, { token: random() }, signal);
   return answer.kind === 'answer' && answer.status === 200 ? { outcome: 'proved' } : notProved(answer);
 }
 

@@ -28,6 +28,12 @@ const leastProofs = 3;
  * @throws {OperatorError} `Cancelled` when `signal` aborts, `ServerUnavailable` before the first discovery
  */
 export async function proveCertificate(request: ProofRequest, signal: AbortSignal): Promise<ProofOutcome> {
+  const outcome = await tryCertificate(request, signal);
+  request.connection.tried(outcome);
+  return outcome;
+}
+
+async function tryCertificate(request: ProofRequest, signal: AbortSignal): Promise<ProofOutcome> {
   const { connection, grantTypes, redirectUri, chainPem, privateKeyPem } = request;
   const { endpoints } = connection;
   if (endpoints === undefined) {
@@ -89,7 +95,17 @@ function proveAt(
   const { endpoints } = connection;
   if (endpoints === undefined) throw new TypeError('no endpoints');
   return connection.withFresh(how, (dispatcher) =>
-    probe.run({ dispatcher, endpoints, clientId, x5tS256, redirectUri, scope }, signal),
+    probe.run(
+      {
+        send: (operation, asked, until) => connection.send(operation, { ...asked, dispatcher }, until),
+        endpoints,
+        clientId,
+        x5tS256,
+        redirectUri,
+        scope,
+      },
+      signal,
+    ),
   );
 }
 

@@ -26,7 +26,7 @@ export interface AuthorizationServerReconcilerOptions {
   clock: Clock;
   logger: Logger;
   secretValue: SecretValue;
-  connections: Pick<ServerConnections, 'forget'>;
+  connections: Pick<ServerConnections, 'apart' | 'forget'>;
   controllerName: string;
   observer?: StepObserver | undefined;
 }

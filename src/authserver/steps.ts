@@ -4,7 +4,7 @@ import type { KubeClient } from '../kube/client.ts';
 import { addFinalizer, removeFinalizer } from '../kube/finalizers.ts';
 import type { Informer } from '../kube/informer.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { ServerConnection, type ServerConnections } from './connection.ts';
+import type { ServerConnections } from './connection.ts';
 import type { Desired } from './desired.ts';
 import { discover, type Discovery } from './discovery.ts';
 import type { Discovered } from './observed.ts';
@@ -13,7 +13,7 @@ import type { ServerStep, ServerView } from './step.ts';
 export interface StepOptions {
   client: Pick<KubeClient, 'patch'>;
   servers: Pick<Informer<AuthorizationServer>, 'resource' | 'remember'>;
-  connections: Pick<ServerConnections, 'forget'>;
+  connections: Pick<ServerConnections, 'apart' | 'forget'>;
   clock: Pick<Clock, 'now'>;
   /** By uid. */
   discoveries: Map<string, Discovered>;
@@ -48,7 +48,7 @@ export async function runStep(
 /** On a connection of its own: it needs no credential, and none is sent. */
 async function rediscover(options: StepOptions, { observed, desired }: ServerView, signal: AbortSignal) {
   const { server } = observed;
-  const connection = new ServerConnection(server);
+  const connection = options.connections.apart(server);
   try {
     const discovery = await discover(connection, server.spec, signal);
     const interval = fits(discovery, desired) ? DISCOVERY_INTERVAL_MS : UNFIT_INTERVAL_MS;

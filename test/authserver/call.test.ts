@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { createServer, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { callServer } from '../../src/authserver/call.ts';
 import { ServerConnection, ServerConnections } from '../../src/authserver/connection.ts';
 import { discover } from '../../src/authserver/discovery.ts';
@@ -9,6 +10,7 @@ import { dynamicRegistration } from '../../src/authserver/dynamic-registration.t
 import { echoViolations } from '../../src/authserver/client-metadata.ts';
 import type { RegistrationHandle } from '../../src/authserver/driver.ts';
 import { OperatorError } from '../../src/errors.ts';
+import { createMetrics } from '../../src/metrics.ts';
 import { freePort } from '../support/free-port.ts';
 import { listen } from '../support/listen.ts';
 import { createThrowawayCa } from '../support/throwaway-ca.ts';
@@ -40,7 +42,7 @@ async function failure(promise: Promise<unknown>): Promise<OperatorError> {
 }
 
 function ask(method: 'GET' | 'POST', deadlineMs?: number, of = connection) {
-  return callServer(of, { action: 'try', method, url: `${server.origin}/x`, deadlineMs }, lasting());
+  return callServer(of, { operation: 'read', action: 'try', method, url: `${server.origin}/x`, deadlineMs }, lasting());
 }
 const codes = async (handler: Handler, deadlineMs?: number): Promise<string[]> => {
   server.answer(handler);
@@ -148,7 +150,9 @@ describe('a call to a server', () => {
     );
     const { port } = new URL(server.origin);
     const url = `https://other.example.test:${port}/x`;
-    const error = await failure(callServer(wrongName, { action: 'try', method: 'POST', url }, lasting()));
+    const error = await failure(
+      callServer(wrongName, { operation: 'read', action: 'try', method: 'POST', url }, lasting()),
+    );
     assert.match(error.message, /ERR_TLS_CERT_ALTNAME_INVALID/);
     await wrongName.close();
     assert.deepEqual(server.requests, []);
@@ -156,7 +160,9 @@ describe('a call to a server', () => {
 
   test('that could not connect was not carried out', async () => {
     const url = `https://${HOST}:${await freePort()}/x`;
-    const error = await failure(callServer(connection, { action: 'try', method: 'POST', url }, lasting()));
+    const error = await failure(
+      callServer(connection, { operation: 'read', action: 'try', method: 'POST', url }, lasting()),
+    );
     assert.equal(error.code, 'ServerUnavailable');
     assert.match(error.message, /refused the connection/);
   });
@@ -167,7 +173,7 @@ describe('a call to a server', () => {
     const { port } = silent;
     const url = `https://${HOST}:${port}/x`;
     const error = await failure(
-      callServer(connection, { action: 'try', method: 'POST', url, deadlineMs: 200 }, lasting()),
+      callServer(connection, { operation: 'read', action: 'try', method: 'POST', url, deadlineMs: 200 }, lasting()),
     );
     assert.equal(error.code, 'ServerUnavailable');
     assert.match(error.message, /within 0\.2 s/);
@@ -178,7 +184,7 @@ describe('a call to a server', () => {
   test('ends when it is cancelled', async () => {
     const stop = new AbortController();
     server.answer(() => stop.abort());
-    const call = { action: 'try', method: 'POST', url: `${server.origin}/x` } as const;
+    const call = { operation: 'read', action: 'try', method: 'POST', url: `${server.origin}/x` } as const;
     assert.equal((await failure(callServer(connection, call, stop.signal))).code, 'Cancelled');
     assert.equal((await failure(callServer(connection, call, stop.signal))).code, 'Cancelled');
   });
@@ -195,6 +201,97 @@ describe('a call to a server', () => {
     for (let i = 0; i < 4; i++) await ask('POST');
     assert.equal(new Set(ports).size, 4);
     assert.ok(ports.every((port) => !reading.has(port)));
+  });
+});
+
+describe('every call is counted', () => {
+  const metrics = createMetrics();
+  let counted: ServerConnection;
+  before(() => {
+    counted = server.connection({}, {}, { metrics: metrics.serverCalls });
+  });
+
+  const count = async (outcome: string) => {
+    const found = (await metrics.registry.getSingleMetric('certbound_authorization_server_requests_total')?.get())
+      ?.values;
+    const labels = { authorization_server: 'corporate', operation: 'read', outcome };
+    return found?.find((one) => isDeepStrictEqual(one.labels, labels))?.value ?? 0;
+  };
+  /** Asks once, whatever comes of it. */
+  const counts = async (outcome: string, work: () => Promise<unknown>) => {
+    const earlier = await count(outcome);
+    await work().catch(() => undefined);
+    assert.equal(await count(outcome), earlier + 1, outcome);
+  };
+
+  const answers: [string, Handler][] = [
+    ['2xx', json(200, {})],
+    ['3xx', json(302, {}, { location: '/' })],
+    ['4xx', json(404, {})],
+    ['5xx', json(503, {})],
+    ['other', json(799, {})],
+    ['size', giant],
+    ['broken', cut],
+    ['deadline', () => undefined],
+  ];
+  for (const [outcome, handler] of answers) {
+    test(`by its answer or the lack of one: ${outcome}`, async () => {
+      server.answer(handler);
+      for (const method of ['GET', 'POST'] as const) {
+        await counts(outcome, () => ask(method, outcome === 'deadline' ? 200 : undefined, counted));
+      }
+    });
+  }
+
+  test('where nothing could be sent', async () => {
+    const to = (url: string) => () =>
+      callServer(counted, { operation: 'read', action: 'try', method: 'POST', url }, lasting());
+    await counts('unconnected', to(`https://${HOST}:${await freePort()}/x`));
+    await counts('unresolved', to('https://no-such-host.invalid/x'));
+    await counts('untrusted', to(server.origin.replace(HOST, '127.0.0.1')));
+  });
+
+  test('where nobody waits for it any more', async () => {
+    const stop = new AbortController();
+    server.answer(() => stop.abort());
+    const call = { operation: 'read', action: 'try', method: 'POST', url: `${server.origin}/x` } as const;
+    await counts('cancelled', () => callServer(counted, call, stop.signal));
+  });
+
+  test('and not where it may not be sent', async () => {
+    const refusing = server.connection({}, {}, { metrics: metrics.serverCalls, fence: () => assert.fail('fenced') });
+    const all = () => metrics.registry.getSingleMetricAsString('certbound_authorization_server_requests_total');
+    const earlier = await all();
+    for (const method of ['GET', 'POST'] as const) await assert.rejects(ask(method, undefined, refusing), /fenced/);
+    assert.equal(await all(), earlier);
+  });
+
+  test('under the operation that it is', async () => {
+    const { registry, serverCalls } = createMetrics();
+    const client = server.connection({}, {}, { metrics: serverCalls });
+    server.answer(json(400, {}));
+    await discover(client, { issuer: server.origin }, lasting()).catch(() => undefined);
+    await failure(dynamicRegistration.create(client, {}, lasting()));
+    await failure(dynamicRegistration.read(client, handle(), lasting()));
+    await failure(dynamicRegistration.update(client, handle(), {}, lasting()));
+    await failure(dynamicRegistration.remove(client, handle(), lasting()));
+    const labels = (operation: string) => `authorization_server="corporate",operation="${operation}"`;
+    const lines = (await registry.metrics()).split('\n').filter((line) => line.includes('_requests_total{'));
+    assert.deepEqual(
+      lines,
+      [
+        ['discover', 2],
+        ['register', 1],
+        ['read', 1],
+        ['update', 1],
+        ['remove', 1],
+      ].map(
+        ([operation, times]) =>
+          `certbound_authorization_server_requests_total{${labels(String(operation))},outcome="4xx"} ${times}`,
+      ),
+    );
+    const durations = await registry.getSingleMetricAsString('certbound_authorization_server_request_duration_seconds');
+    assert.match(durations, new RegExp(`duration_seconds_count{${labels('discover')}} 2`));
   });
 });
 

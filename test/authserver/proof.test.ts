@@ -5,6 +5,7 @@ import { ServerConnection, type ServerEndpoints } from '../../src/authserver/con
 import { discover } from '../../src/authserver/discovery.ts';
 import { dynamicRegistration } from '../../src/authserver/dynamic-registration.ts';
 import { proveCertificate, type ProofOutcome, type ProofRequest } from '../../src/authserver/proof.ts';
+import { createMetrics } from '../../src/metrics.ts';
 import { certificateJwk } from '../../src/x509/certificate-jwk.ts';
 import { x5tS256 } from '../../src/x509/thumbprint.ts';
 import { type ClientCertificate, createClientCertificate } from '../support/client-certificate.ts';
@@ -241,6 +242,43 @@ describe('the proof call, against anything else', () => {
       assert.equal((await prove(server.connection(), certificate, {})).outcome, outcome);
     });
   }
+
+  test('each is counted, with every request that it took', async () => {
+    const { registry, serverCalls } = createMetrics();
+    const connection = server.connection(
+      {},
+      { introspectionEndpoint: `${server.origin}/introspect`, revocationEndpoint: `${server.origin}/revoke` },
+      { metrics: serverCalls },
+    );
+    server.answer(json(200, { access_token: 'opaque' }));
+    assert.equal((await prove(connection, certificate, {})).outcome, 'proved');
+    server.answer(json(401, { error: 'invalid_client' }));
+    assert.equal((await prove(connection, certificate, {})).outcome, 'refused');
+    server.answer(json(400, { error: 'invalid_grant' }));
+    const asked = { grantTypes: ['authorization_code'], redirectUri: 'https://app.example.com/cb' };
+    assert.equal((await prove(connection, certificate, asked)).outcome, 'proved');
+    const pushing = server.connection(
+      {},
+      { pushedAuthorizationRequestEndpoint: `${server.origin}/par` },
+      { metrics: serverCalls },
+    );
+    server.answer(json(201, {}));
+    assert.equal((await prove(pushing, certificate, asked)).outcome, 'proved');
+    const counted = (await registry.metrics())
+      .split('\n')
+      .flatMap(
+        (line) => /^certbound_(\w+)_total\{authorization_server="corporate",(.*)$/.exec(line)?.slice(1).join(' ') ?? [],
+      );
+    assert.deepEqual(counted.toSorted(), [
+      'authorization_server_requests operation="introspect",outcome="2xx"} 3',
+      'authorization_server_requests operation="par",outcome="2xx"} 3',
+      'authorization_server_requests operation="revoke",outcome="2xx"} 3',
+      'authorization_server_requests operation="token",outcome="2xx"} 3',
+      'authorization_server_requests operation="token",outcome="4xx"} 4',
+      'certificate_proofs outcome="proved"} 3',
+      'certificate_proofs outcome="refused"} 1',
+    ]);
+  });
 
   test('a TLS alert: notYet', async () => {
     const strict = await startScriptedServer({ requestCert: true, ca: server.ca.certPem });

@@ -8,6 +8,7 @@ import {
   type AuthorizationServerSpec,
 } from '../../src/api/authorization-server.ts';
 import { authorizationServers } from '../../src/api/resources.ts';
+import { ServerConnection } from '../../src/authserver/connection.ts';
 import { AuthorizationServerReconciler } from '../../src/authserver/reconcile.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { EventRecorder } from '../../src/kube/event-recorder.ts';
@@ -66,7 +67,7 @@ describe('AuthorizationServer, against a real API server', () => {
       servers,
       clientsOf: (server) => clients.get(server) ?? 0,
       secretValue: (secretName, key) => Promise.resolve(secret.get(`${secretName}/${key}`)),
-      connections: { forget: (server) => forgotten.push(server) },
+      connections: { apart: (server) => new ServerConnection(server), forget: (server) => forgotten.push(server) },
       recorder,
       clock,
       logger: createLogger({ level: 'silent' }),
