@@ -162,13 +162,13 @@ function leaderElectionMetrics(registry: Registry): Metrics['leaderElection'] {
 /** The duration has no outcome among its labels: it would have a dozen series for each outcome. */
 function serverCallMetrics(registry: Registry): Metrics['serverCalls'] {
   const calls = new Counter({
-    name: 'certbound_authorization_server_requests_total',
+    name: 'certbound_authorizationserver_requests_total',
     help: 'Requests to an authorization server, by operation and by the class of the answer or why there was none.',
     labelNames: ['authorization_server', 'operation', 'outcome'],
     registers: [registry],
   });
   const seconds = new Histogram({
-    name: 'certbound_authorization_server_request_duration_seconds',
+    name: 'certbound_authorizationserver_request_duration_seconds',
     help: 'Duration of a request to an authorization server, from the first packet to the last byte or the end of waiting.',
     labelNames: ['authorization_server', 'operation'],
     buckets: serverCallBuckets,

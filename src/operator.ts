@@ -25,6 +25,7 @@ import type { Fence } from './runtime/fence.ts';
 import { Pass, type StepObserver } from './runtime/pass.ts';
 import { WorkQueue } from './runtime/workqueue.ts';
 import { createMetrics } from './metrics.ts';
+import { registerStateMetrics } from './state-metrics.ts';
 import type { Logger } from './telemetry.ts';
 import { distribution } from './terminator/distribution.ts';
 import { TerminatorKind } from './terminator/reconcile.ts';
@@ -193,14 +194,13 @@ export async function startOperator(
     terminators: controller('terminator', platformWorkers, (key, signal) => terminatorPass.reconcile(key, signal)),
   };
   connectSources(caches, controllers, terminators);
+  registerStateMetrics(metrics.registry, { ...caches, controllerName });
 
   const server = await startOperatorServer({
     host: config.httpAddress,
     port: config.httpPort,
     metrics,
-    health: Object.fromEntries(
-      Object.entries(controllers).map(([name, each]) => [name, () => overdue(each.overdueMs())]),
-    ),
+    health: Object.fromEntries(Object.entries(controllers).map(([name, each]) => [name, () => each.stalled()])),
     readiness: {
       caches: () => {
         const waiting = caches.all.filter((cache) => !cache.hasSynced).map((cache) => cache.resource.plural);

@@ -45,6 +45,7 @@ const everything = [
   'config.ts',
   'caches.ts',
   'sources.ts',
+  'state-metrics.ts',
   'leadership.ts',
 ];
 
@@ -67,6 +68,7 @@ const mayImport: Record<string, readonly string[]> = {
   'caches.ts': everything,
   'leadership.ts': [...infrastructure, 'config.ts'],
   'sources.ts': everything,
+  'state-metrics.ts': everything,
   'operator.ts': everything,
   'main.ts': [...leafs, 'config.ts', 'operator.ts'],
 };

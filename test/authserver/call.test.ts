@@ -212,7 +212,7 @@ describe('every call is counted', () => {
   });
 
   const count = async (outcome: string) => {
-    const found = (await metrics.registry.getSingleMetric('certbound_authorization_server_requests_total')?.get())
+    const found = (await metrics.registry.getSingleMetric('certbound_authorizationserver_requests_total')?.get())
       ?.values;
     const labels = { authorization_server: 'corporate', operation: 'read', outcome };
     return found?.find((one) => isDeepStrictEqual(one.labels, labels))?.value ?? 0;
@@ -260,7 +260,7 @@ describe('every call is counted', () => {
 
   test('and not where it may not be sent', async () => {
     const refusing = server.connection({}, {}, { metrics: metrics.serverCalls, fence: () => assert.fail('fenced') });
-    const all = () => metrics.registry.getSingleMetricAsString('certbound_authorization_server_requests_total');
+    const all = () => metrics.registry.getSingleMetricAsString('certbound_authorizationserver_requests_total');
     const earlier = await all();
     for (const method of ['GET', 'POST'] as const) await assert.rejects(ask(method, undefined, refusing), /fenced/);
     assert.equal(await all(), earlier);
@@ -287,10 +287,10 @@ describe('every call is counted', () => {
         ['remove', 1],
       ].map(
         ([operation, times]) =>
-          `certbound_authorization_server_requests_total{${labels(String(operation))},outcome="4xx"} ${times}`,
+          `certbound_authorizationserver_requests_total{${labels(String(operation))},outcome="4xx"} ${times}`,
       ),
     );
-    const durations = await registry.getSingleMetricAsString('certbound_authorization_server_request_duration_seconds');
+    const durations = await registry.getSingleMetricAsString('certbound_authorizationserver_request_duration_seconds');
     assert.match(durations, new RegExp(`duration_seconds_count{${labels('discover')}} 2`));
   });
 });

@@ -270,11 +270,11 @@ describe('the proof call, against anything else', () => {
         (line) => /^certbound_(\w+)_total\{authorization_server="corporate",(.*)$/.exec(line)?.slice(1).join(' ') ?? [],
       );
     assert.deepEqual(counted.toSorted(), [
-      'authorization_server_requests operation="introspect",outcome="2xx"} 3',
-      'authorization_server_requests operation="par",outcome="2xx"} 3',
-      'authorization_server_requests operation="revoke",outcome="2xx"} 3',
-      'authorization_server_requests operation="token",outcome="2xx"} 3',
-      'authorization_server_requests operation="token",outcome="4xx"} 4',
+      'authorizationserver_requests operation="introspect",outcome="2xx"} 3',
+      'authorizationserver_requests operation="par",outcome="2xx"} 3',
+      'authorizationserver_requests operation="revoke",outcome="2xx"} 3',
+      'authorizationserver_requests operation="token",outcome="2xx"} 3',
+      'authorizationserver_requests operation="token",outcome="4xx"} 4',
       'certificate_proofs outcome="proved"} 3',
       'certificate_proofs outcome="refused"} 1',
     ]);
