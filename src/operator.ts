@@ -229,12 +229,6 @@ export async function startOperator(
   };
 }
 
-function overdue(milliseconds: number): string | undefined {
-  return milliseconds > passDeadlineMs
-    ? `a pass is ${Math.round(milliseconds / 1000)} s beyond its deadline`
-    : undefined;
-}
-
 function serverOf(caches: Caches, client: { spec: { authorizationServerRef: { name: string } } }) {
   return caches.servers.get(undefined, client.spec.authorizationServerRef.name);
 }

@@ -13,7 +13,7 @@ export interface ControllerOptions {
   name: string;
   workers: number;
   queue?: WorkQueue | undefined;
-  /** The signal aborts at the deadline; whoever ignores it keeps the worker (see `overdueMs`). */
+  /** The signal aborts at the deadline; whoever ignores it keeps the worker (see `stalled`). */
   reconcile: (key: string, signal: AbortSignal) => Promise<Result>;
   deadlineMs: number;
   clock?: Clock | undefined;
@@ -67,12 +67,16 @@ export class Controller {
     timer?.cancel();
   }
 
-  /** How far the slowest running reconcile is beyond its deadline, in ms; 0 when none is. For the health check. */
-  overdueMs(): number {
-    const now = this.#clock.monotonic();
-    let worst = 0;
-    for (const { startedAt } of this.#running) worst = Math.max(worst, now - startedAt - this.#options.deadlineMs);
-    return worst;
+  /**
+   * For the health check: a sentence when a reconcile runs for twice its deadline, so that its worker is lost. Waiting for
+   * other servers never takes so long, for each wait has a deadline of its own and ends with the reconcile's.
+   */
+  stalled(): string | undefined {
+    const { deadlineMs } = this.#options;
+    const longest = this.#clock.monotonic() - Math.min(...[...this.#running].map(({ startedAt }) => startedAt));
+    return longest > 2 * deadlineMs
+      ? `a reconcile is ${Math.round((longest - deadlineMs) / 1000)} s beyond its deadline`
+      : undefined;
   }
 
   async #work(): Promise<void> {

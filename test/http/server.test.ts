@@ -3,6 +3,9 @@ import { afterEach, describe, test } from 'node:test';
 import { request } from 'undici';
 import { type OperatorServer, type OperatorServerOptions, startOperatorServer } from '../../src/http/server.ts';
 import { createMetrics } from '../../src/metrics.ts';
+import { Controller } from '../../src/runtime/controller.ts';
+import { createLogger } from '../../src/telemetry.ts';
+import { FakeClock, settle } from '../support/fake-clock.ts';
 
 describe('metrics and health server', () => {
   let server: OperatorServer | undefined;
@@ -75,6 +78,41 @@ describe('metrics and health server', () => {
     assert.equal(status, 503);
     assert.ok(!text.includes('secret'));
     assert.equal((await get('/readyz')).status, 200);
+  });
+
+  test('a worker that never comes back fails liveness, for as long as it is away; the others work on', async () => {
+    const clock = new FakeClock();
+    const gates = new Map([['stuck', Promise.withResolvers<void>()]]);
+    const done: string[] = [];
+    const controller = new Controller({
+      name: 'oauthclient',
+      workers: 2,
+      deadlineMs: 120_000,
+      clock,
+      logger: createLogger({ level: 'silent' }),
+      reconcile: async (key) => {
+        await gates.get(key)?.promise;
+        done.push(key);
+        return {};
+      },
+    });
+    controller.start();
+    const get = await start({ health: { clients: () => controller.stalled() } });
+    controller.enqueue('stuck');
+    await clock.advanceAsync(200_000);
+    controller.enqueue('other');
+    await clock.advanceAsync(0);
+    assert.deepEqual(done, ['other']);
+    assert.equal((await get('/healthz')).status, 200, 'its deadline may be near');
+    await clock.advanceAsync(100_000);
+    const stalled = await get('/healthz');
+    assert.equal(stalled.status, 503);
+    assert.match(stalled.text, /^\[-\]clients failed: a reconcile is 180 s beyond its deadline$/m);
+    assert.equal((await get('/readyz')).status, 200);
+    gates.get('stuck')?.resolve();
+    await settle();
+    assert.equal((await get('/healthz')).status, 200);
+    await controller.stop();
   });
 
   test('one stall of the event loop fails one liveness probe', async () => {
