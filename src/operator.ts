@@ -5,8 +5,8 @@ import { asOperatorError, type OperatorError } from './errors.ts';
 import { createCaches, type Caches } from './caches.ts';
 import type { Config } from './config.ts';
 import { AuthorizationServerReconciler } from './authserver/reconcile.ts';
-import { ServerConnections, type ServerConnection } from './authserver/connection.ts';
-import { readCredentials } from './authserver/credentials.ts';
+import { ServerConnections } from './authserver/connection.ts';
+import { readCredentials, type ServerCredentials } from './authserver/credentials.ts';
 import { driverFor } from './authserver/registry.ts';
 import { startOperatorServer } from './http/server.ts';
 import { issuerRegistry } from './issuer/registry.ts';
@@ -120,7 +120,8 @@ export async function startOperator(
       kube,
       ...caches,
       records: new RecordStore(kube, caches.records, operatorNamespace),
-      connection: (server, signal) => connect(server, signal),
+      connection: (server) => connections.to(server),
+      credentials,
       registrationDriver: driverFor,
       issuerDriver: issuerRegistry({ client: kube, authoritySecrets: caches.authoritySecrets, operatorNamespace }),
       recorder,
@@ -133,13 +134,11 @@ export async function startOperator(
     },
   );
 
-  async function connect(server: AuthorizationServer, signal: AbortSignal): Promise<ServerConnection> {
-    // Only a registration needs them, and the server's own status says what is wrong with them.
-    const credentials = await readCredentials(secretValue, server, signal).catch((error: unknown) => {
+  async function credentials(server: AuthorizationServer, signal: AbortSignal): Promise<ServerCredentials> {
+    return readCredentials(secretValue, server, signal).catch((error: unknown) => {
       if (asOperatorError(error).code.startsWith('Credential')) return {};
       throw error;
     });
-    return connections.to(server, credentials);
   }
 
   const issuerReconciler = new IssuerReconciler({

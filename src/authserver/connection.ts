@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import dns from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
 import { createSecureContext, type SecureContext } from 'node:tls';
@@ -17,12 +16,6 @@ export type ServerEndpoints = NonNullable<AuthorizationServerStatus['endpoints']
 export type ServerCapabilities = NonNullable<AuthorizationServerStatus['capabilities']>;
 type Server = Pick<AuthorizationServer, 'metadata' | 'spec' | 'status'>;
 
-/** Values of the Secrets that an AuthorizationServer refers to. */
-export interface ServerCredentials {
-  /** RFC 7591 §1.2. */
-  initialAccessToken?: string | undefined;
-}
-
 /** A certificate as a client presents it, ready for any number of connections. */
 export type ClientTls = SecureContext;
 
@@ -37,8 +30,8 @@ const mostConnections = 8;
 const mostAddresses = 16;
 
 /**
- * How to talk to one AuthorizationServer: whom to trust, where to connect, what to present. Its secrets and its sockets are
- * private members, so that no log that prints it shows them.
+ * How to talk to one AuthorizationServer: whom to trust, where to connect, what to present. Its sockets are private
+ * members, so that no log that prints it shows them.
  */
 export class ServerConnection {
   readonly #name: string;
@@ -46,7 +39,6 @@ export class ServerConnection {
   readonly #endpoints: ServerEndpoints | undefined;
   readonly #caBundle: string | undefined;
   readonly #connectTo: ReadonlyMap<string, readonly string[]>;
-  readonly #initialAccessToken: string | undefined;
   readonly #fence: Fence;
   /** Without a client certificate. To read CAs and keys costs more than a handshake. */
   #anonymous: SecureContext | undefined;
@@ -54,17 +46,12 @@ export class ServerConnection {
   #shared: Agent | undefined;
   #closed = false;
 
-  constructor(
-    { metadata, spec, status }: Server,
-    credentials: ServerCredentials = {},
-    { fence = open, metrics }: ConnectionOptions = {},
-  ) {
+  constructor({ metadata, spec, status }: Server, { fence = open, metrics }: ConnectionOptions = {}) {
     this.#name = metadata.name;
     this.#issuer = spec.issuer;
     this.#endpoints = status?.endpoints;
     this.#caBundle = spec.caBundle;
     this.#connectTo = new Map((spec.connectTo ?? []).map(({ host, addresses }) => [host.toLowerCase(), addresses]));
-    this.#initialAccessToken = credentials.initialAccessToken;
     this.#fence = fence;
     this.#metrics = metrics;
   }
@@ -79,9 +66,6 @@ export class ServerConnection {
   /** Undefined before the first discovery. */
   get endpoints(): ServerEndpoints | undefined {
     return this.#endpoints;
-  }
-  get initialAccessToken(): string | undefined {
-    return this.#initialAccessToken;
   }
 
   /**
@@ -227,7 +211,7 @@ interface Entry {
   connection: ServerConnection;
 }
 
-/** One connection for each AuthorizationServer, replaced when its spec, its endpoints or its credentials change. */
+/** One connection for each AuthorizationServer, replaced when its spec or its endpoints change. */
 export class ServerConnections {
   readonly #entries = new Map<string, Entry>();
   readonly #options: ConnectionOptions;
@@ -236,28 +220,26 @@ export class ServerConnections {
     this.#options = options;
   }
 
-  to(server: Server, credentials: ServerCredentials = {}): ServerConnection {
+  to(server: Server): ServerConnection {
     const { metadata, spec, status } = server;
-    const token = credentials.initialAccessToken;
     const shape = {
       uid: metadata.uid,
       issuer: spec.issuer,
       caBundle: spec.caBundle,
       connectTo: spec.connectTo,
       endpoints: status?.endpoints,
-      token: token === undefined ? undefined : createHash('sha256').update(token).digest('hex'),
     };
     const entry = this.#entries.get(metadata.name);
     if (entry !== undefined && isDeepStrictEqual(entry.shape, shape)) return entry.connection;
     this.forget(metadata.name);
-    const connection = new ServerConnection(server, credentials, this.#options);
+    const connection = new ServerConnection(server, this.#options);
     this.#entries.set(metadata.name, { shape, connection });
     return connection;
   }
 
-  /** One that is nobody else's, without credentials; who asks for it closes it. */
+  /** One that is nobody else's; who asks for it closes it. */
   apart(server: Server): ServerConnection {
-    return new ServerConnection(server, {}, this.#options);
+    return new ServerConnection(server, this.#options);
   }
 
   /** Calls in flight end by themselves; each has a deadline. */

@@ -1,6 +1,11 @@
 import type { AuthorizationServer } from '../api/authorization-server.ts';
 import { OperatorError } from '../errors.ts';
-import type { ServerCredentials } from './connection.ts';
+
+/** Values of the Secrets that an AuthorizationServer refers to: read when they are needed, and kept nowhere. */
+export interface ServerCredentials {
+  /** RFC 7591 §1.2. */
+  initialAccessToken?: string | undefined;
+}
 
 /** The text of one key of a Secret in the operator's namespace, read live and trimmed; undefined without either. */
 export type SecretValue = (name: string, key: string, signal: AbortSignal) => Promise<string | undefined>;

@@ -1,4 +1,5 @@
 import type { ServerConnection } from './connection.ts';
+import type { ServerCredentials } from './credentials.ts';
 
 /** Client metadata as RFC 7591 §2 and RFC 8705 §2.1.2, §3.4 name it. */
 export type ClientMetadata = Record<string, unknown>;
@@ -29,7 +30,12 @@ export interface RegistrationHandle {
  * `ServerUnavailable` (no answer or 5xx or 429), `AnswerLost` (the request may have been carried out), `AnswerInvalid`.
  */
 export interface RegistrationDriver {
-  create(server: ServerConnection, metadata: ClientMetadata, signal: AbortSignal): Promise<Registration>;
+  create(
+    server: ServerConnection,
+    metadata: ClientMetadata,
+    credentials: ServerCredentials,
+    signal: AbortSignal,
+  ): Promise<Registration>;
   read(server: ServerConnection, handle: RegistrationHandle, signal: AbortSignal): Promise<Registration>;
   update(
     server: ServerConnection,

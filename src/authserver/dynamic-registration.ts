@@ -27,10 +27,9 @@ const answerSchema = z.looseObject({
 
 /** RFC 7591 and RFC 7592. */
 export const dynamicRegistration: RegistrationDriver = {
-  async create(server, metadata, signal) {
+  async create(server, metadata, { initialAccessToken: token }, signal) {
     const action = 'register the client';
     const url = registrationEndpoint(server);
-    const token = server.initialAccessToken;
     const answer = await callServer(
       server,
       {

@@ -8,6 +8,7 @@ import {
   ownershipMarker,
 } from '../../src/authserver/client-metadata.ts';
 import type { ServerConnection } from '../../src/authserver/connection.ts';
+import type { ServerCredentials } from '../../src/authserver/credentials.ts';
 import type {
   ClientMetadata,
   Registration,
@@ -24,8 +25,9 @@ import { lasting } from './servers.ts';
 export interface Subject {
   driver: RegistrationDriver;
   connection: ServerConnection;
-  /** With a credential that the server does not know. */
-  stranger: ServerConnection;
+  credentials: ServerCredentials;
+  /** Those that the server does not know. */
+  strange: ServerCredentials;
   /** client_id of every registered client, from the server's own store. */
   clients: () => string[];
   /** The server acts, and its answer is lost. */
@@ -82,9 +84,9 @@ async function code(promise: Promise<unknown>): Promise<string> {
 export function driverContract(start: () => Promise<Subject>): void {
   for (const method of ['tls_client_auth', 'self_signed_tls_client_auth'] as const) {
     test(`${method}: created, read, updated, removed`, async () => {
-      const { driver, connection, clients } = await start();
+      const { driver, connection, credentials, clients } = await start();
       const asked = await metadataOf(method);
-      const created = await driver.create(connection, asked, lasting());
+      const created = await driver.create(connection, asked, credentials, lasting());
       assert.ok(clients().includes(created.clientId));
       assert.deepEqual(echoViolations(asked, created.metadata), []);
       assert.equal(created.metadata['registration_access_token'], undefined);
@@ -112,13 +114,13 @@ export function driverContract(start: () => Promise<Subject>): void {
   }
 
   test('keys join and leave', async () => {
-    const { driver, connection } = await start();
+    const { driver, connection, credentials } = await start();
     const [two, one] = [
       await metadataOf('self_signed_tls_client_auth', { keys: 2 }),
       await metadataOf('self_signed_tls_client_auth'),
     ];
     const wanted = { ...two, jwks: one['jwks'] };
-    let handle = handleOf(await driver.create(connection, two, lasting()));
+    let handle = handleOf(await driver.create(connection, two, credentials, lasting()));
     assert.deepEqual(changedMembers(two, handle.lastAnswer), []);
     assert.deepEqual(changedMembers(wanted, handle.lastAnswer), ['jwks']);
     handle = handleOf(await driver.update(connection, handle, wanted, lasting()), handle);
@@ -128,9 +130,9 @@ export function driverContract(start: () => Promise<Subject>): void {
   });
 
   test('what is cleared is cleared at the server', async () => {
-    const { driver, connection } = await start();
+    const { driver, connection, credentials } = await start();
     const asked = await metadataOf('tls_client_auth');
-    let handle = handleOf(await driver.create(connection, asked, lasting()));
+    let handle = handleOf(await driver.create(connection, asked, credentials, lasting()));
     const { scope: _scope, ...without } = asked;
     handle = handleOf(await driver.update(connection, handle, without, lasting()), handle);
     assert.equal(handle.lastAnswer['scope'], undefined);
@@ -138,11 +140,11 @@ export function driverContract(start: () => Promise<Subject>): void {
   });
 
   test('what the server does not allow is refused in its own words, and leaves nothing', async () => {
-    const { driver, connection, clients } = await start();
+    const { driver, connection, credentials, clients } = await start();
     const before = clients();
     const asked = { ...(await metadataOf('tls_client_auth')), grant_types: ['no such grant'] };
     await assert.rejects(
-      driver.create(connection, asked, lasting()),
+      driver.create(connection, asked, credentials, lasting()),
       (error) =>
         error instanceof OperatorError &&
         error.code === 'RegistrationRefused' &&
@@ -152,23 +154,26 @@ export function driverContract(start: () => Promise<Subject>): void {
   });
 
   test('a stranger registers nothing', async () => {
-    const { driver, stranger, clients } = await start();
+    const { driver, connection, strange, clients } = await start();
     const before = clients();
     assert.equal(
-      await code(driver.create(stranger, await metadataOf('tls_client_auth'), lasting())),
+      await code(driver.create(connection, await metadataOf('tls_client_auth'), strange, lasting())),
       'RegistrationUnauthorized',
     );
     assert.deepEqual(clients(), before);
   });
 
   test('a lost answer is told from a call that was not carried out', async () => {
-    const { driver, connection, clients, loseAnswers } = await start();
+    const { driver, connection, credentials, clients, loseAnswers } = await start();
     const before = clients();
     const asked = await metadataOf('tls_client_auth');
-    const handle = handleOf(await driver.create(connection, asked, lasting()));
+    const handle = handleOf(await driver.create(connection, asked, credentials, lasting()));
     loseAnswers(true);
     try {
-      assert.equal(await code(driver.create(connection, await metadataOf('tls_client_auth'), lasting())), 'AnswerLost');
+      assert.equal(
+        await code(driver.create(connection, await metadataOf('tls_client_auth'), credentials, lasting())),
+        'AnswerLost',
+      );
       assert.equal(
         await code(driver.update(connection, handle, { ...asked, scope: 'accounts:write' }, lasting())),
         'AnswerLost',
@@ -180,8 +185,10 @@ export function driverContract(start: () => Promise<Subject>): void {
   });
 
   test('a client that somebody else deleted reads as unauthorized, never as gone', async () => {
-    const { driver, connection, forget } = await start();
-    const handle = handleOf(await driver.create(connection, await metadataOf('tls_client_auth'), lasting()));
+    const { driver, connection, credentials, forget } = await start();
+    const handle = handleOf(
+      await driver.create(connection, await metadataOf('tls_client_auth'), credentials, lasting()),
+    );
     forget(handle.clientId);
     assert.equal(await code(driver.read(connection, handle, lasting())), 'RegistrationUnauthorized');
     assert.equal(await code(driver.update(connection, handle, {}, lasting())), 'RegistrationUnauthorized');
@@ -189,8 +196,11 @@ export function driverContract(start: () => Promise<Subject>): void {
   });
 
   test('a call that was cancelled says so', async () => {
-    const { driver, connection } = await start();
+    const { driver, connection, credentials } = await start();
     const cancelled = AbortSignal.abort();
-    assert.equal(await code(driver.create(connection, await metadataOf('tls_client_auth'), cancelled)), 'Cancelled');
+    assert.equal(
+      await code(driver.create(connection, await metadataOf('tls_client_auth'), credentials, cancelled)),
+      'Cancelled',
+    );
   });
 }

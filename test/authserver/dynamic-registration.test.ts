@@ -16,7 +16,6 @@ const TOKEN = 'the-initial-access-token';
 describe('dynamic registration', () => {
   let server: AuthorizationServer;
   let connection: ServerConnection;
-  let stranger: ServerConnection;
 
   before(async () => {
     const ca = await createThrowawayCa('Server CA');
@@ -36,12 +35,10 @@ describe('dynamic registration', () => {
     assert.equal(endpoints.tokenEndpoint, `${origin}/token`);
     assert.equal(endpoints.registrationEndpoint, `${origin}/reg`);
     assert.equal(capabilities.certificateBoundTokens, true);
-    connection = new ServerConnection(serverObject(spec, endpoints), { initialAccessToken: TOKEN });
-    stranger = new ServerConnection(serverObject(spec, endpoints), { initialAccessToken: 'another-one' });
+    connection = new ServerConnection(serverObject(spec, endpoints));
   });
   after(async () => {
     await connection?.close();
-    await stranger?.close();
     await server?.stop();
   });
 
@@ -49,7 +46,8 @@ describe('dynamic registration', () => {
     Promise.resolve({
       driver: dynamicRegistration,
       connection,
-      stranger,
+      credentials: { initialAccessToken: TOKEN },
+      strange: { initialAccessToken: 'another-one' },
       clients: () => server.clients().map((client) => String(client['client_id'])),
       // Acted upon, and then more than is taken. Broken connections: call.test.ts, and behind nginx proof.test.ts.
       loseAnswers: (lose) =>
@@ -60,7 +58,9 @@ describe('dynamic registration', () => {
 
   test('the registration access token rotates on update, and the old one is dead', async () => {
     const asked = await metadataOf('tls_client_auth');
-    const created = handleOf(await dynamicRegistration.create(connection, asked, lasting()));
+    const created = handleOf(
+      await dynamicRegistration.create(connection, asked, { initialAccessToken: TOKEN }, lasting()),
+    );
     const updated = handleOf(await dynamicRegistration.update(connection, created, asked, lasting()), created);
     assert.notEqual(updated.registrationAccessToken, created.registrationAccessToken);
     await assert.rejects(dynamicRegistration.read(connection, created, lasting()), {

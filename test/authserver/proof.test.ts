@@ -73,6 +73,7 @@ describe('the proof call, against oidc-provider behind nginx', () => {
     const { clientId } = await dynamicRegistration.create(
       connect(endpoints),
       { tls_client_certificate_bound_access_tokens: true, ...metadata },
+      {},
       lasting(),
     );
     return clientId;
@@ -246,7 +247,6 @@ describe('the proof call, against anything else', () => {
   test('each is counted, with every request that it took', async () => {
     const { registry, serverCalls } = createMetrics();
     const connection = server.connection(
-      {},
       { introspectionEndpoint: `${server.origin}/introspect`, revocationEndpoint: `${server.origin}/revoke` },
       { metrics: serverCalls },
     );
@@ -258,7 +258,6 @@ describe('the proof call, against anything else', () => {
     const asked = { grantTypes: ['authorization_code'], redirectUri: 'https://app.example.com/cb' };
     assert.equal((await prove(connection, certificate, asked)).outcome, 'proved');
     const pushing = server.connection(
-      {},
       { pushedAuthorizationRequestEndpoint: `${server.origin}/par` },
       { metrics: serverCalls },
     );
@@ -289,15 +288,9 @@ describe('the proof call, against anything else', () => {
 
   test('nobody there, a name that is not known, a server that is not trusted: unreachable', async () => {
     const nobody = `https://${HOST}:${await freePort()}/token`;
-    assert.equal(
-      (await prove(server.connection({}, { tokenEndpoint: nobody }), certificate, {})).outcome,
-      'unreachable',
-    );
+    assert.equal((await prove(server.connection({ tokenEndpoint: nobody }), certificate, {})).outcome, 'unreachable');
     const unknown = 'https://no-such-host.invalid/token';
-    assert.equal(
-      (await prove(server.connection({}, { tokenEndpoint: unknown }), certificate, {})).outcome,
-      'unreachable',
-    );
+    assert.equal((await prove(server.connection({ tokenEndpoint: unknown }), certificate, {})).outcome, 'unreachable');
     const untrusting = new ServerConnection(
       serverObject(
         { issuer: server.origin, connectTo: [{ host: HOST, addresses: ['127.0.0.1'] }] },

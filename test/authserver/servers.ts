@@ -2,12 +2,7 @@
 import { createServer, type ServerOptions } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AuthorizationServer, AuthorizationServerSpec } from '../../src/api/authorization-server.ts';
-import {
-  type ConnectionOptions,
-  ServerConnection,
-  type ServerCredentials,
-  type ServerEndpoints,
-} from '../../src/authserver/connection.ts';
+import { type ConnectionOptions, ServerConnection, type ServerEndpoints } from '../../src/authserver/connection.ts';
 import { listen } from '../support/listen.ts';
 import { createThrowawayCa, type ThrowawayCa } from '../support/throwaway-ca.ts';
 
@@ -43,11 +38,7 @@ export interface ScriptedServer {
   /** `GET /path` of every request so far. */
   readonly requests: string[];
   answer(handler: Handler): void;
-  connection(
-    credentials?: ServerCredentials,
-    endpoints?: Partial<ServerEndpoints>,
-    options?: ConnectionOptions,
-  ): ServerConnection;
+  connection(endpoints?: Partial<ServerEndpoints>, options?: ConnectionOptions): ServerConnection;
   stop(): Promise<void>;
 }
 
@@ -78,10 +69,10 @@ export async function startScriptedServer(tls: ServerOptions = {}): Promise<Scri
       handler = next;
       requests.length = 0;
     },
-    connection(credentials, endpoints, options) {
+    connection(endpoints, options) {
       const spec = { issuer: origin, caBundle: ca.certPem, connectTo: [{ host: HOST, addresses: ['127.0.0.1'] }] };
       const found = { tokenEndpoint: `${origin}/token`, registrationEndpoint: `${origin}/reg`, ...endpoints };
-      const connection = new ServerConnection(serverObject(spec, found), credentials, options);
+      const connection = new ServerConnection(serverObject(spec, found), options);
       connections.push(connection);
       return connection;
     },

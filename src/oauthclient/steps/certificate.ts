@@ -167,7 +167,7 @@ export async function callTokenEndpoint(
   const registration = required(record.state.registration, 'a registration');
   return proveCertificate(
     {
-      connection: await context.connection(serverOf(view), signal),
+      connection: context.connection(serverOf(view)),
       clientId: registration.clientId,
       chainPem: material.chainPem,
       privateKeyPem: material.privateKeyPem,

@@ -3,6 +3,7 @@ import type { OAuthClient } from '../../api/oauth-client.ts';
 import { oauthClients } from '../../api/resources.ts';
 import type { Claim } from '../../authserver/claims.ts';
 import type { ServerConnection } from '../../authserver/connection.ts';
+import type { ServerCredentials } from '../../authserver/credentials.ts';
 import type { RegistrationDriver } from '../../authserver/driver.ts';
 import { OperatorError } from '../../errors.ts';
 import type { IssuerDriver } from '../../issuer/issuer.ts';
@@ -26,7 +27,9 @@ export interface StepContext {
   published: Cache<SecretProjection>;
   claims: Informer<Claim>;
   records: RecordStore;
-  connection(server: AuthorizationServer, signal: AbortSignal): Promise<ServerConnection>;
+  connection(server: AuthorizationServer): ServerConnection;
+  /** Without those that can't be read: the server's own status says what is wrong with them. */
+  credentials(server: AuthorizationServer, signal: AbortSignal): Promise<ServerCredentials>;
   registrationDriver(server: AuthorizationServer): RegistrationDriver | undefined;
   issuerDriver(issuer: ClientCertificateIssuer): IssuerDriver;
   recorder: EventRecorder;

@@ -90,7 +90,7 @@ function claimRequest(
  */
 export const deregister: ClientAction = async (context, view, signal) => {
   const loaded = await context.records.load(recordOf(view), signal);
-  const connection = await context.connection(serverOf(view), signal);
+  const connection = context.connection(serverOf(view));
   const driver = driverOf(context, view);
   try {
     await withEitherToken(loaded, (handle) => driver.remove(connection, handle, signal));

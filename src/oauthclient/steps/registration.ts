@@ -22,8 +22,9 @@ export const register: ClientAction = async (context, view, signal) => {
   const loaded = await context.records.load(recordOf(view), signal);
   const asked = required(view.desired.metadata, 'metadata');
   const driver = driverOf(context, view);
-  const connection = await context.connection(serverOf(view), signal);
-  const registration = await answered(context, loaded, () => driver.create(connection, asked, signal));
+  const connection = context.connection(serverOf(view));
+  const credentials = await context.credentials(serverOf(view), signal);
+  const registration = await answered(context, loaded, () => driver.create(connection, asked, credentials, signal));
   await context.records.save(loaded, withRegistration(loaded, registration, asked, context.clock.now()), signal);
   tell(context, view, 'Normal', 'Registered', `Registered at ${connection.issuer} as client ${registration.clientId}.`);
 };
@@ -33,7 +34,7 @@ export const updateRegistration: ClientAction = async (context, view, signal) =>
   const loaded = await context.records.load(recordOf(view), signal);
   const asked = required(view.desired.metadata, 'metadata');
   const driver = driverOf(context, view);
-  const connection = await context.connection(serverOf(view), signal);
+  const connection = context.connection(serverOf(view));
   const registration = await answered(context, loaded, () =>
     withEitherToken(loaded, (handle) => driver.update(connection, handle, asked, signal)),
   );
@@ -45,7 +46,7 @@ export const recoverUpdate: ClientAction = async (context, view, signal) => {
   const loaded = await context.records.load(recordOf(view), signal);
   const asked = required(view.desired.metadata, 'metadata');
   const driver = driverOf(context, view);
-  const connection = await context.connection(serverOf(view), signal);
+  const connection = context.connection(serverOf(view));
   const registration = await withEitherToken(loaded, (handle) => driver.read(connection, handle, signal));
   const record = withRegistration(loaded, registration, asked, context.clock.now());
   const current = changedMembers(asked, registration.metadata).length === 0;
@@ -92,7 +93,7 @@ export function rejectRegistration(message: string): ClientAction {
   return async (context, view, signal) => {
     const loaded = await context.records.load(recordOf(view), signal);
     const driver = driverOf(context, view);
-    const connection = await context.connection(serverOf(view), signal);
+    const connection = context.connection(serverOf(view));
     await withEitherToken(loaded, (handle) => driver.remove(connection, handle, signal));
     const { registration: _removed, ...state } = loaded.state;
     const { registration: _credentials, ...material } = loaded.material;
