@@ -111,14 +111,11 @@ export async function acquireClaim(
       holderUid: holder.uid,
     },
   };
+  const created = await createUnlessThere(client, claim, signal);
+  if (created !== undefined) return created;
   const existing = await client.get(configMaps, { namespace, name }, { signal });
   if (existing === undefined) {
-    try {
-      return await client.create(configMaps, claim, { signal });
-    } catch (error) {
-      if (error instanceof KubeError && error.reason === 'AlreadyExists') throw identityTaken(undefined);
-      throw error;
-    }
+    throw new OperatorError('ChangedMeanwhile', `The claim ${name} went away while it was looked at. It is retried.`);
   }
   const state = stateOf(existing, holder, now);
   if (state.state === 'held') return existing;
@@ -128,6 +125,19 @@ export async function acquireClaim(
     { ...claim, metadata: { ...claim.metadata, resourceVersion: existing.metadata.resourceVersion ?? '' } },
     { signal },
   );
+}
+
+async function createUnlessThere(
+  client: ClaimClient,
+  claim: KubernetesObject,
+  signal: AbortSignal,
+): Promise<KubernetesObject | undefined> {
+  try {
+    return await client.create(configMaps, claim, { signal });
+  } catch (error) {
+    if (error instanceof KubeError && error.reason === 'AlreadyExists') return undefined;
+    throw error;
+  }
 }
 
 function stateOf(object: KubernetesObject, holder: ClaimHolder, now: number): ClaimState {

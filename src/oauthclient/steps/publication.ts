@@ -15,7 +15,8 @@ const TLS = 'kubernetes.io/tls';
 /** One write: an application never sees the key of one certificate beside the chain of another. */
 export const publish: ClientAction = async (context, view, signal) => {
   const ref = { namespace: view.observed.client.metadata.namespace, name: view.desired.secretName };
-  const found = await context.kube.get(secrets, ref, { signal });
+  // Where there was none a moment ago one is made: a rival's that came between is found when this is tried again.
+  const found = view.observed.published === undefined ? undefined : await context.kube.get(secrets, ref, { signal });
   const record = await drainingFromNow(context, await context.records.load(recordOf(view), signal), found, signal);
   const encoded = Object.entries(values(record, view)).map(([key, value]) => [
     key,
