@@ -57,6 +57,11 @@ async function readyOperator(world: BenchWorld, options: RunOptions): Promise<Op
 async function finish(operator: OperatorUnderTest, { profile, say }: RunOptions): Promise<void> {
   const lag = await operator.metric('nodejs_eventloop_lag_p99_seconds');
   say(`event-loop lag p99 ${(lag * 1000).toFixed(1)} ms`);
+  const mb = async (name: string) => `${((await operator.metric(name)) / 1e6).toFixed(0)} MB`;
+  say(
+    `heap ${await mb('nodejs_heap_size_used_bytes')} of ${await mb('nodejs_heap_size_total_bytes')}, ` +
+      `external ${await mb('nodejs_external_memory_bytes')}, RSS ${await mb('process_resident_memory_bytes')}`,
+  );
   await operator.stop();
   if (profile === 'cpu') for (const line of await hottest()) say(line);
   if (profile === 'heap') say(`the heap profile is in ${PROFILES}`);
