@@ -119,14 +119,23 @@ function longestTokenLifetimeMs({ server, record }: Observed): number {
 function identityOf({ client, server, clusterId, record }: Observed): Desired['identity'] {
   const { namespace, name } = client.metadata;
   const registered = record?.state?.identity;
+  const templates = server?.spec.clients?.identityTemplates;
+  const basis = [clusterId, namespace, name, registered?.parameter, registered?.value].join('\n');
+  const known = identities.get(client.spec);
+  if (known !== undefined && known.basis === basis && known.templates === templates) return known.identity;
   const requested = client.spec.certificate?.subject ?? (registered && requestedSubject(registered));
-  const result = effectiveIdentity(server?.spec.clients?.identityTemplates, requested, {
-    namespace,
-    name,
-    clusterId,
-  });
-  return 'identity' in result ? { ok: true, ...result.identity } : { ok: false, message: result.violation.message };
+  const result = effectiveIdentity(templates, requested, { namespace, name, clusterId });
+  const identity: Desired['identity'] =
+    'identity' in result ? { ok: true, ...result.identity } : { ok: false, message: result.violation.message };
+  identities.set(client.spec, { basis, templates, identity });
+  return identity;
 }
+
+/** Every pass asks several times, and to parse names costs more than the rest of `desired`. */
+const identities = new WeakMap<
+  OAuthClientSpec,
+  { basis: string; templates: readonly Subject[] | undefined; identity: Desired['identity'] }
+>();
 
 const members = {
   tls_client_auth_subject_dn: 'dn',

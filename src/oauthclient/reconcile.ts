@@ -3,6 +3,7 @@ import type { AuthorizationServer } from '../api/authorization-server.ts';
 import type { ClientCertificateIssuer } from '../api/client-certificate-issuer.ts';
 import type { OAuthClient } from '../api/oauth-client.ts';
 import { claimName, type Claim } from '../authserver/claims.ts';
+import type { Identity } from '../authserver/identity.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Cache, Informer } from '../kube/informer.ts';
 import { customResourceDefinitions, resourceName, secrets } from '../kube/resource.ts';
@@ -134,11 +135,15 @@ function distributionOf(
 
 function claimOf(sources: ClientSources, observed: Observed): Claim | undefined {
   const stored = observed.record?.state;
-  const effective = desired(observed, 0).identity;
-  const identity = stored?.identity ?? (effective.ok ? effective : undefined);
+  const identity = stored?.identity ?? effectiveIdentityOf(observed);
   const issuer = stored?.server.issuer ?? observed.server?.spec.issuer;
   if (identity === undefined || issuer === undefined) return undefined;
   return sources.claims.get(sources.operatorNamespace, claimName(issuer, identity));
+}
+
+function effectiveIdentityOf(observed: Observed): Identity | undefined {
+  const { identity } = desired(observed, 0);
+  return identity.ok ? identity : undefined;
 }
 
 async function definitionTerminating({ kube }: ClientSources, signal: AbortSignal): Promise<boolean> {
