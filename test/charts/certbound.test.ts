@@ -188,7 +188,7 @@ describe('values of the chart', () => {
     const [monitor] = ofKind(await render({ metrics: { serviceMonitor } }), 'ServiceMonitor');
     assert.equal(monitor?.metadata.labels?.['release'], 'prometheus');
     assert.deepEqual(Reflect.get(Object(monitor?.['spec']), 'endpoints'), [
-      { port: 'http', path: '/metrics', interval: '15s' },
+      { port: 'http', path: '/metrics', honorLabels: true, interval: '15s' },
     ]);
     assert.match(await refused({ ...CLUSTER, metrics: { serviceMonitor, service: { enabled: false } } }), /service/);
   });

@@ -1,35 +1,15 @@
 import { execFile } from 'node:child_process';
-import { access, constants, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { lookUp } from './executable.ts';
 import { tryLock } from './file-lock.ts';
 import { withProgress } from './progress.ts';
 
 const run = promisify(execFile);
 const POLICY = '/usr/sbin/policy-rc.d';
-
-async function isExecutable(path: string): Promise<boolean> {
-  return access(path, constants.X_OK).then(
-    () => true,
-    () => false,
-  );
-}
-
-/** From PATH, or where Debian puts it: /usr/sbin is on no ordinary user's PATH. */
-async function lookUp(name: string): Promise<string | undefined> {
-  const directories = [
-    ...(process.env['PATH'] ?? '').split(delimiter),
-    '/usr/sbin',
-    '/usr/local/sbin',
-    '/opt/homebrew/bin',
-  ];
-  for (const directory of directories) {
-    if (directory !== '' && (await isExecutable(join(directory, name)))) return join(directory, name);
-  }
-  return undefined;
-}
 
 async function installFromDebian(aptGet: string): Promise<void> {
   const apt = (...args: string[]) =>
