@@ -11,6 +11,8 @@ export interface OperatorProcess {
   /** Everything that it logged. */
   log(): Promise<string>;
   metrics(): Promise<string>;
+  /** What kubelet sees. */
+  probe(path: '/healthz' | '/readyz'): Promise<{ ok: boolean; text: string }>;
   /** SIGTERM; resolves with the exit code. */
   stop(): Promise<number | string>;
   /** SIGKILL. */
@@ -46,8 +48,8 @@ export async function startOperator(options: OperatorOptions): Promise<OperatorP
       ...options.environment,
     },
   });
-  const answers = async (path: string) => {
-    const answer = await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(5_000) });
+  const answers = async (path: string, deadlineMs = 5_000) => {
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(deadlineMs) });
     return { ok: answer.ok, text: await answer.text() };
   };
   let last = '';
@@ -69,6 +71,7 @@ export async function startOperator(options: OperatorOptions): Promise<OperatorP
     exited: child.exited,
     log: () => readFile(options.logFile, 'utf8'),
     metrics: async () => (await answers('/metrics')).text,
+    probe: (path) => answers(path, 30_000),
     async stop() {
       await child.end();
       return child.exited;
