@@ -110,6 +110,15 @@ describe('two replicas', () => {
     assert.ok(events.some((event) => from(standby)(event) && event.verb === 'list'));
   });
 
+  it('tell the same of every client, whoever works', async () => {
+    const told = async (pod: Pod) =>
+      (await replica(pod).metrics()).split('\n').filter((line) => line.startsWith('certbound_oauthclient_'));
+    await waitFor(async () => {
+      const [one, other] = await Promise.all(pods.map(told));
+      return one?.length === 9 && new Set([...one, ...(other ?? [])]).size === 9 && other?.length === 9;
+    });
+  });
+
   it('SIGTERM: the other goes on within seconds', async (t) => {
     const { leader, standby } = await roles();
     const leaving = replica(leader);
