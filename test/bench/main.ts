@@ -1,7 +1,8 @@
 // `npm run bench -- B1 B2 …`: prints one JSON line a measure, the median of all runs; see --help.
 import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
-import { measures, runOnce, type Figure } from './measures.ts';
+import type { Figure } from './measure.ts';
+import { measures, runOnce } from './measures.ts';
 
 const usage = `npm run bench -- [MEASURE …] [options]
 
@@ -9,19 +10,22 @@ const usage = `npm run bench -- [MEASURE …] [options]
   B2      one apply to Ready, idle
   B3      writes per client, create to Ready and renewal
   scale   B4, B5 and B6 of --clients N (default 1000): time to Ready, cold restart, memory, silence
+  soak    constant change of --clients N (default 200): memory, sockets, watches; one run unless --runs says more
 
   --runs N       default 5; the median is printed
   --clients N    instead of the measure's own number
   --rest N       seconds of B6, default 600
+  --minutes N    of the soak, default 30
   --profile KIND cpu: prints where the operator's time went; heap: keeps a sampling heap profile
 `;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    runs: { type: 'string', default: '5' },
+    runs: { type: 'string' },
     clients: { type: 'string' },
     rest: { type: 'string', default: '600' },
+    minutes: { type: 'string', default: '30' },
     profile: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
@@ -37,7 +41,6 @@ if (values.help || unknown.length > 0 || (profile !== undefined && profile !== '
 if (process.platform !== 'linux') throw new Error('the bench reads /proc, which only Linux has');
 
 const chosen = positionals.length > 0 ? positionals.filter(isMeasure) : (['B1', 'B2', 'B3', 'scale'] as const);
-const runs = Number(values.runs);
 const machine = `${cpus().length} × ${cpus()[0]?.model ?? '?'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}`;
 const rounded = (value: number) => Number(value.toPrecision(4));
 const median = (sorted: readonly number[]) => {
@@ -50,6 +53,7 @@ const summary = (all: readonly number[]) => {
 };
 
 for (const name of chosen) {
+  const runs = Number(values.runs ?? (name === 'soak' ? 1 : 5));
   const figures = new Map<string, Figure[]>();
   for (let run = 0; run < runs; run++) {
     const say = (line: string) => process.stderr.write(`${name} run ${run + 1} of ${runs}: ${line}\n`);
@@ -58,6 +62,7 @@ for (const name of chosen) {
       clients: values.clients === undefined ? undefined : Number(values.clients),
       profile,
       restSeconds: Number(values.rest),
+      minutes: Number(values.minutes),
       say,
     });
     for (const figure of results) {

@@ -59,6 +59,8 @@ export interface BenchWorld {
   create(refs: readonly ClientRef[]): Promise<void>;
   /** What the API server's watch told of each client last; kept from the first call on. */
   watchClients(): Promise<ClientWatch>;
+  /** Watches of the operator that the API server holds open. */
+  openWatches(): Promise<number>;
   /** Requests of the operator that succeeded since then. */
   requests(since: Date): Promise<AuditEvent[]>;
   stop(): Promise<void>;
@@ -211,6 +213,14 @@ async function start(parts: AsyncDisposableStack): Promise<BenchWorld> {
     },
     create: (refs) => inParallel(refs, 32, (ref) => kube.create(oauthClients, clientObject(ref))),
     watchClients: () => (watch ??= watchClients(kube, watching.signal)),
+    async openWatches() {
+      const [begun, ended] = await Promise.all([
+        plane.auditEvents('ResponseStarted'),
+        plane.auditEvents('ResponseComplete'),
+      ]);
+      const isWatch = (e: AuditEvent) => e.verb === 'watch' && e.userAgent.startsWith('certbound/');
+      return begun.filter(isWatch).length - ended.filter(isWatch).length;
+    },
     async requests(since) {
       const events = await plane.auditEvents();
       return events.filter((e) => e.receivedAt >= since && e.userAgent.startsWith('certbound/') && e.code < 400);
