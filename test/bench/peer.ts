@@ -35,12 +35,12 @@ async function establish(kube: KubeClient, folder: string): Promise<void> {
       await kube.apply(customResourceDefinitions, object, { fieldManager: 'bench' });
     }
   }
-  const served = () =>
-    kube.list(certificates).then(
+  const served = (kind: Resource) =>
+    kube.list(kind).then(
       () => true,
       () => false,
     );
-  await waitFor(served);
+  for (const kind of [certificates, issuers]) await waitFor(() => served(kind));
 }
 
 /** Until `count` Certificates, created with the same width as OAuthClients are, have Ready=True. */
