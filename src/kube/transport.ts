@@ -1,10 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
-import { Agent, type Dispatcher, ProxyAgent, request } from 'undici';
+import { Agent, buildConnector, type Dispatcher, ProxyAgent, request } from 'undici';
 import { OperatorError } from '../errors.ts';
 import { orAbort } from '../runtime/abort.ts';
 import type { Fence } from '../runtime/fence.ts';
 import type { Metrics } from '../telemetry.ts';
 import type { Credentials } from './credentials.ts';
+import { endWhenDead, pingMs } from './dead-connection.ts';
 import { errorFromStatus, KubeError } from './kube-error.ts';
 
 export interface CredentialProvider {
@@ -235,10 +236,22 @@ function sameConnection(a: Credentials, b: Credentials): boolean {
 function openPool({ tls, proxyUrl }: Credentials): Dispatcher {
   // 30 s as client-go: load balancers drop a connection that has been quiet for a minute.
   const connect = { ...tls, keepAlive: true, keepAliveInitialDelay: 30_000 };
-  const options = { allowH2: true, connectTimeout: 10_000, keepAliveTimeout: 90_000 };
-  return proxyUrl === undefined
-    ? new Agent({ ...options, connect })
-    : new ProxyAgent({ ...options, uri: proxyUrl, requestTls: connect });
+  const options = {
+    allowH2: true,
+    connectTimeout: 10_000,
+    keepAliveTimeout: 90_000,
+    h2Options: { pingInterval: pingMs },
+  };
+  if (proxyUrl !== undefined) return new ProxyAgent({ ...options, uri: proxyUrl, requestTls: connect });
+  const open = buildConnector({ ...connect, allowH2: true, timeout: options.connectTimeout });
+  return new Agent({
+    ...options,
+    connect: (target, opened) =>
+      open(target, (...result) => {
+        if (result[1] !== null) endWhenDead(result[1]);
+        opened(...result);
+      }),
+  });
 }
 
 /** Calls in flight finish on their old connection; each has its own deadline. */
