@@ -19,7 +19,7 @@ export interface InformerOptions<T> {
   clock?: Clock | undefined;
   /** Objects a page, default 500. */
   pageSize?: number | undefined;
-  /** A watch silent for so long counts as dead; bookmarks come about once a minute. Default 120,000 ms. */
+  /** A watch silent for so long counts as dead; bookmarks come about once a minute. Default 90,000 ms. */
   inactivityMs?: number | undefined;
   /** First delay after a failure, doubled up to 30 s. Default 200 ms. */
   backoffMs?: number | undefined;
@@ -51,6 +51,8 @@ export type Cache<T> = Pick<
 
 const listDeadlineMs = 60_000;
 const longestBackoffMs = 30_000;
+/** How long a list that is older than what is known is not believed. */
+const longestLagMs = 60_000;
 
 /** The server ends the watch itself just below the five minutes at which many proxies do. */
 const watchSeconds = 290;
@@ -75,6 +77,8 @@ export class Informer<T> {
   #lastActivity = 0;
   #failures = 0;
   #started = false;
+  /** Since when lists are older than what is known; monotonic milliseconds. */
+  #behindSince: number | undefined;
 
   constructor(options: InformerOptions<T>) {
     this.#options = options;
@@ -186,6 +190,7 @@ export class Informer<T> {
         { namespace, labelSelector, limit: pageSize, continue: next },
         { signal, deadlineMs: listDeadlineMs },
       );
+      this.#refuseOlder(page.resourceVersion);
       this.#noteActivity();
       for (const item of page.items) this.#cache.stage(item);
       next = page.continue;
@@ -198,6 +203,24 @@ export class Informer<T> {
     this.#sync();
   }
 
+  /**
+   * An API server that lags would take us back to where deleted objects exist and written ones do not. It catches up; a cluster
+   * that was restored from a backup does not, and what it says for long enough is what is.
+   */
+  #refuseOlder(resourceVersion: string): void {
+    const now = this.#clock.monotonic();
+    if (!this.#cache.isBehind(resourceVersion)) {
+      this.#behindSince = undefined;
+      return;
+    }
+    this.#behindSince ??= now;
+    if (now - this.#behindSince > longestLagMs) return;
+    throw new KubeError(
+      `The Kubernetes API server's list of ${resourceName(this.resource)} is older than what is known already. It is listed again.`,
+      { status: 200, reason: 'Outdated' },
+    );
+  }
+
   #sync(): void {
     this.#hasSynced = true;
     this.#markSynced();
@@ -205,7 +228,7 @@ export class Informer<T> {
 
   /** One watch, until the server ends it, which is its habit and no failure. */
   async #watchOnce(signal: AbortSignal): Promise<void> {
-    const { client, namespace, labelSelector, inactivityMs = 120_000, metrics } = this.#options;
+    const { client, namespace, labelSelector, inactivityMs = 90_000, metrics } = this.#options;
     const started = this.#clock.monotonic();
     const before = this.#cache.reached;
     const stream = client.watch(

@@ -104,6 +104,11 @@ export class ObjectCache<T> {
     this.#staged = new Map();
   }
 
+  /** Whether a list of this version shows less than what lists and watches have told already. */
+  isBehind(resourceVersion: string): boolean {
+    return this.#reached !== '' && isNewer(this.#reached, resourceVersion);
+  }
+
   stage(object: KubernetesObject): void {
     const { metadata } = object;
     const key = keyOf(metadata.namespace, metadata.name);
@@ -137,6 +142,8 @@ export class ObjectCache<T> {
   applyEvent(type: 'ADDED' | 'MODIFIED' | 'DELETED', object: KubernetesObject): void {
     const { metadata } = object;
     const { resourceVersion = '', uid = '' } = metadata;
+    // Told once already, by a server that lags behind the one before: what is known is newer.
+    if (!isNewer(resourceVersion, this.#reached)) return;
     const key = keyOf(metadata.namespace, metadata.name);
     const held = this.#entries.get(key);
     const older = held?.rememberedAt !== undefined && isNewer(held.resourceVersion, resourceVersion);

@@ -56,6 +56,27 @@ describe('object cache', () => {
     );
   });
 
+  test('what a lagging server tells once more is not believed: neither events nor a list', () => {
+    const { cache, changes } = makeCache();
+    list(cache, 10, [object('a', 'u1', 5)]);
+    cache.applyEvent('ADDED', object('b', 'u2', 11));
+    cache.applyEvent('MODIFIED', object('a', 'u1', 12));
+    cache.applyEvent('DELETED', object('b', 'u2', 13));
+    const before = changes.length;
+    cache.applyEvent('ADDED', object('b', 'u2', 11));
+    cache.applyEvent('MODIFIED', object('a', 'u1', 12));
+    cache.applyEvent('DELETED', object('a', 'u1', 9));
+    assert.equal(changes.length, before);
+    assert.equal(cache.get('n', 'a')?.version, 12);
+    assert.equal(cache.get('n', 'b'), undefined);
+    assert.equal(cache.reached, '13');
+    assert.deepEqual(
+      ['12', '13', '14'].map((version) => cache.isBehind(version)),
+      [true, false, false],
+    );
+    assert.ok(!makeCache().cache.isBehind('1'), 'nothing was known before');
+  });
+
   test('an answer that comes after the watch has told more is ignored', () => {
     const { cache } = makeCache();
     list(cache, 10);
