@@ -11,7 +11,6 @@ interface Metadata {
   readonly name: string;
   readonly namespace?: string | undefined;
   readonly uid: string;
-  readonly resourceVersion: string;
   readonly finalizers: readonly string[];
 }
 
@@ -35,13 +34,21 @@ export function removeFinalizer(
   return setFinalizers(context, metadata, others, signal);
 }
 
-/** Fenced by the version that was looked at: finalizers that others added meanwhile are not lost. */
+/**
+ * Fenced by the list that was looked at: finalizers that others added meanwhile are not lost, and whoever writes labels
+ * over and over is in nobody's way (a JSON patch, RFC 6902, whose test fails changes nothing).
+ */
 async function setFinalizers(
   { client, cache }: FinalizerContext,
-  { namespace, name, uid, resourceVersion }: Metadata,
+  { namespace, name, uid, finalizers: before }: Metadata,
   finalizers: readonly string[],
   signal: AbortSignal,
 ): Promise<void> {
-  const patch = { metadata: { uid, resourceVersion, finalizers } };
-  cache.remember(await client.patch(cache.resource, { namespace, name }, patch, { type: 'merge' }, { signal }));
+  const path = '/metadata/finalizers';
+  const patch = [
+    { op: 'test', path: '/metadata/uid', value: uid },
+    { op: 'test', path, value: before.length === 0 ? null : before },
+    { op: 'add', path, value: finalizers },
+  ];
+  cache.remember(await client.patch(cache.resource, { namespace, name }, patch, { type: 'json' }, { signal }));
 }

@@ -94,10 +94,27 @@ describe('status and finalizers, against a real API server', () => {
       writeStatus({ client, cache, recorder }, outdated, ready('True', 'Fine'), signal()),
       conflicts,
     );
-    await assert.rejects(addFinalizer({ client, cache }, outdated.metadata, FINALIZER, signal()), conflicts);
     const found = await live('outdated');
     assert.equal(found?.status?.conditions?.[0]?.reason, 'Pending');
-    assert.deepEqual(found.metadata.finalizers, []);
+  });
+
+  test('a finalizer is set whatever others do to the labels, and not where they set theirs since', async () => {
+    const outdated = await create('finalized');
+    const change = (metadata: object) =>
+      client.patch(authorizationServers, outdated.metadata, { metadata }, { type: 'merge' });
+    await change({ labels: { a: 'b' } });
+    await addFinalizer({ client, cache }, outdated.metadata, FINALIZER, signal());
+    const labelled = await live('finalized');
+    assert.deepEqual([labelled?.metadata.finalizers, labelled?.metadata.labels], [[FINALIZER], { a: 'b' }]);
+    const theirs = 'example.com/theirs';
+    await change({ finalizers: [FINALIZER, theirs] });
+    for (const set of [addFinalizer, removeFinalizer]) {
+      await assert.rejects(set({ client, cache }, labelled?.metadata ?? assert.fail(), FINALIZER, signal()));
+    }
+    assert.deepEqual((await live('finalized'))?.metadata.finalizers, [FINALIZER, theirs]);
+    const another = { ...outdated.metadata, uid: 'another', finalizers: [FINALIZER, theirs] };
+    await assert.rejects(removeFinalizer({ client, cache }, another, FINALIZER, signal()));
+    assert.deepEqual((await live('finalized'))?.metadata.finalizers, [FINALIZER, theirs]);
   });
 
   test('with its last finalizer a deleted object is gone from the cache too', async () => {
