@@ -1,8 +1,10 @@
 import type { RequestOptions } from 'node:https';
 import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import type { ConnectionOptions } from 'node:tls';
 // The only place that loads this package: any import of it brings 85 MB of models along.
-import { KubeConfig } from '@kubernetes/client-node';
+import { KubeConfig, type ConfigOptions } from '@kubernetes/client-node';
+import { z } from 'zod';
 import { OperatorError } from '../errors.ts';
 
 export interface Credentials {
@@ -70,9 +72,34 @@ export class CredentialSource {
   }
 }
 
+const fileProvider = z.object({ config: z.object({ tokenFile: z.string() }) });
+
+/** One scalar, in YAML's or JSON's spelling. */
+const tokenFile = /(["']?)\btokenFile\1\s*:\s*("(?:[^"\\]|\\.)*"|'[^']*'|[^\s,}#]+)/g;
+
+/**
+ * client-node looks for a user's `tokenFile` under the name `token-file`, which no kubeconfig has, and so would come as nobody.
+ * The very same file as its provider for service accounts is read, and read again.
+ */
+class KubeConfigWithTokenFile extends KubeConfig {
+  override loadFromString(text: string, options?: Partial<ConfigOptions>): void {
+    const provider = '"auth-provider": {"name": "tokenFile", "config": {"tokenFile": $2}}';
+    super.loadFromString(text.includes('auth-provider') ? text : text.replaceAll(tokenFile, provider), options);
+  }
+
+  /** Relative to the kubeconfig, as `client-certificate` is. */
+  override makePathsAbsolute(directory: string): void {
+    super.makePathsAbsolute(directory);
+    for (const { authProvider } of this.users) {
+      const config = fileProvider.safeParse(authProvider).data?.config;
+      if (config !== undefined) authProvider.config.tokenFile = resolve(directory, config.tokenFile);
+    }
+  }
+}
+
 /** Order of controller-runtime: the given path, KUBECONFIG, the pod's service account, ~/.kube/config. */
 function loadConfig(path: string | undefined): KubeConfig {
-  const config = new KubeConfig();
+  const config = new KubeConfigWithTokenFile();
   try {
     if (path !== undefined) config.loadFromFile(path);
     else if ((process.env['KUBECONFIG'] ?? '') === '' && existsSync(serviceAccountToken)) config.loadFromCluster();

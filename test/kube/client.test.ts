@@ -7,6 +7,7 @@ import { KubeClient, KubeError, type WatchEvent } from '../../src/kube/client.ts
 import { configMaps, ingresses, type KubernetesObject, namespaces, secrets } from '../../src/kube/resource.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.ts';
+import { waitFor } from '../support/wait-for.ts';
 
 const namespace = 'default';
 const metrics = createMetrics();
@@ -219,6 +220,33 @@ describe('client, against a real API server', () => {
     assert.equal(error?.status, 403);
     assert.match(error?.message ?? '', /system:serviceaccount:default:robot/);
     await robot.close();
+  });
+
+  test('a token in a file beside the kubeconfig is sent, and read again after a 401, whichever way it is written', async () => {
+    const account = { group: '', version: 'v1', plural: 'serviceaccounts', kind: 'ServiceAccount', namespaced: true };
+    await client.create(account, { metadata: { name: 'filed', namespace } });
+    const token = (await plane.kubectl('create', 'token', 'filed', '-n', namespace)).stdout.trim();
+    const ca = Buffer.from(plane.caPem).toString('base64');
+    const yaml = (user: string) =>
+      `apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts:\n- {name: c, context: {cluster: c, user: u}}\nclusters:\n` +
+      `- name: c\n  cluster: {server: "${plane.url}", certificate-authority-data: ${ca}}\nusers:\n- name: u\n  ${user}\n`;
+    const spellings = [
+      'user: {tokenFile: filed.token}',
+      `user:\n    tokenFile: ${plane.dir}/filed.token # mounted`,
+      'user: {"tokenFile": "filed.token", "as": ""}',
+      "user:\n    'tokenFile': 'filed.token'",
+    ];
+    for (const [count, spelling] of spellings.entries()) {
+      const path = `${plane.dir}/filed-${count}.kubeconfig`;
+      await writeFile(path, yaml(spelling), { mode: 0o600 });
+      await writeFile(`${plane.dir}/filed.token`, 'expired', { mode: 0o600 });
+      const robot = KubeClient.fromKubeconfig({ path, userAgent: 'certbound-test', fieldManager: 'certbound' });
+      const ask = () => failure(robot.list(configMaps, { namespace }));
+      assert.equal((await ask()).status, 401, spelling);
+      await writeFile(`${plane.dir}/filed.token`, `${token}\n`, { mode: 0o600 });
+      await waitFor(async () => /system:serviceaccount:default:filed/.test((await ask()).message));
+      await robot.close();
+    }
   });
 
   test('1,200 objects come in pages of 500 of one snapshot', async () => {
