@@ -1,5 +1,7 @@
 /** How a failed operation is tried again: paced by the work queue, at a given delay, or only after something changes. */
-export type Retry = { class: 'backoff' } | { class: 'after'; milliseconds: number } | { class: 'terminal' };
+export type Retry =
+  /** `longestMs`: the pauses grow up to this; default a minute. */
+  { class: 'backoff'; longestMs?: number } | { class: 'after'; milliseconds: number } | { class: 'terminal' };
 
 export interface OperatorErrorOptions {
   /** Private detail for the log; never shown in status or events. Must not carry key material or tokens. */

@@ -15,6 +15,9 @@ export interface KubeErrorOptions {
   cause?: unknown;
 }
 
+/** Everything waits for the API server, so that after an outage it is asked sooner than others. */
+const longestPauseMs = 15_000;
+
 /** Messages of the API server may quote what was sent; a short one says what is wrong, a long one carries the object. */
 const longestMessage = 1024;
 
@@ -52,7 +55,7 @@ export class KubeError extends OperatorError {
   constructor(message: string, options: KubeErrorOptions) {
     const retry: Retry =
       options.retryAfterMs === undefined
-        ? { class: 'backoff' }
+        ? { class: 'backoff', longestMs: longestPauseMs }
         : { class: 'after', milliseconds: Math.max(1, options.retryAfterMs) };
     super(codes[options.reason] ?? 'KubernetesError', message, {
       retry,

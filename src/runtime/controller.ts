@@ -136,7 +136,7 @@ export class Controller {
         logger.warn(context, 'reconcile failed; retried after a given delay');
         return;
       case 'backoff':
-        this.#queue.addRateLimited(key);
+        this.#queue.addRateLimited(key, retry.longestMs);
         if (thrown instanceof OperatorError) logger.warn(context, 'reconcile failed; retried');
         else logger.error(context, 'reconcile threw an unexpected error; retried');
     }

@@ -210,7 +210,8 @@ function delayOf(error: OperatorError, attempts: number): number {
     case 'terminal':
       return Number.POSITIVE_INFINITY;
     case 'backoff': {
-      const exponential = Math.min(longestBackoffMs, firstBackoffMs * 2 ** Math.min(attempts - 1, 20));
+      const longest = error.retry.longestMs ?? longestBackoffMs;
+      const exponential = Math.min(longest, firstBackoffMs * 2 ** Math.min(attempts - 1, 20));
       return exponential * (0.8 + Math.random() * 0.4);
     }
   }

@@ -86,11 +86,11 @@ export class WorkQueue {
   }
 
   /** After a failure: again with a delay that doubles each time, jittered downwards by up to a half. */
-  addRateLimited(key: string): void {
+  addRateLimited(key: string, longestMs = this.#maxDelayMs): void {
     const failures = this.failures(key);
     this.#failures.set(key, failures + 1);
     this.#metrics?.retried();
-    const delay = Math.min(this.#maxDelayMs, this.#baseDelayMs * 2 ** Math.min(failures, 40));
+    const delay = Math.min(this.#maxDelayMs, longestMs, this.#baseDelayMs * 2 ** Math.min(failures, 40));
     this.addAfter(key, delay * (1 - this.#random() / 2));
   }
 
