@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+import { RENEW_REQUESTED } from './api/annotations.ts';
 import type { OAuthClient } from './api/oauth-client.ts';
 import type { Caches } from './caches.ts';
 import type { Change } from './kube/informer.ts';
@@ -36,6 +38,7 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   clients.onChange((change) => {
     // A pass looks again after each of its own writes; that a client is gone is news for others.
     if (change.own && change.type !== 'deleted') return;
+    if (isBeside(change)) return;
     controllers.clients.enqueue(`${change.namespace ?? ''}/${change.name}`);
     for (const client of both(change)) {
       if (change.type === 'deleted') clients.byIndex(SECRET_NAME_INDEX, secretKey(client)).forEach(queue.client);
@@ -53,6 +56,9 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
     queue.scopes(terminators.keysForIssuer(name));
   });
   caches.records.onChange((change) => {
+    const { previous, current } = change;
+    // Somebody wrote to its metadata: nothing that a pass looks at.
+    if (previous !== undefined && previous.digest === current?.digest && previous.owner === current.owner) return;
     for (const { owner, state } of both(change)) {
       if (owner !== undefined && !change.own) controllers.clients.enqueue(owner);
       for (const { issuer } of state?.certificates ?? []) released(undefined, issuer);
@@ -94,6 +100,17 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
       if (bundle.server !== undefined) queue.clientsOf(bundle.server);
     }
   });
+}
+
+/** Labels, and annotations of others: nothing that a pass looks at, however often they are written. */
+function isBeside({ previous, current }: Change<OAuthClient>): boolean {
+  if (previous === undefined || current === undefined) return false;
+  return isDeepStrictEqual(lookedAt(previous), lookedAt(current));
+}
+
+function lookedAt({ metadata, status }: OAuthClient): unknown {
+  const { uid, generation, deletionTimestamp, finalizers, annotations } = metadata;
+  return { uid, generation, deletionTimestamp, finalizers, renew: annotations[RENEW_REQUESTED], status };
 }
 
 function isDeleting(object: { metadata: { deletionTimestamp?: string | undefined } } | undefined): boolean {
