@@ -18,11 +18,14 @@ import { leadershipOf } from './leadership.ts';
 import { issuerNameOf } from './oauthclient/desired.ts';
 import { oauthClientKind, secretKey, SECRET_NAME_INDEX } from './oauthclient/reconcile.ts';
 import { RecordStore } from './oauthclient/record-store.ts';
+import { FIELD_MANAGER } from './oauthclient/published-secret.ts';
 import { Reproofs } from './oauthclient/reproofs.ts';
+import { UnstoredAnswers } from './oauthclient/unstored-answers.ts';
 import { systemClock } from './runtime/clock.ts';
 import { Controller, type Result } from './runtime/controller.ts';
 import type { Fence } from './runtime/fence.ts';
 import { Pass, type StepObserver } from './runtime/pass.ts';
+import { Rewrites } from './runtime/rewrites.ts';
 import { WorkQueue } from './runtime/workqueue.ts';
 import { createMetrics } from './metrics.ts';
 import { registerStateMetrics } from './state-metrics.ts';
@@ -61,7 +64,7 @@ export async function startOperator(
   // The API server's audit log tells the replicas apart by it.
   const userAgent = `certbound/${config.controllerName} ${config.podName ?? hostname()}`;
   const kubeClient = (fence?: Fence) =>
-    KubeClient.fromKubeconfig({ path: config.kubeconfig, userAgent, fieldManager: 'certbound', metrics, fence });
+    KubeClient.fromKubeconfig({ path: config.kubeconfig, userAgent, fieldManager: FIELD_MANAGER, metrics, fence });
   const leadership = leadershipOf(config, {
     connect: () => kubeClient(),
     clock,
@@ -130,6 +133,8 @@ export async function startOperator(
       clusterId,
       operatorNamespace,
       unsentIntents: new Set(),
+      unstored: new UnstoredAnswers(),
+      rewrites: new Rewrites(),
       reproofs: new Reproofs(clock.now()),
     },
   );

@@ -3,6 +3,7 @@ import type { ClientCertificateIssuer } from '../api/client-certificate-issuer.t
 import type { OAuthClient } from '../api/oauth-client.ts';
 import type { Claim } from '../authserver/claims.ts';
 import type { Distribution } from '../terminator/distribution.ts';
+import type { Rewritten } from '../runtime/contest.ts';
 import type { SecretProjection } from './published-secret.ts';
 import type { RecordProjection } from './record.ts';
 
@@ -60,6 +61,8 @@ export interface Observed {
   record: RecordProjection | undefined;
   /** The Secret under the name that the client publishes to, whoever made it. */
   published: SecretProjection | undefined;
+  /** How often this process wrote the same into it again. */
+  rewritten: Rewritten | undefined;
   /** An older OAuthClient of this namespace that publishes to the same Secret. */
   secretRival: string | undefined;
   /** The holder of the identity at the server. */
@@ -71,6 +74,8 @@ export interface Observed {
    * Any other intent may have been carried out.
    */
   unsentIntent: string | undefined;
+  /** An intent whose call was answered, and whose answer this process could not store yet. */
+  answeredIntent: string | undefined;
   reproof: Reproof;
   /** The CRD is being deleted: every object was marked deleted, but nobody asked to deregister clients. */
   definitionTerminating: boolean;

@@ -1,7 +1,11 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { OWNER_UID } from '../api/annotations.ts';
+import { lastOtherWriter } from '../kube/field-managers.ts';
 import type { KubernetesObject } from '../kube/resource.ts';
+
+/** Of every write of the operator but those to Ingresses. */
+export const FIELD_MANAGER = 'certbound';
 
 /** What an application needs to get certificate-bound tokens; the keys of the Secret that design and README promise. */
 export interface PublishedContent {
@@ -61,6 +65,8 @@ export interface SecretProjection {
   /** uid of the OAuthClient it belongs to; undefined for a foreign one. */
   ownerUid: string | undefined;
   controllerUid: string | undefined;
+  /** The field manager other than ours that wrote last. */
+  lastWriter: string | undefined;
   digests: Record<string, string>;
 }
 
@@ -86,6 +92,7 @@ export function projectSecret(object: KubernetesObject): SecretProjection {
     labels: object.metadata.labels ?? {},
     ownerUid: object.metadata.annotations?.[OWNER_UID],
     controllerUid: object.metadata.ownerReferences?.find((owner) => owner.controller === true)?.uid,
+    lastWriter: lastOtherWriter(object.metadata.managedFields ?? [], ({ manager }) => manager === FIELD_MANAGER),
     digests: Object.fromEntries(decoded),
   };
 }

@@ -76,10 +76,12 @@ async function observe(
     issuer: issuerName === undefined ? undefined : sources.issuers.get(undefined, issuerName),
     record,
     published: await findSecret(sources, client, record, signal),
+    rewritten: context.rewrites.of(client.metadata.uid),
     secretRival: rivalOf(sources, client),
     claim: undefined,
     distribution: distributionOf(sources, server, record),
     unsentIntent: intent !== undefined && context.unsentIntents.has(intent) ? intent : undefined,
+    answeredIntent: context.unstored.registrationOf(intent) === undefined ? undefined : intent,
     reproof: context.reproofs.of(client.metadata.uid, verifyIntervalMs(server), doubtIn(client.status)),
     definitionTerminating: deleting && (await definitionTerminating(sources, signal)),
   };

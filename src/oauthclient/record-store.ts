@@ -1,12 +1,13 @@
 import { OWNER, OWNER_UID, ROLE_LABEL, Role } from '../api/annotations.ts';
 import { OperatorError } from '../errors.ts';
-import type { KubeClient } from '../kube/client.ts';
+import { KubeError, type KubeClient } from '../kube/client.ts';
 import type { Informer } from '../kube/informer.ts';
-import { secrets, type KubernetesObject } from '../kube/resource.ts';
+import { secrets, type KubernetesObject, type ObjectMeta } from '../kube/resource.ts';
 import {
   readRecord,
   recordDamaged,
   recordData,
+  recordDigest,
   recordName,
   type ClientRecord,
   type RecordProjection,
@@ -24,7 +25,14 @@ export function changedMeanwhile(): OperatorError {
   });
 }
 
-/** Own Secrets: created by POST, changed with their resourceVersion, so that a stale writer stops here. */
+/** Somebody who writes the metadata of an own Secret over and over changes nothing of what was decided. */
+const mostRaces = 8;
+
+/**
+ * Own Secrets: created by POST, changed with their resourceVersion, so that a stale writer stops here. Stale is who has read
+ * another record: each holds an intent or an answer that no other has. What others do to the Secret's labels or
+ * annotations meanwhile makes nobody stale; a write that met it is made again, on top.
+ */
 export class RecordStore {
   readonly #client: KubeClient;
   readonly #cache: Informer<RecordProjection>;
@@ -47,8 +55,7 @@ export class RecordStore {
         metadata: {
           name: recordName(owner.namespace, owner.name),
           namespace: this.#namespace,
-          labels: { [ROLE_LABEL]: Role.client },
-          annotations: { [OWNER]: `${owner.namespace}/${owner.name}`, [OWNER_UID]: owner.uid },
+          ...ownMetadata(record, {}),
         },
         type: 'Opaque',
         data: recordData(record),
@@ -64,7 +71,7 @@ export class RecordStore {
    */
   async load(decidedOn: RecordProjection, signal: AbortSignal): Promise<LoadedRecord> {
     const object = await this.#client.get(secrets, { namespace: this.#namespace, name: decidedOn.name }, { signal });
-    if (object === undefined || object.metadata.resourceVersion !== decidedOn.resourceVersion) {
+    if (object === undefined || object.metadata.uid !== decidedOn.uid || recordDigest(object) !== decidedOn.digest) {
       if (object !== undefined) this.#cache.remember(object);
       throw changedMeanwhile();
     }
@@ -74,19 +81,56 @@ export class RecordStore {
   }
 
   async save(loaded: LoadedRecord, change: ClientRecord, signal: AbortSignal): Promise<LoadedRecord> {
-    const object = await this.#client.update(secrets, { ...loaded.object, data: recordData(change) }, { signal });
+    const data = recordData(change);
+    const object = await this.#onTop(loaded.object, signal, (current) => {
+      const metadata = { ...current.metadata, ...ownMetadata(change, current.metadata) };
+      return this.#client.update(secrets, { ...current, metadata, data }, { signal });
+    });
     this.#cache.remember(object);
     return { ...change, object };
   }
 
   async remove(decidedOn: RecordProjection, signal: AbortSignal): Promise<void> {
-    const ref = { namespace: this.#namespace, name: decidedOn.name };
-    await this.#client.delete(
-      secrets,
-      ref,
-      { uid: decidedOn.uid, resourceVersion: decidedOn.resourceVersion },
-      { signal },
+    const { name, uid } = decidedOn;
+    const ref = { namespace: this.#namespace, name };
+    const decided = { metadata: { ...ref, uid, resourceVersion: decidedOn.resourceVersion } };
+    await this.#onTop(
+      decided,
+      signal,
+      ({ metadata: { resourceVersion } }) => this.#client.delete(secrets, ref, { uid, resourceVersion }, { signal }),
+      decidedOn.digest,
     );
-    this.#cache.forget(ref, decidedOn.uid);
+    this.#cache.forget(ref, uid);
   }
+
+  /** The write, again on what is there now where only the Secret's metadata changed. @throws KubeError `Conflict` */
+  async #onTop<T>(
+    base: KubernetesObject,
+    signal: AbortSignal,
+    write: (current: KubernetesObject) => Promise<T>,
+    digest = recordDigest(base),
+  ): Promise<T> {
+    for (let races = 0, current = base; ; races++) {
+      try {
+        return await write(current);
+      } catch (error) {
+        if (!(error instanceof KubeError && error.reason === 'Conflict') || races === mostRaces) throw error;
+        const found = await this.#client.get(secrets, base.metadata, { signal });
+        if (found === undefined || found.metadata.uid !== base.metadata.uid || recordDigest(found) !== digest)
+          throw error;
+        current = found;
+      }
+    }
+  }
+}
+
+/** What it is found by and told apart by, whatever others made of it. */
+function ownMetadata(
+  { state: { owner } }: Pick<ClientRecord, 'state'>,
+  { labels, annotations }: Pick<ObjectMeta, 'labels' | 'annotations'>,
+): Pick<ObjectMeta, 'labels' | 'annotations'> {
+  return {
+    labels: { ...labels, [ROLE_LABEL]: Role.client },
+    annotations: { ...annotations, [OWNER]: `${owner.namespace}/${owner.name}`, [OWNER_UID]: owner.uid },
+  };
 }

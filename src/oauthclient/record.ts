@@ -134,6 +134,8 @@ export interface RecordProjection {
   name: string;
   uid: string;
   resourceVersion: string;
+  /** SHA-256 (hex) of both halves: another one is another record, whatever others do to the Secret's metadata. */
+  digest: string;
   /** `namespace/name` of the OAuthClient, by the annotation that we wrote. */
   owner: string | undefined;
   /** Undefined where either half of the Secret can't be read: it was damaged by hand. */
@@ -150,9 +152,17 @@ export function projectRecord(object: KubernetesObject): RecordProjection {
     name: object.metadata.name,
     uid: object.metadata.uid ?? '',
     resourceVersion: object.metadata.resourceVersion ?? '',
+    digest: recordDigest(object),
     owner: object.metadata.annotations?.[OWNER],
     state: readRecord(object)?.state,
   };
+}
+
+export function recordDigest(object: KubernetesObject): string {
+  const { state, material: secret } = secretData.safeParse(object).data?.data ?? {};
+  return createHash('sha256')
+    .update(`${state ?? ''} ${secret ?? ''}`)
+    .digest('hex');
 }
 
 /** Undefined where either half is missing or damaged. */

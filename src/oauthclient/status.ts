@@ -6,7 +6,7 @@ import { refusalOf } from './observed.ts';
 import { contextValues, digests } from './published-secret.ts';
 import { certificateHeld, certificateIn, type CertificateState, type RecordState } from './record.ts';
 import { renewalOf, retirementOf, type Schedule } from './schedule.ts';
-import { Condition, type ClientFinding, type ClientView } from './step.ts';
+import { Condition, SECRET_REVERTED, type ClientFinding, type ClientView } from './step.ts';
 
 /** The status that a pass leaves behind; equal input gives an equal status, so that nothing is written at rest. */
 export function statusOf(view: ClientView, findings: readonly ClientFinding[]): OAuthClientStatus {
@@ -212,17 +212,18 @@ function readyVerdicts(view: ClientView, findings: readonly ClientFinding[]): Ve
   const working = workingCertificate(view, findings);
   const works = working !== undefined;
   // A terminator that holds up a rotation takes nothing from the certificate that is published.
-  const stuckFinding = findings.find((f) => isStuck(f) && !(works && f.condition === Condition.terminators));
+  // Nor does somebody who rewrites the Secret, as long as what it holds works.
+  const harmless = (f: ClientFinding) =>
+    works && (f.condition === Condition.terminators || f.reason === SECRET_REVERTED);
+  const stuckFinding = findings.find((f) => isStuck(f) && !harmless(f));
   if (stuckFinding !== undefined && !(works && stuckFinding.error?.retry.class === 'after')) {
     return notReady(stuckFinding);
   }
   const refusal = works ? refusalOf(view.observed.reproof) : undefined;
   if (refusal !== undefined) return notReady(refusal);
   // What was registered goes on working, but not as the spec has it now: only somebody's action changes that.
-  const refusedChange = works
-    ? findings.find((f) => f.condition === Condition.registered && f.error !== undefined && isStuck(f))
-    : undefined;
-  if (working !== undefined && refusedChange !== undefined) return [readyNow(view, working), stalled(refusedChange)];
+  const forSomebody = works ? findings.find((f) => f.reason === SECRET_REVERTED || isRefusedChange(f)) : undefined;
+  if (working !== undefined && forSomebody !== undefined) return [readyNow(view, working), stalled(forSomebody)];
   const busy = findings.find((f) => f.step !== undefined || f.blocks === true) ?? findings[0];
   const progress: Verdict[] =
     busy === undefined
@@ -238,6 +239,10 @@ function readyVerdicts(view: ClientView, findings: readonly ClientFinding[]): Ve
     },
     ...progress,
   ];
+}
+
+function isRefusedChange(finding: ClientFinding): boolean {
+  return finding.condition === Condition.registered && finding.error !== undefined && isStuck(finding);
 }
 
 type Cause = Pick<Verdict, 'reason' | 'message'>;
@@ -260,7 +265,9 @@ function workingCertificate(view: ClientView, findings: readonly ClientFinding[]
   const { record, client } = observed;
   if (client.metadata.deletionTimestamp !== undefined) return undefined;
   if (findings.some((f) => f.reason === 'NamespaceTerminating')) return undefined;
-  const unwritten = findings.some((f) => f.step?.name === 'publish' || f.step?.name === 'makeKeystores');
+  const unwritten = findings.some(
+    (f) => f.step?.name === 'publish' || f.step?.name === 'makeKeystores' || f.reason === SECRET_REVERTED,
+  );
   const certificate = unwritten ? heldMeanwhile(view) : certificateIn(record?.state, 'Published');
   return certificate !== undefined && Date.parse(certificate.notAfter) > now ? certificate : undefined;
 }

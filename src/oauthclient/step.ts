@@ -11,6 +11,7 @@ export type ClientStep =
   | { name: 'stageCertificate'; reason: string }
   | { name: 'intendCreate' }
   | { name: 'register' }
+  | { name: 'storeAnswer' }
   | { name: 'abandonRegistration' }
   | { name: 'rejectRegistration'; message: string }
   | { name: 'intendUpdate' }
@@ -18,7 +19,7 @@ export type ClientStep =
   | { name: 'recoverUpdate' }
   | { name: 'prove'; x5tS256: string }
   | { name: 'makeKeystores'; trust: string }
-  | { name: 'publish' }
+  | { name: 'publish'; content: string }
   | { name: 'retire'; x5tS256: string }
   | { name: 'provePublished'; x5tS256: string }
   | { name: 'deregister' }
@@ -39,6 +40,9 @@ export const Condition = {
   reconciling: 'Reconciling',
   stalled: 'Stalled',
 } as const;
+
+/** Somebody else writes the published Secret again and again. */
+export const SECRET_REVERTED = 'SecretReverted';
 
 /** A finding that only somebody else can put right; later checks make no sense before. */
 export const stuck = (condition: string, reason: string, message: string): ClientFinding => ({

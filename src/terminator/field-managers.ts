@@ -1,5 +1,6 @@
 /** Who owns which annotation, by `metadata.managedFields` (fieldsV1 of server-side apply). */
 import { z } from 'zod';
+import { lastOtherWriter } from '../kube/field-managers.ts';
 
 /** Our manager on Ingresses: annotations, and nothing else. */
 export const FIELD_MANAGER = 'certbound-terminator';
@@ -46,6 +47,5 @@ export function annotationOwners(managedFields: readonly unknown[]): AnnotationO
 }
 
 export function lastWriter(managedFields: readonly unknown[]): string | undefined {
-  const entries = entriesOf(managedFields).filter((entry) => !isOurs(entry));
-  return entries.toSorted((a, b) => a.time.localeCompare(b.time)).at(-1)?.manager;
+  return lastOtherWriter(entriesOf(managedFields), isOurs);
 }

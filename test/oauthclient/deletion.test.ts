@@ -35,6 +35,11 @@ describe('deletion', () => {
       ['Registered=False/CustomResourceDefinitionDeleted blocks'],
     ],
     ['first the registration', () => deleted(settled()), ['Registered=Unknown/Deregistering → deregister']],
+    [
+      'the answer to its registration was not stored: what is to be deregistered is known by it alone',
+      () => ({ ...deleted(without(settled(), 'registration')), answeredIntent: 'intent-1' }),
+      ['Registered=Unknown/StoringAnswer → storeAnswer'],
+    ],
     ['the server is gone', () => ({ ...deleted(settled()), server: undefined }), missing],
     [
       'the server stands for another issuer',

@@ -108,6 +108,54 @@ describe('the record is the truth', () => {
   ]);
 });
 
+describe('a published Secret that somebody else keeps writing', () => {
+  const content = (): string => {
+    const { next } = planOf(digestsWith({ 'tls.key': 'x' }));
+    if (next?.name !== 'publish') throw new TypeError('it is not published again');
+    return next.content;
+  };
+  const rewritten = (...ago: number[]) => ({ content: content(), times: ago.map((ms) => now - ms) });
+  const damaged = (change: Partial<Observed>) => () => ({ ...digestsWith({ 'tls.key': 'x' }), ...change });
+  const contested = ['CertificateReady=False/SecretReverted'];
+  eachRow([
+    ['is put right at once, twice', () => damaged({ rewritten: rewritten(20, 10) })(), republish],
+    ['then after a pause', () => damaged({ rewritten: rewritten(4_999, 4_999, 4_999) })(), contested],
+    ['and is put right after it', () => damaged({ rewritten: rewritten(5_000, 5_000, 5_000) })(), republish],
+    ['the pauses grow', () => damaged({ rewritten: rewritten(9_999, 9_999, 9_999, 9_999) })(), contested],
+    [
+      'what was ten minutes ago counts no more',
+      () => damaged({ rewritten: rewritten(600_000, 600_000, 10) })(),
+      republish,
+    ],
+    ['one that is right for now', () => ({ ...settled(), rewritten: rewritten(9_999, 9_999, 9_999) }), contested],
+    ['one that stayed right', () => ({ ...settled(), rewritten: rewritten(10_000, 10_000, 10_000) }), []],
+    [
+      'a new certificate waits for nobody',
+      () => damaged({ rewritten: { content: 'another', times: [now, now, now] } })(),
+      republish,
+    ],
+    [
+      'a renewal goes on meanwhile',
+      () => ({
+        ...recorded(settled(), { certificates: [aCertificate('old')] }),
+        ...damaged({ rewritten: rewritten(1, 1, 1) })(),
+        client: aClient({}, { annotations: renew }),
+      }),
+      [...contested, 'CertificateReady=Unknown/RenewRequested → stageCertificate'],
+    ],
+  ]);
+
+  test('is told with the other writer and when it is written again', () => {
+    const observed = secretWith({ lastWriter: 'argocd', digests: {} });
+    const [finding] = findingsOf({ ...observed, rewritten: rewritten(1_000, 1_000, 1_000) });
+    assert.match(
+      finding?.message ?? '',
+      /3 times in ten minutes.*field manager "argocd".*written again at 2026-01-15T12:00:04Z/,
+    );
+    assert.equal(finding?.at, now + 4_000);
+  });
+});
+
 describe('the published Secret is what the record says', () => {
   eachRow([
     ['somebody else’s Secret', () => secretWith({ ownerUid: 'uid-other' }), taken],

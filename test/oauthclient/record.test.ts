@@ -5,6 +5,7 @@ import {
   projectRecord,
   readRecord,
   recordData,
+  recordDigest,
   recordName,
   type ClientRecord,
   type RecordState,
@@ -51,6 +52,7 @@ describe('a record', () => {
       name: recordName(namespace, 'batch'),
       uid: 'uid-record',
       resourceVersion: '40',
+      digest: recordDigest(stored(record(full))),
       owner: `${namespace}/batch`,
       state: record(full).state,
     });

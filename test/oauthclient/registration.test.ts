@@ -48,6 +48,11 @@ describe('a create', () => {
       ['Registered=Unknown/RegistrationAnswerLost → abandonRegistration'],
     ],
     [
+      'of which the answer is here and not stored yet is stored before anything else',
+      () => ({ ...first({ intent: intent('create') }), answeredIntent: 'intent-1' }),
+      ['Registered=Unknown/StoringAnswer → storeAnswer'],
+    ],
+    [
       'is given up where another intent is the unsent one',
       () => ({ ...first({ intent: intent('create') }), unsentIntent: 'intent-0' }),
       ['Registered=Unknown/RegistrationAnswerLost → abandonRegistration'],
@@ -86,6 +91,11 @@ describe('an update', () => {
       'is made where it is certain that it was not',
       () => ({ ...wantsUpdate({ intent: intent('update') }), unsentIntent: 'intent-1' }),
       ['Registered=Unknown/UpdatingRegistration → updateRegistration'],
+    ],
+    [
+      'of which the answer is here is stored, though nothing is asked for any more: it may hold a new token',
+      () => ({ ...recorded(settled(), { intent: intent('update') }), answeredIntent: 'intent-1' }),
+      ['Registered=Unknown/StoringAnswer → storeAnswer'],
     ],
     [
       'that may have been made is looked up',

@@ -364,3 +364,37 @@ describe('without the record, status remembers', () => {
     assert.equal(statusAt({ ...observed, client: aClient({}, {}, remembered) }).clientId, undefined);
   });
 });
+
+describe('while somebody else keeps writing the published Secret', () => {
+  const contested = (observed: Observed): Observed => {
+    const plan = evaluate(clientChecks, viewOf(damagedSecret(observed), now));
+    if (plan.next?.name !== 'publish') throw new TypeError('it is not published again');
+    return { ...observed, rewritten: { content: plan.next.content, times: [now, now, now] } };
+  };
+  const wasReady = (observed: Observed): Observed => ({
+    ...observed,
+    client: aClient({}, {}, { clientId: 'client-1', conditions: isReady() }),
+  });
+  const unlabelled = (of: Observed): Observed => ({
+    ...of,
+    published: of.published && { ...of.published, labels: {} },
+  });
+
+  test('what it holds does not work: Ready is False, and the reason is told', () => {
+    const status = statusAt(damagedSecret(wasReady(contested(settled()))));
+    assert.equal(conditionOf(status, 'Ready'), 'False/SecretReverted');
+    assert.equal(conditionOf(status, 'Stalled'), 'True/SecretReverted');
+  });
+
+  test('it stays so until it has kept what was written', () => {
+    assert.equal(ready(contested(settled())), 'False/SecretReverted');
+    assert.equal(ready(contested(settled()), now + 10_000), 'True/Ready');
+  });
+
+  test('what it holds works: Ready stays, and somebody has to act', () => {
+    const status = statusAt(unlabelled(wasReady(contested(settled()))));
+    assert.equal(conditionOf(status, 'Ready'), 'True/Ready');
+    assert.equal(conditionOf(status, 'Stalled'), 'True/SecretReverted');
+    assert.equal(conditionOf(status, 'CertificateReady'), 'False/SecretReverted');
+  });
+});

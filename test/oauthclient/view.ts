@@ -139,6 +139,7 @@ export function projected(state: RecordState | undefined): RecordProjection {
     name: recordName(namespace, 'batch'),
     uid: 'uid-record',
     resourceVersion: '40',
+    digest: digestOf(state ?? ''),
     owner: `${namespace}/batch`,
     state,
   };
@@ -154,10 +155,12 @@ export function untouched(method: AuthMethod = 'tls_client_auth', spec: Partial<
     issuer: anIssuer(method),
     record: undefined,
     published: undefined,
+    rewritten: undefined,
     secretRival: undefined,
     claim: undefined,
     distribution: { state: 'distributed', lagging: [] },
     unsentIntent: undefined,
+    answeredIntent: undefined,
     reproof: { due: now + 90 * day, refusals: 0, message: '' },
     definitionTerminating: false,
   };
@@ -223,6 +226,7 @@ export function upToDate(observed: Observed): Observed {
             labels: { [ROLE_LABEL]: Role.published },
             ownerUid: 'uid-1',
             controllerUid: 'uid-1',
+            lastWriter: undefined,
             digests: { ...certificate.digests, ...digests(contextValues(state.context)) },
           },
   };

@@ -381,6 +381,7 @@ export class World {
         labels: { [ROLE_LABEL]: Role.published },
         ownerUid: 'uid-1',
         controllerUid: 'uid-1',
+        lastWriter: undefined,
         digests: { ...certificate.digests, ...digests(contextValues(says)) },
       },
     };

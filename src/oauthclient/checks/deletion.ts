@@ -1,6 +1,7 @@
 import { FINALIZER } from '../../api/annotations.ts';
 import type { Check } from '../../runtime/pass.ts';
 import { recordDamaged } from '../record.ts';
+import { answerStored } from './registration.ts';
 import { Condition, act, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
 
 type ClientCheck = Check<ClientView, ClientStep>;
@@ -124,6 +125,7 @@ const finalized: ClientCheck = {
 export const deletionChecks: readonly ClientCheck[] = [
   definitionTerminating,
   readable,
+  answerStored,
   registered,
   published,
   claimed,

@@ -1,10 +1,21 @@
 import { FINALIZER, ROLE_LABEL, Role } from '../../api/annotations.ts';
+import { wholeSeconds } from '../../api/time.ts';
 import type { Check } from '../../runtime/pass.ts';
+import { contestOf, type Contest } from '../../runtime/contest.ts';
 import { digestOf } from '../digest.ts';
 import { certificateIn, recordDamaged, type CertificateState } from '../record.ts';
 import { contextValues, digests, sameValues, type SecretProjection } from '../published-secret.ts';
 import { claimState } from '../../authserver/claims.ts';
-import { Condition, act, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
+import {
+  Condition,
+  SECRET_REVERTED,
+  act,
+  stuck,
+  waiting,
+  type ClientFinding,
+  type ClientStep,
+  type ClientView,
+} from '../step.ts';
 
 type ClientCheck = Check<ClientView, ClientStep>;
 
@@ -109,26 +120,51 @@ function keystoreDigests(certificate: CertificateState, wanted: boolean): Record
   return wanted ? (certificate.keystores?.digests ?? {}) : {};
 }
 
+function revertedMessage(name: string, { times, nextAt }: Contest, writer: string | undefined, holds: boolean): string {
+  const who = writer === undefined ? '' : `; the last other writer is field manager "${writer}"`;
+  const then = holds
+    ? 'It is as it must be for now.'
+    : `It is written again at ${wholeSeconds(nextAt)}, then less and less often.`;
+  return (
+    `Secret "${name}" was changed or deleted ${times} times in ten minutes after it had been written${who}. ` +
+    `Keep others from writing it, or create an OAuthClient with another secret.name. ${then}`
+  );
+}
+
+/** SHA-256 (hex) of each value that the published Secret is to hold; undefined before there is anything to publish. */
+function wantedDigests({ observed: { record }, desired: { context, keystores } }: ClientView) {
+  const certificate = certificateIn(record?.state, 'Published');
+  const says = context ?? record?.state?.context;
+  if (certificate === undefined || says === undefined) return undefined;
+  return { ...certificate.digests, ...keystoreDigests(certificate, keystores), ...digests(contextValues(says)) };
+}
+
+/** Whoever keeps undoing it is not answered at their own pace. */
+function reverted({ observed, desired, now }: ClientView, content: string, holds: boolean): ClientFinding | undefined {
+  const contest = contestOf(observed.rewritten, content, now);
+  const at = holds ? contest?.keptAt : contest?.nextAt;
+  if (contest === undefined || at === undefined || now >= at) return undefined;
+  const message = revertedMessage(desired.secretName, contest, observed.published?.lastWriter, holds);
+  return { condition: Condition.certificate, status: 'False', reason: SECRET_REVERTED, message, at };
+}
+
 /** The published Secret is what the record says, whatever state the server is in. */
 const published: ClientCheck = {
   name: 'published',
-  find({ observed: { record, published: secret, server }, desired: { secretName, context, keystores } }) {
-    const state = record?.state;
-    const certificate = certificateIn(state, 'Published');
-    const says = context ?? state?.context;
-    if (state === undefined || certificate === undefined || says === undefined) return undefined;
-    const wanted = {
-      ...certificate.digests,
-      ...keystoreDigests(certificate, keystores),
-      ...digests(contextValues(says)),
-    };
-    if (secret !== undefined && intact(secret) && sameValues(wanted, secret.digests)) return undefined;
+  find(view) {
+    const wanted = wantedDigests(view);
+    if (wanted === undefined) return undefined;
+    const { record, published: secret, server } = view.observed;
+    const content = digestOf(wanted);
+    const holds = secret !== undefined && intact(secret) && sameValues(wanted, secret.digests);
+    const contested = reverted(view, content, holds);
+    if (contested !== undefined || holds) return contested;
     return act(
       Condition.certificate,
       secret === undefined ? 'Publishing' : 'Republishing',
-      `Secret "${secretName}" is being written.`,
-      { name: 'publish' },
-      `${certificate.x5tS256} ${secret?.resourceVersion ?? ''} ${server?.metadata.resourceVersion ?? ''}`,
+      `Secret "${view.desired.secretName}" is being written.`,
+      { name: 'publish', content },
+      `${certificateIn(record?.state, 'Published')?.x5tS256} ${secret?.resourceVersion ?? ''} ${server?.metadata.resourceVersion ?? ''}`,
     );
   },
 };

@@ -7,6 +7,16 @@ import { Condition, act, stuck, waiting, type ClientStep, type ClientView } from
 
 type ClientCheck = Check<ClientView, ClientStep>;
 
+/** P5: before anything else, for it is nowhere but in this process. */
+export const answerStored: ClientCheck = {
+  name: 'answerStored',
+  find({ observed: { answeredIntent } }) {
+    if (answeredIntent === undefined) return undefined;
+    const message = 'What the server answered is being stored.';
+    return act(Condition.registered, 'StoringAnswer', message, { name: 'storeAnswer' }, answeredIntent);
+  },
+};
+
 /** An intent that this process did not just write: its call may have been carried out, and the answer is lost. */
 const intentSettled: ClientCheck = {
   name: 'intentSettled',
@@ -124,5 +134,5 @@ export function withoutKeys(metadata: Record<string, unknown> | undefined): Reco
   return rest;
 }
 
-export const recoveryChecks: readonly ClientCheck[] = [intentSettled, noOrphanSuspected, notRejected];
+export const recoveryChecks: readonly ClientCheck[] = [answerStored, intentSettled, noOrphanSuspected, notRejected];
 export const registrationChecks: readonly ClientCheck[] = [registered, echoed, upToDate];

@@ -12,6 +12,7 @@ import { referenceTo, type EventRecorder } from '../../kube/event-recorder.ts';
 import { type KubeClient, KubeError } from '../../kube/client.ts';
 import type { Cache, Informer } from '../../kube/informer.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import type { Rewrites } from '../../runtime/rewrites.ts';
 import type { Logger } from '../../telemetry.ts';
 import type { NamespaceView } from '../observed.ts';
 import type { SecretProjection } from '../published-secret.ts';
@@ -19,6 +20,7 @@ import type { RecordProjection } from '../record.ts';
 import type { RecordStore } from '../record-store.ts';
 import type { ClientView } from '../step.ts';
 import type { Reproofs } from '../reproofs.ts';
+import type { UnstoredAnswers } from '../unstored-answers.ts';
 
 /** What steps reach the world through. */
 export interface StepContext {
@@ -39,6 +41,9 @@ export interface StepContext {
   operatorNamespace: string;
   /** Ids of intents that this process wrote and whose call has not begun. */
   unsentIntents: Set<string>;
+  unstored: UnstoredAnswers;
+  /** Of published Secrets, by the client's uid. */
+  rewrites: Rewrites;
   reproofs: Reproofs;
 }
 

@@ -1,4 +1,4 @@
-import { FINALIZER, OWNER_UID } from '../../api/annotations.ts';
+import { FINALIZER } from '../../api/annotations.ts';
 import { acquireClaim, releaseClaim as release, type ClaimRequest } from '../../authserver/claims.ts';
 import { addFinalizer as add, removeFinalizer as remove } from '../../kube/finalizers.ts';
 import { secrets } from '../../kube/resource.ts';
@@ -7,7 +7,6 @@ import type { ClientView } from '../step.ts';
 import { callTokenEndpoint } from './certificate.ts';
 import {
   deniedByTermination,
-  driverOf,
   recordOf,
   required,
   serverOf,
@@ -16,19 +15,20 @@ import {
   type StepContext,
 } from './context.ts';
 import { adoptSecret } from './publication.ts';
-import { withEitherToken } from './registration.ts';
+import { removalStored, removeRegistration } from './registration.ts';
 import { OperatorError, asOperatorError } from '../../errors.ts';
 
 export const addFinalizer: ClientAction = ({ kube, clients }, { observed: { client } }, signal) =>
   add({ client: kube, cache: clients }, client.metadata, FINALIZER, signal);
 
 export const removeFinalizer: ClientAction = async (context, view, signal) => {
-  const { kube, clients, reproofs } = context;
+  const { kube, clients, reproofs, rewrites } = context;
   const { client } = view.observed;
   const orphan = orphanOf(view);
   if (orphan !== undefined) tellOrphaned(context, view, orphan);
   await remove({ client: kube, cache: clients }, client.metadata, FINALIZER, signal);
   reproofs.forget(client.metadata.uid);
+  rewrites.forget(client.metadata.uid);
 };
 
 function tellOrphaned(
@@ -45,10 +45,7 @@ export const adoptRecord: ClientAction = async (context, view, signal) => {
   const { uid } = view.observed.client.metadata;
   if (view.observed.published?.ownerUid === loaded.state.owner.uid) await adoptSecret(context, view, signal);
   const owner = { ...loaded.state.owner, uid };
-  const { metadata } = loaded.object;
-  const annotations = { ...metadata.annotations, [OWNER_UID]: uid };
-  const object = { ...loaded.object, metadata: { ...metadata, annotations } };
-  await context.records.save({ ...loaded, object }, { ...loaded, state: { ...loaded.state, owner } }, signal);
+  await context.records.save(loaded, { ...loaded, state: { ...loaded.state, owner } }, signal);
 };
 
 export const claimIdentity: ClientAction = async (context, view, signal) => {
@@ -90,10 +87,8 @@ function claimRequest(
  */
 export const deregister: ClientAction = async (context, view, signal) => {
   const loaded = await context.records.load(recordOf(view), signal);
-  const connection = context.connection(serverOf(view));
-  const driver = driverOf(context, view);
   try {
-    await withEitherToken(loaded, (handle) => driver.remove(connection, handle, signal));
+    await removeRegistration(context, view, loaded, signal);
   } catch (thrown) {
     if (asOperatorError(thrown).code !== 'RegistrationAccessTokenLost') throw thrown;
     const published = loaded.state.certificates.find((c) => c.role === 'Published');
@@ -104,13 +99,9 @@ export const deregister: ClientAction = async (context, view, signal) => {
   const { registration: _gone, intent: _void, ...state } = loaded.state;
   const { registration: _credentials, ...material } = loaded.material;
   await context.records.save(loaded, { state, material }, signal);
-  tell(
-    context,
-    view,
-    'Normal',
-    'Deregistered',
-    `Client ${loaded.state.registration?.clientId} is gone at ${connection.issuer}.`,
-  );
+  removalStored(context, loaded);
+  const { registration, server } = loaded.state;
+  tell(context, view, 'Normal', 'Deregistered', `Client ${registration?.clientId} is gone at ${server.issuer}.`);
 };
 
 function stillThere(clientId: string | undefined, cause: unknown): OperatorError {

@@ -13,7 +13,11 @@ import { recordOf, required, tell, type ClientAction, type StepContext } from '.
 const TLS = 'kubernetes.io/tls';
 
 /** One write: an application never sees the key of one certificate beside the chain of another. */
-export const publish: ClientAction = async (context, view, signal) => {
+export function publish(content: string): ClientAction {
+  return (context, view, signal) => write(context, view, content, signal);
+}
+
+async function write(context: StepContext, view: ClientView, content: string, signal: AbortSignal): Promise<void> {
   const ref = { namespace: view.observed.client.metadata.namespace, name: view.desired.secretName };
   // Where there was none a moment ago one is made: a rival's that came between is found when this is tried again.
   const found = view.observed.published === undefined ? undefined : await context.kube.get(secrets, ref, { signal });
@@ -29,8 +33,9 @@ export const publish: ClientAction = async (context, view, signal) => {
       ? await context.kube.create(secrets, fresh(view, data), { signal })
       : await replace(context, view, found, data, signal);
   context.published.remember(written);
+  context.rewrites.wrote(view.observed.client.metadata.uid, content, context.clock.now());
   tell(context, view, 'Normal', 'Published', `Secret ${ref.name} holds certificate ${thumbprint(record)}.`);
-};
+}
 
 /** P3: applications read the old certificate until the Secret is written, however long ago the new one was proved. */
 async function drainingFromNow(

@@ -5,6 +5,7 @@ import { withoutKeys } from '../checks/registration.ts';
 import { digestOf } from '../digest.ts';
 import type { ClientRecord, RecordMaterial, RecordState } from '../record.ts';
 import type { LoadedRecord } from '../record-store.ts';
+import type { ClientView } from '../step.ts';
 import { newIntent } from './certificate.ts';
 import { driverOf, recordOf, required, serverOf, tell, type ClientAction, type StepContext } from './context.ts';
 
@@ -24,10 +25,24 @@ export const register: ClientAction = async (context, view, signal) => {
   const driver = driverOf(context, view);
   const connection = context.connection(serverOf(view));
   const credentials = await context.credentials(serverOf(view), signal);
-  const registration = await answered(context, loaded, () => driver.create(connection, asked, credentials, signal));
-  await context.records.save(loaded, withRegistration(loaded, registration, asked, context.clock.now()), signal);
-  tell(context, view, 'Normal', 'Registered', `Registered at ${connection.issuer} as client ${registration.clientId}.`);
+  await answered(context, loaded, asked, () => driver.create(connection, asked, credentials, signal));
+  await store(context, view, loaded, signal);
 };
+
+/** The API server did not take it before. */
+export const storeAnswer: ClientAction = async (context, view, signal) =>
+  store(context, view, await context.records.load(recordOf(view), signal), signal);
+
+/** Of a call that was answered. Until it is stored, this process alone knows it. */
+async function store(context: StepContext, view: ClientView, loaded: LoadedRecord, signal: AbortSignal): Promise<void> {
+  const intent = required(loaded.state.intent, 'an intent');
+  const { registration, asked } = required(context.unstored.registrationOf(intent.id), 'an answer');
+  await context.records.save(loaded, withRegistration(loaded, registration, asked, context.clock.now()), signal);
+  context.unstored.stored(intent.id);
+  if (intent.operation === 'update') return;
+  const at = loaded.state.server.issuer;
+  tell(context, view, 'Normal', 'Registered', `Registered at ${at} as client ${registration.clientId}.`);
+}
 
 /** RFC 7592 §2.2: PUT replaces, so the driver starts from the server's last answer. */
 export const updateRegistration: ClientAction = async (context, view, signal) => {
@@ -35,10 +50,10 @@ export const updateRegistration: ClientAction = async (context, view, signal) =>
   const asked = required(view.desired.metadata, 'metadata');
   const driver = driverOf(context, view);
   const connection = context.connection(serverOf(view));
-  const registration = await answered(context, loaded, () =>
+  await answered(context, loaded, asked, () =>
     withEitherToken(loaded, (handle) => driver.update(connection, handle, asked, signal)),
   );
-  await context.records.save(loaded, withRegistration(loaded, registration, asked, context.clock.now()), signal);
+  await store(context, view, loaded, signal);
 };
 
 /** The answer to an update was lost: what the server holds now is read, and compared as after any update. */
@@ -92,26 +107,51 @@ function withoutNext({ state, material }: ClientRecord): ClientRecord {
 export function rejectRegistration(message: string): ClientAction {
   return async (context, view, signal) => {
     const loaded = await context.records.load(recordOf(view), signal);
-    const driver = driverOf(context, view);
-    const connection = context.connection(serverOf(view));
-    await withEitherToken(loaded, (handle) => driver.remove(connection, handle, signal));
+    await removeRegistration(context, view, loaded, signal);
     const { registration: _removed, ...state } = loaded.state;
     const { registration: _credentials, ...material } = loaded.material;
     const rejected = { askedDigest: digestOf(withoutKeys(view.desired.metadata)), message };
     await context.records.save(loaded, withoutNext({ state: { ...state, rejected }, material }), signal);
+    removalStored(context, loaded);
     tell(context, view, 'Warning', 'MetadataRejected', message);
   };
+}
+
+/** RFC 7592 §2.3, once: where the record could not be written afterwards, the server is not asked again. */
+export async function removeRegistration(
+  context: StepContext,
+  view: ClientView,
+  loaded: LoadedRecord,
+  signal: AbortSignal,
+): Promise<void> {
+  const { issuer } = loaded.state.server;
+  const { clientId } = required(loaded.state.registration, 'a registration');
+  if (context.unstored.isRemoved(issuer, clientId)) return;
+  const driver = driverOf(context, view);
+  const connection = context.connection(serverOf(view));
+  await withEitherToken(loaded, (handle) => driver.remove(connection, handle, signal));
+  context.unstored.removed(issuer, clientId);
+}
+
+/** @param loaded as it was before */
+export function removalStored(context: StepContext, { state }: LoadedRecord): void {
+  context.unstored.forgetRemoved(state.server.issuer, required(state.registration, 'a registration').clientId);
 }
 
 /**
  * Makes a call that the stored intent announced. From its beginning the intent is in doubt; it is settled again only by
  * an error that says that the server did nothing.
  */
-async function answered<T>(context: StepContext, loaded: LoadedRecord, call: () => Promise<T>): Promise<T> {
+async function answered(
+  context: StepContext,
+  loaded: LoadedRecord,
+  asked: ClientMetadata,
+  call: () => Promise<Registration>,
+): Promise<void> {
   const id = required(loaded.state.intent, 'an intent').id;
   context.unsentIntents.delete(id);
   try {
-    return await call();
+    context.unstored.registered(id, { registration: await call(), asked });
   } catch (thrown) {
     if (nothingDone.has(asOperatorError(thrown).code)) context.unsentIntents.add(id);
     throw thrown;
@@ -135,10 +175,7 @@ function handleOf({ state, material }: ClientRecord, token: string | undefined):
 }
 
 /** A server that rotates tokens may have rolled back; the previous one is the second rung of the recovery ladder. */
-export async function withEitherToken<T>(
-  record: ClientRecord,
-  call: (handle: RegistrationHandle) => Promise<T>,
-): Promise<T> {
+async function withEitherToken<T>(record: ClientRecord, call: (handle: RegistrationHandle) => Promise<T>): Promise<T> {
   const { registrationAccessToken, previousRegistrationAccessToken } = record.material.registration ?? {};
   try {
     return await call(handleOf(record, registrationAccessToken));

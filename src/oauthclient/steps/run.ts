@@ -19,6 +19,7 @@ import {
   recoverUpdate,
   register,
   rejectRegistration,
+  storeAnswer,
   updateRegistration,
 } from './registration.ts';
 
@@ -31,6 +32,8 @@ export function actionOf(step: ClientStep): ClientAction {
       return rejectRegistration(step.message);
     case 'makeKeystores':
       return makeKeystores(step.trust);
+    case 'publish':
+      return publish(step.content);
     case 'prove':
       return prove(step.x5tS256);
     case 'provePublished':
@@ -48,11 +51,11 @@ const plainActions = {
   claimIdentity,
   intendCreate: intend('create'),
   register,
+  storeAnswer,
   abandonRegistration,
   intendUpdate: intend('update'),
   updateRegistration,
   recoverUpdate,
-  publish,
   deregister,
   withdrawSecret,
   releaseClaim,

@@ -1,0 +1,17 @@
+/** Who wrote what, by `metadata.managedFields`. */
+
+interface Entry {
+  readonly manager?: string | undefined;
+  /** RFC 3339. */
+  readonly time?: string | undefined;
+  readonly subresource?: string | undefined;
+}
+
+/** The field manager that wrote last, of those that are not ours; undefined where there is none. */
+export function lastOtherWriter<E extends Entry>(
+  managedFields: readonly E[],
+  isOurs: (entry: E) => boolean,
+): string | undefined {
+  const others = managedFields.filter((entry) => (entry.subresource ?? '') === '' && !isOurs(entry));
+  return others.toSorted((a, b) => (a.time ?? '').localeCompare(b.time ?? '')).at(-1)?.manager;
+}
