@@ -60,6 +60,10 @@ export interface ControlPlane {
   stopApiServer(): Promise<void>;
   /** Starts it again on the same port, and waits until it is ready. */
   startApiServer(): Promise<void>;
+  /** Kills etcd; the API server goes on without its store. */
+  stopEtcd(): Promise<void>;
+  /** Starts it again on its data and its port, and waits until the API server is ready. */
+  startEtcd(): Promise<void>;
   /** As admin, with the result whatever it is. */
   kubectl(...args: readonly string[]): Promise<KubectlResult>;
   stop(): Promise<void>;
@@ -125,8 +129,7 @@ class Plane implements ControlPlane {
       writeFile(managerConfigPath, managerConfig, { mode: 0o600 }),
     ]);
     // Side by side: the API server waits for its etcd by itself.
-    const etcd = await this.#spawn('etcd', etcdArgs(this.#files, this.#ports.etcd));
-    this.#processes.etcd = etcd;
+    await this.#spawnEtcd();
     await this.startApiServer();
     await this.#establish(this.#options.crds ?? []);
     if (this.#options.controllerManager !== true) return;
@@ -162,6 +165,15 @@ class Plane implements ControlPlane {
     this.#processes.apiServer = await this.#spawn('kube-apiserver', args);
     await this.#until('/readyz');
     await this.#until('/api/v1/namespaces/default');
+  }
+
+  async stopEtcd(): Promise<void> {
+    await this.#processes.etcd?.end(STOP_GRACE_MS);
+  }
+
+  async startEtcd(): Promise<void> {
+    await this.#spawnEtcd();
+    await this.#until('/readyz');
   }
 
   async kubectl(...args: readonly string[]): Promise<KubectlResult> {
@@ -202,6 +214,10 @@ class Plane implements ControlPlane {
       const { code, stderr } = await this.kubectl(...args);
       if (code !== 0) throw new Error(`kubectl ${args.join(' ')}: ${stderr}`);
     }
+  }
+
+  async #spawnEtcd(): Promise<void> {
+    this.#processes.etcd = await this.#spawn('etcd', etcdArgs(this.#files, this.#ports.etcd));
   }
 
   #children(): Child[] {

@@ -6,6 +6,7 @@ import type { KubernetesObject } from '../../src/kube/resource.ts';
 import { startAuthorizationServer, type AuthorizationServer } from './authorization-server.ts';
 import { apply, documents, ingress, localService, namespace, opaqueSecret } from './cluster-objects.ts';
 import { startControlPlane, type ControlPlane } from './control-plane.ts';
+import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
 import { freePort } from './free-port.ts';
 import { startIngressController, type IngressController } from './ingress-controller.ts';
 import { BLANK_CERTIFICATE_HEADERS, HOSTS } from './oauth-deployment.ts';
@@ -27,6 +28,8 @@ export interface InstallationOptions {
   rotateRegistrationAccessToken?: boolean;
   /** Take nginx from Debian where it is missing and we are root. Default true; else a Node stand-in serves. */
   installNginx?: boolean;
+  /** The operator reaches the API server through a proxy that can be told to do wrong. Default false. */
+  faultProxy?: boolean;
   onStarted?: (part: string) => void;
 }
 
@@ -41,6 +44,10 @@ export interface Installation {
   /** Issues the terminator's own certificates. */
   readonly serverCa: ThrowawayCa;
   readonly initialAccessToken: string;
+  /** With `faultProxy`. */
+  readonly faultProxy: FaultProxy | undefined;
+  /** What the operator's process is given as KUBECONFIG. */
+  readonly operatorKubeconfig: string;
   origin(host: keyof typeof HOSTS): string;
   /** The platform's example, for the ports of this installation. */
   platform(): Promise<KubernetesObject[]>;
@@ -107,7 +114,9 @@ async function start(options: InstallationOptions, parts: AsyncDisposableStack):
   told('API');
   await applyBasics();
   const scope = options.scope ?? process.env['CERTBOUND_E2E_SCOPE']?.split(',') ?? [];
-  const operatorKubeconfig = await grantOperatorRights(plane, kube, scope);
+  const faultProxy = options.faultProxy === true ? await proxied() : undefined;
+  const endpoint = faultProxy === undefined ? plane : { url: faultProxy.url, caPem: serverCa.certPem };
+  const operatorKubeconfig = await grantOperatorRights(plane, kube, scope, endpoint);
   const ingressController = await startIngressController({
     source: { kubeconfigPath: plane.kubeconfigPath },
     httpsPort,
@@ -119,6 +128,13 @@ async function start(options: InstallationOptions, parts: AsyncDisposableStack):
     ingressController.kind === 'nginx' ? 'TLS terminator (nginx)' : 'TLS terminator (a Node stand-in: no nginx found)',
   );
   const logFile = resolve(plane.dir, 'operator.log');
+
+  async function proxied(): Promise<FaultProxy> {
+    const certificate = await serverCa.issue({ cn: 'kubernetes', ips: ['127.0.0.1'] });
+    const proxy = await startFaultProxy({ target: plane.url, targetCaPem: plane.caPem, certificate });
+    parts.defer(() => proxy.stop());
+    return proxy;
+  }
 
   async function applyBasics(): Promise<void> {
     const pair = await serverCa.issue({ cn: 'server', dns: Object.values(HOSTS) });
@@ -156,6 +172,8 @@ async function start(options: InstallationOptions, parts: AsyncDisposableStack):
     resourceServer,
     serverCa,
     initialAccessToken,
+    faultProxy,
+    operatorKubeconfig,
     origin,
     platform: async () => localised(await documents(resolve(root, 'examples/platform.yaml')), origin, serverCa.certPem),
     async startOperator(environment) {

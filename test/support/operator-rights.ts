@@ -2,7 +2,7 @@
  * The operator's ServiceAccount as the chart grants it: RBAC and admission policies. Rendered files are kept beside this
  * one, so that a demo needs no Helm; `node hack/generate-rights.ts` writes them and a test of the chart compares them.
  */
-import { writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import type { KubeClient } from '../../src/kube/client.ts';
@@ -47,33 +47,52 @@ export async function operatorRights(scope: readonly string[]): Promise<Kubernet
   );
 }
 
+/** Where a client of the API server finds it, and what it trusts there. */
+export interface ApiEndpoint {
+  url: string;
+  caPem: string;
+}
+
 /**
  * Grants them; namespaces that are missing are made. Returns the path of a kubeconfig that authenticates as the
  * ServiceAccount, by a token of the TokenRequest API, as a Pod has one.
+ *
+ * @param endpoint default: the API server itself
  */
 export async function grantOperatorRights(
   plane: ControlPlane,
   kube: KubeClient,
   scope: readonly string[] = [],
+  endpoint: ApiEndpoint = plane,
 ): Promise<string> {
   for (const name of [SERVICE_ACCOUNT.namespace, ...scope]) {
     if ((await kube.get(namespaces, { name })) === undefined) await apply(kube, namespace(name));
   }
   await apply(kube, ...(await operatorRights(scope)));
-  const { name } = SERVICE_ACCOUNT;
-  const token = await requestToken(plane);
   const path = resolve(plane.dir, 'operator.kubeconfig');
-  const cluster = { server: plane.url, 'certificate-authority-data': Buffer.from(plane.caPem).toString('base64') };
+  await writeOperatorKubeconfig(path, endpoint, { token: await requestToken(plane) });
+  return path;
+}
+
+/** @param user as kubeconfig has it: `token`, `tokenFile`, `client-certificate`, ... */
+export async function writeOperatorKubeconfig(
+  path: string,
+  { url, caPem }: ApiEndpoint,
+  user: Readonly<Record<string, string>>,
+): Promise<void> {
+  const { name } = SERVICE_ACCOUNT;
+  const cluster = { server: url, 'certificate-authority-data': Buffer.from(caPem).toString('base64') };
   const config = {
     apiVersion: 'v1',
     kind: 'Config',
     'current-context': 'certbound',
     clusters: [{ name: 'certbound', cluster }],
     contexts: [{ name: 'certbound', context: { cluster: 'certbound', user: name } }],
-    users: [{ name, user: { token } }],
+    users: [{ name, user }],
   };
-  await writeFile(path, JSON.stringify(config, undefined, 2), { mode: 0o600 });
-  return path;
+  // In one step, as kubelet does it: nobody reads half of it.
+  await writeFile(`${path}.new`, JSON.stringify(config, undefined, 2), { mode: 0o600 });
+  await rename(`${path}.new`, path);
 }
 
 const adminConfig = z.object({
@@ -85,13 +104,24 @@ const tokenRequest = z.object({ status: z.object({ token: z.string() }) });
 
 const decoded = (data: string) => Buffer.from(data, 'base64').toString();
 
-/** The TokenRequest API, without kubectl: a newcomer's first demo would have to build it. */
-async function requestToken(plane: ControlPlane): Promise<string> {
+/**
+ * The TokenRequest API, without kubectl: a newcomer's first demo would have to build it.
+ *
+ * @param boundTo a Secret of the operator's namespace: without it the API server refuses the token, as one that has expired
+ */
+export async function requestToken(plane: ControlPlane, boundTo?: { name: string; uid: string }): Promise<string> {
   const [{ user }] = adminConfig.parse(JSON.parse(plane.kubeconfig)).users;
   const { namespace: own, name } = SERVICE_ACCOUNT;
   const answer = await call({
     url: `${plane.url.replace('127.0.0.1', 'localhost')}/api/v1/namespaces/${own}/serviceaccounts/${name}/token`,
-    body: { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 86_400 } },
+    body: {
+      apiVersion: 'authentication.k8s.io/v1',
+      kind: 'TokenRequest',
+      spec: {
+        expirationSeconds: 86_400,
+        ...(boundTo === undefined ? {} : { boundObjectRef: { apiVersion: 'v1', kind: 'Secret', ...boundTo } }),
+      },
+    },
     ca: plane.caPem,
     certificate: {
       certPem: decoded(user['client-certificate-data']),

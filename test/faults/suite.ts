@@ -1,0 +1,20 @@
+import { after, before, describe, it } from 'node:test';
+import { runCase, type FaultCase } from './fault-case.ts';
+import { startFaultWorld, type FaultWorld } from './world.ts';
+
+/** One installation for all of them, one after the other: each makes its own clients, and removes them. */
+export function faultSuite(cases: readonly FaultCase[]): void {
+  describe('with clients created, renewed, changed, deleted and damaged meanwhile', () => {
+    let world: FaultWorld | undefined;
+    before(async () => {
+      world = await startFaultWorld();
+    });
+    after(() => world?.installation.stop());
+    for (const fault of cases) {
+      it(fault.name, async () => {
+        if (world === undefined) throw new Error('the installation did not start');
+        await runCase(world, fault);
+      });
+    }
+  });
+}

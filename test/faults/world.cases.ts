@@ -1,0 +1,6 @@
+import { credentialFaults } from './credential-faults.ts';
+import { rivalFaults } from './rival-faults.ts';
+import { serverFaults } from './server-faults.ts';
+import { faultSuite } from './suite.ts';
+
+faultSuite([...rivalFaults, ...credentialFaults, ...serverFaults]);
