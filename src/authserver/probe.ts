@@ -7,8 +7,8 @@ import type { ServerAnswer, ServerRequest, ServerSilence } from './http.ts';
 import { oauthErrorCode, serverSays } from './server-text.ts';
 
 export type ProofOutcome =
-  /** `expiresInSeconds`: the longest access token life that was answered. */
-  | { outcome: 'proved'; expiresInSeconds?: number | undefined }
+  /** `expiresInSeconds`: the longest access token life that was answered. `token`: real, unused, and to be revoked. */
+  | { outcome: 'proved'; expiresInSeconds?: number | undefined; token?: string | undefined }
   /** The server authenticated nobody (JSON `invalid_client`), or bound its token to another certificate. */
   | { outcome: 'refused'; message: string }
   /** Anything that may pass: a TLS alert, a terminator's error page, 5xx. */
@@ -91,12 +91,8 @@ async function tokenRequest(context: ProbeContext, signal: AbortSignal): Promise
   if (!token.success) return notProved(answer);
   const { access_token: accessToken, expires_in: expiresInSeconds } = token.data;
   const binding = (await confirmationOf(context, accessToken, signal)) ?? { thumbprint: context.x5tS256 };
-  // The token is real, and nobody will use it.
-  if (endpoints.revocationEndpoint !== undefined) {
-    const revoked = { token: accessToken, token_type_hint: 'access_token' };
-    await post(context, 'revoke', endpoints.revocationEndpoint, revoked, signal);
-  }
-  if (binding.thumbprint === context.x5tS256) return { outcome: 'proved', expiresInSeconds };
+  if (binding.thumbprint === context.x5tS256) return { outcome: 'proved', expiresInSeconds, token: accessToken };
+  await revokeToken(context, accessToken, signal);
   return {
     outcome: 'refused',
     message:
@@ -104,6 +100,25 @@ async function tokenRequest(context: ProbeContext, signal: AbortSignal): Promise
         ? 'The server accepted the certificate but its access token is bound to none (no cnf["x5t#S256"], RFC 8705 §3): enable certificate-bound access tokens at the server.'
         : 'The server bound its access token to another certificate than the one presented: check what the TLS terminator forwards.',
   };
+}
+
+/**
+ * Revokes a token that a probe was given (RFC 7009). The server authenticates the client for that too, so that a success on
+ * another connection proves the certificate there. Undefined where the answer says nothing: no such endpoint, or a server
+ * that revokes no tokens of this kind.
+ */
+export async function revokeToken(
+  context: ProbeContext,
+  token: string,
+  signal: AbortSignal,
+): Promise<ProofOutcome | undefined> {
+  const { revocationEndpoint } = context.endpoints;
+  if (revocationEndpoint === undefined) return undefined;
+  const form = { token, token_type_hint: 'access_token' };
+  const answer = await post(context, 'revoke', revocationEndpoint, form, signal);
+  if (answer.kind === 'answer' && answer.status === 200) return { outcome: 'proved' };
+  const outcome = notProved(answer);
+  return answer.kind === 'silence' || outcome.outcome === 'refused' ? outcome : undefined;
 }
 
 const confirmation = z.object({ cnf: z.object({ 'x5t#S256': z.string().optional() }).optional() });

@@ -1,6 +1,6 @@
 import { OperatorError } from '../errors.ts';
 import type { ClientTls, ServerConnection } from './connection.ts';
-import { type Probe, probeFor, type ProofOutcome } from './probe.ts';
+import { type Probe, type ProbeContext, probeFor, type ProofOutcome, revokeToken } from './probe.ts';
 
 export type { ProofOutcome } from './probe.ts';
 
@@ -24,6 +24,9 @@ const leastProofs = 3;
 /**
  * Proves a certificate by real calls over mutual TLS, to the endpoint that the Secret publishes: at least one on every
  * resolved address and three in all, each on a connection of its own. The first that fails decides.
+ *
+ * Where an address more than once is needed, the token that it gave is revoked over the further connections: each is one
+ * authenticated call through the same terminator, and only one token is ever made (ADR 9).
  *
  * @throws {OperatorError} `Cancelled` when `signal` aborts, `ServerUnavailable` before the first discovery
  */
@@ -55,18 +58,25 @@ async function tryCertificate(request: ProofRequest, signal: AbortSignal): Promi
     return { outcome: 'unreachable', message: `The host name ${new URL(probe.url).hostname} cannot be resolved.` };
   }
   const certificate = connection.clientTls(chainPem, privateKeyPem);
-  const prove = (address: string) => proveAt(request, probe, { certificate, address }, signal);
+  const prove = (address: string, tokens: Tokens) => {
+    const work = (context: ProbeContext) => proveOnce(probe, context, tokens, signal);
+    return overFresh(request, { certificate, address }, work);
+  };
+  const revocable = sameOrigin(probe.url, endpoints.revocationEndpoint);
   const proved: ProofOutcome[] = [];
+  let kept: string | undefined;
   const reached: string[] = [];
   let unroutable: ProofOutcome | undefined;
   for (const address of addresses) {
-    const outcome = await prove(address);
+    const keep: boolean = revocable && kept === undefined && addresses.length < leastProofs;
+    const outcome = await prove(address, { keep });
     // An IPv6 address where we have no IPv6: that it cannot be reached from here is no fault of the server.
     if (outcome.outcome === 'unreachable' && outcome.unroutable === true) {
       unroutable = outcome;
       continue;
     }
     if (outcome.outcome !== 'proved') return at(outcome, address, addresses);
+    if (keep) kept = outcome.token;
     proved.push(outcome);
     reached.push(address);
   }
@@ -75,7 +85,7 @@ async function tryCertificate(request: ProofRequest, signal: AbortSignal): Promi
   }
   while (proved.length < leastProofs) {
     const address = reached[proved.length % reached.length] ?? '';
-    const outcome = await prove(address);
+    const outcome = await prove(address, { revoke: kept });
     if (outcome.outcome !== 'proved') return at(outcome, address, addresses);
     proved.push(outcome);
   }
@@ -85,27 +95,50 @@ async function tryCertificate(request: ProofRequest, signal: AbortSignal): Promi
   return { outcome: 'proved', expiresInSeconds: lives.length === 0 ? undefined : Math.max(...lives) };
 }
 
-function proveAt(
-  request: ProofRequest,
+interface Tokens {
+  /** The one that the probe is given outlives it. */
+  keep?: boolean;
+  /** To revoke is proof enough, where the server does it. */
+  revoke?: string | undefined;
+}
+
+async function proveOnce(
   probe: Probe,
-  how: { certificate: ClientTls; address: string },
+  context: ProbeContext,
+  { keep = false, revoke }: Tokens,
   signal: AbortSignal,
+): Promise<ProofOutcome> {
+  const again = revoke === undefined ? undefined : await revokeToken(context, revoke, signal);
+  if (again !== undefined) return again;
+  const outcome = await probe.run(context, signal);
+  if (outcome.outcome === 'proved' && outcome.token !== undefined && !keep) {
+    await revokeToken(context, outcome.token, signal);
+  }
+  return outcome;
+}
+
+function sameOrigin(url: string, other: string | undefined): boolean {
+  return other !== undefined && new URL(url).origin === new URL(other).origin;
+}
+
+/** On a connection of its own. */
+function overFresh(
+  request: ProofRequest,
+  how: { certificate: ClientTls; address: string },
+  work: (context: ProbeContext) => Promise<ProofOutcome>,
 ): Promise<ProofOutcome> {
   const { connection, clientId, x5tS256, redirectUri, scope } = request;
   const { endpoints } = connection;
   if (endpoints === undefined) throw new TypeError('no endpoints');
   return connection.withFresh(how, (dispatcher) =>
-    probe.run(
-      {
-        send: (operation, asked, until) => connection.send(operation, { ...asked, dispatcher }, until),
-        endpoints,
-        clientId,
-        x5tS256,
-        redirectUri,
-        scope,
-      },
-      signal,
-    ),
+    work({
+      send: (operation, asked, until) => connection.send(operation, { ...asked, dispatcher }, until),
+      endpoints,
+      clientId,
+      x5tS256,
+      redirectUri,
+      scope,
+    }),
   );
 }
 

@@ -137,7 +137,7 @@ describe('the proof call, against oidc-provider behind nginx', () => {
     );
     try {
       assert.equal((await prove(connect(endpoints), certificate, { clientId })).outcome, 'proved');
-      assert.equal((world.authorizationServer.requests().get('POST /token/introspection') ?? 0) - earlier, 3);
+      assert.equal((world.authorizationServer.requests().get('POST /token/introspection') ?? 0) - earlier, 1);
       bound = 'another';
       assert.match(messageOf(await prove(connect(endpoints), certificate, { clientId })), /another certificate/);
     } finally {
@@ -244,6 +244,63 @@ describe('the proof call, against anything else', () => {
     });
   }
 
+  describe('one token is made, and revoked over the connections that are still to be proved', () => {
+    const ports = new Set<number | undefined>();
+    const revoking = (revoke: Handler): Handler => {
+      ports.clear();
+      return (request, response, body) => {
+        ports.add(request.socket.remotePort);
+        const handler = request.url === '/revoke' ? revoke : json(200, { access_token: 'real' });
+        handler(request, response, body);
+      };
+    };
+    const proof = (revocationEndpoint = `${server.origin}/revoke`) =>
+      prove(server.connection({ revocationEndpoint }), certificate, {});
+
+    test('each on its own', async () => {
+      const revoked: string[] = [];
+      server.answer(
+        revoking((_request, response, body) => {
+          revoked.push(String(new URLSearchParams(body).get('token')));
+          response.end();
+        }),
+      );
+      assert.equal((await proof()).outcome, 'proved');
+      assert.deepEqual(server.requests, ['POST /token', 'POST /revoke', 'POST /revoke']);
+      assert.deepEqual([revoked, ports.size], [['real', 'real'], 3]);
+    });
+
+    test('a terminator’s worker that passes no certificate on is seen there too', async () => {
+      server.answer(revoking(json(401, { error: 'invalid_client' })));
+      assert.equal((await proof()).outcome, 'refused');
+      server.answer(revoking((request) => request.socket.destroy()));
+      assert.equal((await proof()).outcome, 'notYet');
+    });
+
+    const token = 'POST /token';
+    const revocation = 'POST /revoke';
+    for (const [name, handler] of [
+      ['that is not revocable', json(400, { error: 'unsupported_token_type' })],
+      ['and a terminator that answers for the server', json(502, {})],
+    ] as const) {
+      test(`a token ${name}: token requests alone count`, async () => {
+        server.answer(revoking(handler));
+        assert.equal((await proof()).outcome, 'proved');
+        assert.deepEqual(server.requests, [token, revocation, token, revocation, revocation, token, revocation]);
+        assert.equal(ports.size, 3);
+      });
+    }
+
+    test('a revocation endpoint elsewhere is another terminator’s: it proves nothing of this one', async () => {
+      server.answer(revoking(json(200, {})));
+      assert.equal((await proof(`https://localhost:${new URL(server.origin).port}/revoke`)).outcome, 'proved');
+      assert.deepEqual(
+        server.requests.filter((request) => request === token),
+        [token, token, token],
+      );
+    });
+  });
+
   test('each is counted, with every request that it took', async () => {
     const { registry, serverCalls } = createMetrics();
     const connection = server.connection(
@@ -269,10 +326,10 @@ describe('the proof call, against anything else', () => {
         (line) => /^certbound_(\w+)_total\{authorization_server="corporate",(.*)$/.exec(line)?.slice(1).join(' ') ?? [],
       );
     assert.deepEqual(counted.toSorted(), [
-      'authorizationserver_requests operation="introspect",outcome="2xx"} 3',
+      'authorizationserver_requests operation="introspect",outcome="2xx"} 1',
       'authorizationserver_requests operation="par",outcome="2xx"} 3',
-      'authorizationserver_requests operation="revoke",outcome="2xx"} 3',
-      'authorizationserver_requests operation="token",outcome="2xx"} 3',
+      'authorizationserver_requests operation="revoke",outcome="2xx"} 2',
+      'authorizationserver_requests operation="token",outcome="2xx"} 1',
       'authorizationserver_requests operation="token",outcome="4xx"} 4',
       'certificate_proofs outcome="proved"} 3',
       'certificate_proofs outcome="refused"} 1',
