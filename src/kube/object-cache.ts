@@ -112,11 +112,7 @@ export class ObjectCache<T> {
   stage(object: KubernetesObject): void {
     const { metadata } = object;
     const key = keyOf(metadata.namespace, metadata.name);
-    const held = this.#entries.get(key);
-    // Unchanged: what is held is shared, not projected and allocated again.
-    const same = held !== undefined && held.resourceVersion === metadata.resourceVersion && held.uid === metadata.uid;
-    const entry = same ? { ...held, rememberedAt: undefined } : this.#entryOf(object, held);
-    this.#staged?.set(key, { object: metadata, entry });
+    this.#staged?.set(key, { object: metadata, entry: this.#entryOf(object, this.#entries.get(key)) });
   }
 
   commitList(resourceVersion: string): void {
@@ -244,6 +240,8 @@ export class ObjectCache<T> {
 
   #entryOf(object: KubernetesObject, held: Entry<T> | undefined): Entry<T> | undefined {
     const { namespace, name, uid = '', resourceVersion = '' } = object.metadata;
+    // Unchanged, as the watch's echo of our own write is: what is held is shared, not projected and allocated again.
+    if (held?.uid === uid && held.resourceVersion === resourceVersion) return { ...held, rememberedAt: undefined };
     const deleting = object.metadata.deletionTimestamp !== undefined;
     let value: T | undefined;
     const indexKeys = new Map<string, readonly string[]>();

@@ -1,7 +1,17 @@
 import { createHash } from 'node:crypto';
 
-/** SHA-256 (hex) of a JSON value, the same whatever the order of its members. */
+/** Several checks of a pass ask for the same object's. */
+const known = new WeakMap<object, string>();
+
+/** SHA-256 (hex) of a JSON value, the same whatever the order of its members. Of an object that does not change. */
 export function digestOf(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return compute(value);
+  const digest = known.get(value) ?? compute(value);
+  known.set(value, digest);
+  return digest;
+}
+
+function compute(value: unknown): string {
   return createHash('sha256').update(JSON.stringify(value, sorted)).digest('hex');
 }
 
