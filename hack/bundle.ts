@@ -1,11 +1,12 @@
 // `npm run build`: the operator as one file, an ES module that needs Node alone, for the image and for measurements.
+import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { build } from 'esbuild';
 
 const root = resolve(import.meta.dirname, '..');
 const outfile = resolve(process.argv[2] ?? resolve(root, 'dist/certbound.mjs'));
 
-await build({
+const { metafile } = await build({
   absWorkingDir: root,
   entryPoints: ['src/main.ts'],
   outfile,
@@ -19,8 +20,11 @@ await build({
   sourcemap: 'linked',
   sourcesContent: false,
   legalComments: 'linked',
+  metafile: true,
   logLevel: 'warning',
   // CommonJS packages ask for Node's own modules by require().
   banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
 });
+// What is in it, for the SBOM.
+await writeFile(`${outfile}.meta.json`, JSON.stringify(metafile));
 console.log(outfile);
