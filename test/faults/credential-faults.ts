@@ -35,7 +35,7 @@ interface Revocable {
 async function revocableToken({ installation: { kube, plane } }: FaultWorld, name: string): Promise<Revocable> {
   const ref = { namespace: SERVICE_ACCOUNT.namespace, name };
   const [anchor] = await apply(kube, opaqueSecret(ref, {}));
-  const token = await requestToken(plane, { name, uid: anchor?.metadata.uid ?? '' });
+  const token = await requestToken(plane, { kind: 'Secret', name, uid: anchor?.metadata.uid ?? '' });
   return { token, revoke: () => kube.delete(secrets, ref) };
 }
 

@@ -104,12 +104,15 @@ const tokenRequest = z.object({ status: z.object({ token: z.string() }) });
 
 const decoded = (data: string) => Buffer.from(data, 'base64').toString();
 
-/**
- * The TokenRequest API, without kubectl: a newcomer's first demo would have to build it.
- *
- * @param boundTo a Secret of the operator's namespace: without it the API server refuses the token, as one that has expired
- */
-export async function requestToken(plane: ControlPlane, boundTo?: { name: string; uid: string }): Promise<string> {
+/** The token goes with it: without it the API server refuses the token, as one that has expired. */
+export interface TokenHolder {
+  kind: 'Pod' | 'Secret';
+  name: string;
+  uid: string;
+}
+
+/** The TokenRequest API, without kubectl: a newcomer's first demo would have to build it. */
+export async function requestToken(plane: ControlPlane, boundTo?: TokenHolder): Promise<string> {
   const [{ user }] = adminConfig.parse(JSON.parse(plane.kubeconfig)).users;
   const { namespace: own, name } = SERVICE_ACCOUNT;
   const answer = await call({
@@ -119,7 +122,7 @@ export async function requestToken(plane: ControlPlane, boundTo?: { name: string
       kind: 'TokenRequest',
       spec: {
         expirationSeconds: 86_400,
-        ...(boundTo === undefined ? {} : { boundObjectRef: { apiVersion: 'v1', kind: 'Secret', ...boundTo } }),
+        ...(boundTo === undefined ? {} : { boundObjectRef: { apiVersion: 'v1', ...boundTo } }),
       },
     },
     ca: plane.caPem,

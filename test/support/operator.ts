@@ -20,33 +20,47 @@ export interface OperatorProcess {
   signal(signal: 'SIGSTOP' | 'SIGCONT' | 'SIGTERM'): void;
 }
 
+/** What runs `certbound operator` with this configuration, which is in its environment too. */
+export type OperatorCommand = (
+  configuration: Readonly<Record<string, string>>,
+) => Promise<{ file: string; args: readonly string[] }>;
+
 export interface OperatorOptions {
-  kubeconfigPath: string;
+  /** Absent: the Pod's service account. */
+  kubeconfigPath?: string;
   clusterId: string;
   logFile: string;
+  /** Default: from source. */
+  command?: OperatorCommand;
   environment?: Record<string, string>;
 }
+
+const fromSource: OperatorCommand = async () => ({
+  file: process.execPath,
+  args: [resolve(import.meta.dirname, '../../src/main.ts'), 'operator'],
+});
 
 /** The operator as it is shipped, in a process of its own; resolves when it is ready. */
 export async function startOperator(options: OperatorOptions): Promise<OperatorProcess> {
   const port = await freePort();
+  const configuration = {
+    ...(options.kubeconfigPath === undefined ? {} : { KUBECONFIG: options.kubeconfigPath }),
+    CERTBOUND_CLUSTER_ID: options.clusterId,
+    CERTBOUND_HTTP_ADDRESS: '127.0.0.1',
+    CERTBOUND_HTTP_PORT: String(port),
+    CERTBOUND_LOG_LEVEL: 'debug',
+    // One at a time: on a machine that stands still for ten seconds a lost Lease would end it, as it should.
+    CERTBOUND_LEADER_ELECTION: 'false',
+    // Started again it is the next container of the same Pod; who runs two at a time names them.
+    CERTBOUND_POD_NAME: 'certbound-0',
+    ...options.environment,
+  };
+  const { file, args } = await (options.command ?? fromSource)(configuration);
   const child = await startChild({
-    command: process.execPath,
-    args: [resolve(import.meta.dirname, '../../src/main.ts'), 'operator'],
+    command: file,
+    args,
     logFile: options.logFile,
-    env: {
-      PATH: process.env['PATH'],
-      KUBECONFIG: options.kubeconfigPath,
-      CERTBOUND_CLUSTER_ID: options.clusterId,
-      CERTBOUND_HTTP_ADDRESS: '127.0.0.1',
-      CERTBOUND_HTTP_PORT: String(port),
-      CERTBOUND_LOG_LEVEL: 'debug',
-      // One at a time: on a machine that stands still for ten seconds a lost Lease would end it, as it should.
-      CERTBOUND_LEADER_ELECTION: 'false',
-      // Started again it is the next container of the same Pod; who runs two at a time names them.
-      CERTBOUND_POD_NAME: 'certbound-0',
-      ...options.environment,
-    },
+    env: { PATH: process.env['PATH'], ...configuration },
   });
   const answers = async (path: string, deadlineMs = 5_000) => {
     const answer = await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(deadlineMs) });
