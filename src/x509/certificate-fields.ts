@@ -1,5 +1,5 @@
 /** The fields of a certificate that node:crypto does not give, as they are encoded. */
-import { Constructed, fromBER, Integer, Sequence } from 'asn1js';
+import { type BaseBlock, Constructed, fromBER, Integer, ObjectIdentifier, Sequence } from 'asn1js';
 
 export interface CertificateFields {
   /** 1, 2 or 3. */
@@ -10,6 +10,15 @@ export interface CertificateFields {
   readonly issuer: Uint8Array;
   /** The DER of the subject's Name, byte for byte. */
   readonly subject: Uint8Array;
+  /** In their order; RFC 5280 §4.2 allows each type once, and parsers go on all the same. */
+  readonly extensions: readonly EncodedExtension[];
+}
+
+export interface EncodedExtension {
+  /** Dotted decimal. */
+  readonly type: string;
+  /** Of the whole Extension. */
+  readonly der: Uint8Array;
 }
 
 /**
@@ -32,5 +41,19 @@ export function certificateFields(der: Uint8Array): CertificateFields {
     serialNumber: serialNumber.valueBlock.valueHexView,
     issuer: issuer.valueBeforeDecodeView,
     subject: subject.valueBeforeDecodeView,
+    extensions: extensionsIn(children),
   };
+}
+
+/** RFC 5280 §4.1: they are last, and tagged [3]. */
+function extensionsIn(children: readonly BaseBlock[]): EncodedExtension[] {
+  const last = children.at(-1);
+  const tagged = last instanceof Constructed && last.idBlock.tagClass === 3 && last.idBlock.tagNumber === 3;
+  const list = tagged ? last.valueBlock.value[0] : undefined;
+  const extensions = list instanceof Sequence ? list.valueBlock.value : [];
+  return extensions.flatMap((extension) => {
+    const type = extension instanceof Sequence ? extension.valueBlock.value[0] : undefined;
+    if (!(type instanceof ObjectIdentifier)) return [];
+    return [{ type: type.valueBlock.toString(), der: extension.valueBeforeDecodeView }];
+  });
 }

@@ -11,6 +11,7 @@ import {
   BasicConstraintsExtension,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
+  Extension,
   KeyUsageFlags,
   KeyUsagesExtension,
   SubjectKeyIdentifierExtension,
@@ -48,8 +49,6 @@ export function certificationAuthorities(pem: string): CertificationAuthority[] 
   }));
 }
 
-const SUBJECT_ALTERNATIVE_NAME = '2.5.29.17';
-
 /**
  * What is wrong with the certificate that a signer returned; empty when it may be used.
  * @param chainPem the leaf, then the intermediates in order
@@ -59,15 +58,14 @@ export function checkLeaf(chainPem: string, expected: LeafExpectations, now: Dat
   if ('reason' in parsed) return [parsed];
   const [leaf] = parsed;
   if (leaf === undefined) return [];
-  const view = new X509CertificateView(leaf.raw);
   const fields = certificateFields(leaf.raw);
   return [
     ...checkShape(fields),
-    ...checkUsage(view),
-    ...checkSubject({ view, fields }, expected.subject),
+    ...checkUsage(fields),
+    ...checkSubject(fields, expected.subject),
     ...checkKey(leaf, expected.publicKeyDer),
     ...checkDates(leaf, now),
-    ...(expected.authorities === undefined ? checkSelfSigned(leaf) : checkChain(parsed, view, expected.authorities)),
+    ...(expected.authorities === undefined ? checkSelfSigned(leaf) : checkChain(parsed, fields, expected.authorities)),
   ];
 }
 
@@ -84,11 +82,17 @@ function violation(condition: boolean, reason: string, message: string): Violati
   return condition ? [{ reason, message }] : [];
 }
 
-function checkShape({ version, serialNumber }: CertificateFields): Violation[] {
+function checkShape({ version, serialNumber, extensions }: CertificateFields): Violation[] {
   const [sign = 0x80] = serialNumber;
   // A leading zero octet only keeps the number positive. 64 random bits may begin with zero bits, but hardly with 16.
   const short = serialNumber.byteLength < 7;
+  const types = extensions.map(({ type }) => type);
   return [
+    ...violation(
+      new Set(types).size !== types.length,
+      'RepeatedExtension',
+      'The issuer returned a certificate with one extension twice (RFC 5280 §4.2), of which readers see one or the other: correct the issuer.',
+    ),
     ...violation(version !== 3, 'NotVersion3', `The issuer returned an X.509 v${version} certificate: it must be v3.`),
     ...violation(
       sign >= 0x80 || short || serialNumber.byteLength > 20,
@@ -98,18 +102,30 @@ function checkShape({ version, serialNumber }: CertificateFields): Violation[] {
   ];
 }
 
-function checkUsage(view: X509CertificateView): Violation[] {
-  const constraints = view.getExtension(BasicConstraintsExtension);
-  const keyUsage = view.getExtension(KeyUsagesExtension);
-  const usages = view.getExtension(ExtendedKeyUsageExtension)?.usages ?? [];
+const BASIC_CONSTRAINTS = '2.5.29.19';
+const KEY_USAGE = '2.5.29.15';
+const EXTENDED_KEY_USAGE = '2.5.29.37';
+const SUBJECT_ALTERNATIVE_NAME = '2.5.29.17';
+const AUTHORITY_KEY_IDENTIFIER = '2.5.29.35';
+
+/** @throws where its value is not what its type says */
+function extensionOf<T>(fields: CertificateFields, type: string, read: new (der: Uint8Array) => T): T | undefined {
+  const found = fields.extensions.find((extension) => extension.type === type);
+  return found === undefined ? undefined : new read(found.der);
+}
+
+function checkUsage(fields: CertificateFields): Violation[] {
+  const constraints = extensionOf(fields, BASIC_CONSTRAINTS, BasicConstraintsExtension);
+  const keyUsage = extensionOf(fields, KEY_USAGE, KeyUsagesExtension);
+  const usages = extensionOf(fields, EXTENDED_KEY_USAGE, ExtendedKeyUsageExtension)?.usages ?? [];
   return [
     ...violation(
-      constraints === null || constraints.ca || !constraints.critical,
+      constraints === undefined || constraints.ca || !constraints.critical,
       'NotAnEndEntity',
       'The issuer did not return a certificate with critical basicConstraints CA:FALSE: correct its profile.',
     ),
     ...violation(
-      keyUsage === null || keyUsage.usages !== KeyUsageFlags.digitalSignature || !keyUsage.critical,
+      keyUsage === undefined || keyUsage.usages !== KeyUsageFlags.digitalSignature || !keyUsage.critical,
       'WrongKeyUsage',
       'The issuer did not return a certificate with critical keyUsage digitalSignature alone: correct its profile.',
     ),
@@ -121,12 +137,9 @@ function checkUsage(view: X509CertificateView): Violation[] {
   ];
 }
 
-function checkSubject(
-  { view, fields }: { view: X509CertificateView; fields: CertificateFields },
-  subject: SubjectName,
-): Violation[] {
+function checkSubject(fields: CertificateFields, subject: SubjectName): Violation[] {
   const expectedName = generalName(subject);
-  const alternative = view.getExtension(SUBJECT_ALTERNATIVE_NAME)?.value;
+  const alternative = extensionOf(fields, SUBJECT_ALTERNATIVE_NAME, Extension)?.value;
   const names = alternative === undefined ? undefined : Buffer.from(alternative);
   // Another name beside ours would be another client's identity at a server that matches on it.
   const alternativesDiffer = expectedName === undefined ? names !== undefined : !names?.equals(sequence(expectedName));
@@ -182,7 +195,7 @@ function checkSelfSigned(leaf: X509Certificate): Violation[] {
 
 function checkChain(
   chain: readonly X509Certificate[],
-  leafView: X509CertificateView,
+  fields: CertificateFields,
   authorities: readonly CertificationAuthority[],
 ): Violation[] {
   const [leaf] = chain;
@@ -205,7 +218,7 @@ function checkChain(
   const issuer = chain[1] ?? anchor.certificate;
   const known = authorities.find(({ certificate }) => certificate.raw.equals(issuer.raw));
   const issuerKeyIdentifier = known === undefined ? subjectKeyIdentifier(issuer) : known.subjectKeyIdentifier;
-  const keyIdentifier = leafView.getExtension(AuthorityKeyIdentifierExtension)?.keyId;
+  const keyIdentifier = extensionOf(fields, AUTHORITY_KEY_IDENTIFIER, AuthorityKeyIdentifierExtension)?.keyId;
   return [
     ...violation(
       keyIdentifier === undefined || keyIdentifier !== issuerKeyIdentifier,

@@ -3,6 +3,7 @@ import { before, describe, test } from 'node:test';
 import { signSelfSignedLeaf, type Ca } from '../../src/x509/certificate.ts';
 import { parseDn } from '../../src/x509/dn.ts';
 import { generateKeyPair, publicKeyDerOf } from '../../src/x509/key.ts';
+import { SubjectAlternativeNameExtension, X509CertificateGenerator } from '../../src/x509/library.ts';
 import { certificationAuthorities, checkCa, checkLeaf, type LeafExpectations } from '../../src/x509/profile.ts';
 import { clientKey, DAY, HOUR, now, testCa, testLeaf } from './authority.ts';
 import { openssl } from './openssl.ts';
@@ -56,6 +57,8 @@ const changed = (from: string, to: string): string =>
 const profileReasons = (pem: string): string[] =>
   reasons(checkLeaf(pem, expected, now)).filter((reason) => !['NotYetValid', 'Expired', 'OutlivesCA'].includes(reason));
 
+const SIGNATURE = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
+
 describe('checkLeaf', () => {
   test('our own leaf passes, alone and with its chain', async () => {
     const leaf = await testLeaf(ca);
@@ -94,6 +97,18 @@ describe('checkLeaf', () => {
       assert.deepEqual(profileReasons(await foreignLeaf(extensions, options)), expectedReasons);
     });
   }
+
+  test('refuses an extension that is there twice: readers see one or the other', async () => {
+    const generated = await X509CertificateGenerator.create({
+      publicKey: clientKey.publicKeyDer,
+      signingKey: (await globalThis.crypto.subtle.generateKey(SIGNATURE, false, ['sign', 'verify'])).privateKey,
+      signingAlgorithm: SIGNATURE,
+      extensions: ['victim', 'payments-batch'].map(
+        (value) => new SubjectAlternativeNameExtension([{ type: 'dns', value: `${value}.example.org` }]),
+      ),
+    });
+    assert.ok(profileReasons(generated.toString('pem')).includes('RepeatedExtension'));
+  });
 
   test('refuses a v1 certificate for all that it lacks', async () => {
     const found = profileReasons(await foreignLeaf(''));
