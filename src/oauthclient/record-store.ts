@@ -28,6 +28,9 @@ export function changedMeanwhile(): OperatorError {
 /** Somebody who writes the metadata of an own Secret over and over changes nothing of what was decided. */
 const mostRaces = 8;
 
+/** The next step of the same pass follows within milliseconds; no key is kept for longer than this. */
+const handOverMs = 1_000;
+
 /**
  * Own Secrets: created by POST, changed with their resourceVersion, so that a stale writer stops here. Stale is who has read
  * another record: each holds an intent or an answer that no other has. What others do to the Secret's labels or
@@ -37,6 +40,8 @@ export class RecordStore {
   readonly #client: KubeClient;
   readonly #cache: Informer<RecordProjection>;
   readonly #namespace: string;
+  /** What a step has just stored, for the next step alone: by the Secret's name. */
+  readonly #handedOver = new Map<string, LoadedRecord>();
 
   constructor(client: KubeClient, cache: Informer<RecordProjection>, namespace: string) {
     this.#client = client;
@@ -63,6 +68,7 @@ export class RecordStore {
       { signal },
     );
     this.#cache.remember(created);
+    this.#handOver({ ...record, object: created });
   }
 
   /**
@@ -70,6 +76,8 @@ export class RecordStore {
    * @throws OperatorError `ChangedMeanwhile` (retried at once), `RecordDamaged` (terminal).
    */
   async load(decidedOn: RecordProjection, signal: AbortSignal): Promise<LoadedRecord> {
+    const stored = this.#take(decidedOn);
+    if (stored !== undefined) return stored;
     const object = await this.#client.get(secrets, { namespace: this.#namespace, name: decidedOn.name }, { signal });
     if (object === undefined || object.metadata.uid !== decidedOn.uid || recordDigest(object) !== decidedOn.digest) {
       if (object !== undefined) this.#cache.remember(object);
@@ -87,13 +95,32 @@ export class RecordStore {
       return this.#client.update(secrets, { ...current, metadata, data }, { signal });
     });
     this.#cache.remember(object);
-    return { ...change, object };
+    const saved = { ...change, object };
+    this.#handOver(saved);
+    return saved;
+  }
+
+  #handOver(record: LoadedRecord): void {
+    const { name } = record.object.metadata;
+    this.#handedOver.set(name, record);
+    setTimeout(() => {
+      if (this.#handedOver.get(name) === record) this.#handedOver.delete(name);
+    }, handOverMs).unref();
+  }
+
+  /** Nobody has changed it since, as far as the watch has told; a save finds out. */
+  #take({ name, uid, resourceVersion }: RecordProjection): LoadedRecord | undefined {
+    const record = this.#handedOver.get(name);
+    this.#handedOver.delete(name);
+    const { metadata } = record?.object ?? {};
+    return metadata?.uid === uid && metadata.resourceVersion === resourceVersion ? record : undefined;
   }
 
   async remove(decidedOn: RecordProjection, signal: AbortSignal): Promise<void> {
     const { name, uid } = decidedOn;
     const ref = { namespace: this.#namespace, name };
     const decided = { metadata: { ...ref, uid, resourceVersion: decidedOn.resourceVersion } };
+    this.#handedOver.delete(name);
     await this.#onTop(
       decided,
       signal,
