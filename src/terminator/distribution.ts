@@ -12,6 +12,8 @@ export interface TerminatorView {
   inEffect: boolean;
   /** SHA-256 of each CA certificate in the bundle that those annotations name, lower-case hexadecimal. */
   caHashes: readonly string[];
+  /** When this process wrote its annotations or its bundle last, epoch milliseconds. */
+  changedAt: number | undefined;
 }
 
 export type Distribution =
@@ -19,6 +21,8 @@ export type Distribution =
       state: 'distributed';
       /** Ingresses of resource servers that don't trust the certificate yet: worth a report, never worth waiting for. */
       lagging: readonly string[];
+      /** When the last of those in front of the server was changed, as far as is known; epoch milliseconds. */
+      since?: number;
     }
   | {
       /** `waiting`: the operator is at it. `blocked`: somebody has to do something first. */
@@ -64,5 +68,10 @@ export function distribution({ server, caSha256, terminators }: DistributionInpu
       terminators: refs(listed),
     };
   }
-  return { state: 'distributed', lagging: refs(behind) };
+  const changes = terminators.flatMap((terminator) => (terminator.listed ? (terminator.changedAt ?? []) : []));
+  return {
+    state: 'distributed',
+    lagging: refs(behind),
+    ...(changes.length === 0 ? {} : { since: Math.max(...changes) }),
+  };
 }

@@ -34,6 +34,7 @@ export const lossWindowMs = 10 * 60_000;
 export class TerminatorMemory {
   readonly #refusals = new Map<string, Held>();
   readonly #applied = new Map<string, Applied>();
+  readonly #writtenAt = new Map<string, number>();
   #version = 0;
 
   /** Changes whenever the answers do. */
@@ -50,8 +51,15 @@ export class TerminatorMemory {
     this.#version += 1;
   }
 
-  succeed(target: string): void {
-    if (this.#refusals.delete(target)) this.#version += 1;
+  succeed(target: string, now: number): void {
+    this.#refusals.delete(target);
+    this.#writtenAt.set(target, now);
+    this.#version += 1;
+  }
+
+  /** When this process wrote it last, epoch milliseconds: the terminator may not know of it yet. */
+  writtenAt(target: string): number | undefined {
+    return this.#writtenAt.get(target);
   }
 
   /** A refusal that still holds, as long as the write would be the same. */
@@ -83,12 +91,17 @@ export class TerminatorMemory {
 
   forgetIngress(uid: string): void {
     this.#applied.delete(uid);
-    this.#refusals.delete(ingressTarget(uid));
-    this.#version += 1;
+    this.#forget(ingressTarget(uid));
   }
 
   forgetBundle(namespace: string, name: string): void {
-    this.succeed(bundleTarget(namespace, name));
+    this.#forget(bundleTarget(namespace, name));
+  }
+
+  #forget(target: string): void {
+    this.#refusals.delete(target);
+    this.#writtenAt.delete(target);
+    this.#version += 1;
   }
 }
 

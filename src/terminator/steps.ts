@@ -34,7 +34,7 @@ export async function runStep(
   const attempt = async (target: string, basis: string, write: () => Promise<void>): Promise<void> => {
     try {
       await write();
-      memory.succeed(target);
+      memory.succeed(target, now);
     } catch (error) {
       if (!concernsOneObject(error)) throw error;
       memory.refuse(target, basis, error, now);

@@ -7,7 +7,7 @@ import { desired } from './desired.ts';
 import type { TerminatorView } from './distribution.ts';
 import { defaultController, type IngressClassProjection } from './ingress-class.ts';
 import { type IngressProjection, isOptedIn } from './ingress.ts';
-import type { TerminatorMemory } from './memory.ts';
+import { bundleTarget, ingressTarget, type TerminatorMemory } from './memory.ts';
 import type { Exposure, Member, Neighbour, Observed } from './observed.ts';
 import { bundlesNamedBy, driverFor } from './registry.ts';
 import { inEffect, judge } from './rules.ts';
@@ -257,7 +257,7 @@ export class TerminatorViews {
   #view(ref: string, server: AuthorizationServer, listed: boolean, now: number): TerminatorView {
     const [namespace, name = ''] = ref.split('/');
     const ingress = this.#sources.ingresses.get(namespace, name);
-    const view = { ref, listed, inEffect: false, caHashes: [] };
+    const view = { ref, listed, inEffect: false, caHashes: [], changedAt: undefined };
     if (ingress === undefined || ingress.deleting) {
       return { ...view, problem: { reason: 'TerminatorMissing', message: 'There is no such Ingress: create it.' } };
     }
@@ -275,7 +275,17 @@ export class TerminatorViews {
       problem: problem === undefined ? undefined : { reason: problem.reason, message: problem.message },
       inEffect: inEffect(member, scopeView),
       caHashes: member.bundle?.hashes ?? [],
+      changedAt: this.#changedAt(member),
     };
+  }
+
+  #changedAt({ ingress, bundle }: Member): number | undefined {
+    const targets = [
+      ingressTarget(ingress.uid),
+      ...(bundle === undefined ? [] : [bundleTarget(ingress.namespace, bundle.name)]),
+    ];
+    const times = targets.flatMap((target) => this.#memory.writtenAt(target) ?? []);
+    return times.length === 0 ? undefined : Math.max(...times);
   }
 }
 

@@ -288,3 +288,14 @@ describe('a published certificate is proved again', () => {
     assert.deepEqual(findings.map(brief), ['Proved=Unknown/ProvingAgain → provePublished', ...proving]);
   });
 });
+
+test('a proof that failed before a terminator was put right is tried at once afterwards', () => {
+  const renewing = recorded(settled(), { certificates: [aCertificate('old'), aNext()] });
+  const basisAt = (since?: number) => {
+    const distribution = { state: 'distributed', lagging: [], ...(since === undefined ? {} : { since }) } as const;
+    return findingsOf({ ...renewing, distribution }).find(({ step }) => step?.name === 'prove')?.basis;
+  };
+  assert.ok(basisAt() !== undefined);
+  assert.equal(basisAt(now), basisAt(now));
+  assert.notEqual(basisAt(now), basisAt(now + 1));
+});

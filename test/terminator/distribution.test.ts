@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { caBundle } from '../../src/x509/bundle.ts';
 import { bundleName } from '../../src/terminator/bundle-secret.ts';
 import { type Distribution, distribution } from '../../src/terminator/distribution.ts';
+import { bundleTarget, ingressTarget } from '../../src/terminator/memory.ts';
 import { nginx } from '../../src/terminator/nginx.ts';
 import { emptyTrust, isEmptyTrust } from '../../src/terminator/trust.ts';
 import { corporateCa, HOST, otherCa, SCOPE, settledWorld, World } from './world.ts';
@@ -130,4 +131,13 @@ test('which scopes to look at after a change', () => {
   const held = world.bundles.get('payments', bundleName(SCOPE)) ?? assert.fail();
   assert.deepEqual(world.views.keysForBundle(held), [key(HOST)]);
   assert.deepEqual(of('unrelated'), [key(HOST)], 'it may have been the last one to name a bundle');
+});
+
+test('distributed since the last write to a terminator in front of the server; others do not count', () => {
+  const world = listed().bundle(bundle).ingress({ annotations });
+  assert.deepEqual(distributed(world), { state: 'distributed', lagging: [] }, 'written before this process began');
+  world.memory.succeed(ingressTarget('payments/api'), world.now - 2_000);
+  world.memory.succeed(bundleTarget('payments', bundleName(SCOPE)), world.now - 1_000);
+  assert.deepEqual(distributed(world), { state: 'distributed', lagging: [], since: world.now - 1_000 });
+  assert.deepEqual(distributed(world.server({ terminators: [] })), { state: 'distributed', lagging: [] });
 });

@@ -146,15 +146,17 @@ function thirdLeft(current: CertificateState, next: CertificateState): number {
 
 const proved: ClientCheck = {
   name: 'proved',
-  find({ observed: { record, server, client } }) {
+  find({ observed: { record, server, client, distribution } }) {
     const next = certificateIn(record?.state, 'Next');
     if (next === undefined) return undefined;
+    // What was refused before a terminator was put right says nothing.
+    const since = distribution.state === 'distributed' ? (distribution.since ?? '') : '';
     return act(
       Condition.proved,
       'Proving',
       'The next certificate is being proved at the token endpoint.',
       { name: 'prove', x5tS256: next.x5tS256 },
-      `${next.x5tS256} ${client.metadata.generation} ${server?.metadata.resourceVersion ?? ''}`,
+      `${next.x5tS256} ${client.metadata.generation} ${server?.metadata.resourceVersion ?? ''} ${since}`,
     );
   },
 };

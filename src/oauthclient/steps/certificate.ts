@@ -193,7 +193,13 @@ function notProved(
     );
   }
   const current = certificateIn(state, 'Published');
-  const since = Math.max(Date.parse(next.stagedAt), Date.parse(state.registration?.updatedAt ?? next.stagedAt));
+  const { distribution } = view.observed;
+  // However long it waited for the terminators: what they were told last takes its time from then.
+  const since = Math.max(
+    Date.parse(next.stagedAt),
+    Date.parse(state.registration?.updatedAt ?? next.stagedAt),
+    distribution.state === 'distributed' ? (distribution.since ?? 0) : 0,
+  );
   const milliseconds = proofDelay({
     since,
     now: view.now,
