@@ -1,6 +1,7 @@
 import { OWNER, OWNER_UID, ROLE_LABEL, Role } from '../../api/annotations.ts';
 import { oauthClients } from '../../api/resources.ts';
 import { OperatorError } from '../../errors.ts';
+import { KubeError } from '../../kube/client.ts';
 import { apiVersionOf, secrets, type KubernetesObject } from '../../kube/resource.ts';
 import { z } from 'zod';
 import { certificateHeld, certificateIn, type ClientRecord } from '../record.ts';
@@ -11,6 +12,8 @@ import type { ClientView } from '../step.ts';
 import { recordOf, required, tell, type ClientAction, type StepContext } from './context.ts';
 
 const TLS = 'kubernetes.io/tls';
+/** Somebody who writes the Secret over and over may be quicker now and then. */
+const mostRaces = 4;
 
 /** One write: an application never sees the key of one certificate beside the chain of another. */
 export function publish(content: string): ClientAction {
@@ -19,22 +22,39 @@ export function publish(content: string): ClientAction {
 
 async function write(context: StepContext, view: ClientView, content: string, signal: AbortSignal): Promise<void> {
   const ref = { namespace: view.observed.client.metadata.namespace, name: view.desired.secretName };
-  // Where there was none a moment ago one is made: a rival's that came between is found when this is tried again.
-  const found = view.observed.published === undefined ? undefined : await context.kube.get(secrets, ref, { signal });
-  const record = await drainingFromNow(context, await context.records.load(recordOf(view), signal), found, signal);
+  let record = await context.records.load(recordOf(view), signal);
+  const { uid } = view.observed.client.metadata;
+  for (let races = 0; ; races++) {
+    // Where there was none a moment ago one is made without a look.
+    const unseen = races === 0 && view.observed.published === undefined;
+    const found = unseen ? undefined : await context.kube.get(secrets, ref, { signal });
+    record = await drainingFromNow(context, record, found, signal);
+    const data = dataOf(record, view);
+    try {
+      const written =
+        found === undefined
+          ? await context.kube.create(secrets, fresh(view, data), { signal })
+          : await replace(context, view, found, data, signal);
+      context.published.remember(written);
+      break;
+    } catch (error) {
+      const raced = error instanceof KubeError && error.status === 409;
+      // Who is always quicker is in the same contest as who undoes it afterwards.
+      if (raced && races === mostRaces) context.rewrites.wrote(uid, content, context.clock.now());
+      if (!raced || races === mostRaces) throw error;
+    }
+  }
+  context.rewrites.wrote(uid, content, context.clock.now());
+  tell(context, view, 'Normal', 'Published', `Secret ${ref.name} holds certificate ${thumbprint(record)}.`);
+}
+
+function dataOf(record: LoadedRecord, view: ClientView): Record<string, string> {
   const encoded = Object.entries(values(record, view)).map(([key, value]) => [
     key,
     Buffer.from(value).toString('base64'),
   ]);
   const keystores = view.desired.keystores ? record.material.certificates[thumbprint(record)]?.keystores : {};
-  const data = { ...Object.fromEntries(encoded), ...keystores };
-  const written =
-    found === undefined
-      ? await context.kube.create(secrets, fresh(view, data), { signal })
-      : await replace(context, view, found, data, signal);
-  context.published.remember(written);
-  context.rewrites.wrote(view.observed.client.metadata.uid, content, context.clock.now());
-  tell(context, view, 'Normal', 'Published', `Secret ${ref.name} holds certificate ${thumbprint(record)}.`);
+  return { ...Object.fromEntries(encoded), ...keystores };
 }
 
 /** P3: applications read the old certificate until the Secret is written, however long ago the new one was proved. */
