@@ -13,12 +13,12 @@ import { issuerRegistry } from './issuer/registry.ts';
 import { IssuerReconciler } from './issuer/reconcile.ts';
 import { KubeClient } from './kube/client.ts';
 import { EventRecorder } from './kube/event-recorder.ts';
+import { OPERATOR_FIELD_MANAGER } from './kube/field-managers.ts';
 import { secrets } from './kube/resource.ts';
 import { leadershipOf } from './leadership.ts';
 import { issuerNameOf } from './oauthclient/desired.ts';
 import { oauthClientKind, secretKey, SECRET_NAME_INDEX } from './oauthclient/reconcile.ts';
 import { RecordStore } from './oauthclient/record-store.ts';
-import { FIELD_MANAGER } from './oauthclient/published-secret.ts';
 import { Reproofs } from './oauthclient/reproofs.ts';
 import { UnstoredAnswers } from './oauthclient/unstored-answers.ts';
 import { systemClock } from './runtime/clock.ts';
@@ -64,7 +64,13 @@ export async function startOperator(
   // The API server's audit log tells the replicas apart by it.
   const userAgent = `certbound/${config.controllerName} ${config.podName ?? hostname()}`;
   const kubeClient = (fence?: Fence) =>
-    KubeClient.fromKubeconfig({ path: config.kubeconfig, userAgent, fieldManager: FIELD_MANAGER, metrics, fence });
+    KubeClient.fromKubeconfig({
+      path: config.kubeconfig,
+      userAgent,
+      fieldManager: OPERATOR_FIELD_MANAGER,
+      metrics,
+      fence,
+    });
   const leadership = leadershipOf(config, {
     connect: () => kubeClient(),
     clock,

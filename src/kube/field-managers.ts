@@ -1,5 +1,8 @@
 /** Who wrote what, by `metadata.managedFields`. */
 
+/** Of every write of the operator but those to Ingresses. */
+export const OPERATOR_FIELD_MANAGER = 'certbound';
+
 interface Entry {
   readonly manager?: string | undefined;
   /** RFC 3339. */

@@ -1,11 +1,8 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { OWNER_UID } from '../api/annotations.ts';
-import { lastOtherWriter } from '../kube/field-managers.ts';
+import { OPERATOR_FIELD_MANAGER, lastOtherWriter } from '../kube/field-managers.ts';
 import type { KubernetesObject } from '../kube/resource.ts';
-
-/** Of every write of the operator but those to Ingresses. */
-export const FIELD_MANAGER = 'certbound';
 
 /** What an application needs to get certificate-bound tokens; the keys of the Secret that design and README promise. */
 export interface PublishedContent {
@@ -92,7 +89,10 @@ export function projectSecret(object: KubernetesObject): SecretProjection {
     labels: object.metadata.labels ?? {},
     ownerUid: object.metadata.annotations?.[OWNER_UID],
     controllerUid: object.metadata.ownerReferences?.find((owner) => owner.controller === true)?.uid,
-    lastWriter: lastOtherWriter(object.metadata.managedFields ?? [], ({ manager }) => manager === FIELD_MANAGER),
+    lastWriter: lastOtherWriter(
+      object.metadata.managedFields ?? [],
+      ({ manager }) => manager === OPERATOR_FIELD_MANAGER,
+    ),
     digests: Object.fromEntries(decoded),
   };
 }

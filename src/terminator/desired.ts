@@ -55,6 +55,11 @@ export function bundleHolds(bundle: BundleProjection | undefined, wanted: Wanted
   return wanted.ca === undefined ? isEmptyTrust(ca) : ca === wanted.ca;
 }
 
+/** Written again and again, it is the same. */
+export function bundleContent({ server, ca }: Wanted): string {
+  return `${server} ${ca ?? ''}`;
+}
+
 /** Keys whose value is not the wanted one. */
 export function differingKeys(ingress: IngressProjection, { annotations }: Wanted): string[] {
   return Object.keys(annotations).filter((key) => ingress.driverAnnotations[key] !== annotations[key]);

@@ -1,4 +1,6 @@
 import { asOperatorError } from '../errors.ts';
+import type { Rewritten } from '../runtime/contest.ts';
+import { Rewrites } from '../runtime/rewrites.ts';
 
 /** A write that the API server refused for reasons of one object: held back, so that the others of its scope go on. */
 export interface Refusal {
@@ -35,6 +37,7 @@ export class TerminatorMemory {
   readonly #refusals = new Map<string, Held>();
   readonly #applied = new Map<string, Applied>();
   readonly #writtenAt = new Map<string, number>();
+  readonly #rewrites = new Rewrites();
   #version = 0;
 
   /** Changes whenever the answers do. */
@@ -66,6 +69,16 @@ export class TerminatorMemory {
   refusal(target: string, basis: string, now: number): Refusal | undefined {
     const held = this.#refusals.get(target);
     return held?.basis === basis && held.until > now ? held : undefined;
+  }
+
+  /** A bundle was written, because it was another one. */
+  bundleWritten(target: string, content: string, now: number): void {
+    this.#rewrites.wrote(target, content, now);
+    this.#version += 1;
+  }
+
+  rewritten(target: string): Rewritten | undefined {
+    return this.#rewrites.of(target);
   }
 
   applied(uid: string, annotations: string): void {
@@ -101,6 +114,7 @@ export class TerminatorMemory {
   #forget(target: string): void {
     this.#refusals.delete(target);
     this.#writtenAt.delete(target);
+    this.#rewrites.forget(target);
     this.#version += 1;
   }
 }

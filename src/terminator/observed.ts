@@ -56,5 +56,5 @@ export interface Observed {
   members: readonly Member[];
   /** Bundles of ours that were made for this scope. */
   bundles: readonly ObservedBundle[];
-  memory: Pick<TerminatorMemory, 'refusal'>;
+  memory: Pick<TerminatorMemory, 'refusal' | 'rewritten'>;
 }

@@ -20,6 +20,7 @@ import {
   annotationsRefused,
   bundleNameTaken,
   bundleRefused,
+  bundleReverted,
 } from './write-rules.ts';
 
 /** In the order in which an owner has to deal with them; the first with `bundle` set is the last one judged. */
@@ -39,6 +40,7 @@ export const rules: readonly Rule[] = [
   reportOnly,
   bundleNameTaken,
   bundleRefused,
+  bundleReverted,
   annotationConflict,
   annotationReverted,
   annotationsRefused,

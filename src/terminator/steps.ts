@@ -5,7 +5,7 @@ import type { EventRecorder } from '../kube/event-recorder.ts';
 import type { Informer } from '../kube/informer.ts';
 import { ingresses as ingressResource, secrets } from '../kube/resource.ts';
 import { type BundleProjection, bundleName, bundleSecret } from './bundle-secret.ts';
-import { type Wanted, writtenOut } from './desired.ts';
+import { bundleContent, type Wanted, writtenOut } from './desired.ts';
 import { FIELD_MANAGER } from './field-managers.ts';
 import type { IngressProjection } from './ingress.ts';
 import { bundleTarget, ingressTarget, type TerminatorMemory } from './memory.ts';
@@ -42,9 +42,7 @@ export async function runStep(
   };
   switch (step.name) {
     case 'writeBundle':
-      return attempt(bundleTarget(step.namespace, bundleName(step.wanted.scope)), step.basis, () =>
-        writeBundle(step, context, { now, signal }),
-      );
+      return attempt(bundleTargetOf(step), step.basis, () => writeBundle(step, context, { now, signal }));
     case 'annotate':
       return attempt(ingressTarget(step.ingress.uid), step.ingress.resourceVersion, () =>
         annotate(step.ingress, step.annotations, context, signal),
@@ -58,6 +56,10 @@ export async function runStep(
   }
 }
 
+function bundleTargetOf({ namespace, wanted }: { namespace: string; wanted: Wanted }): string {
+  return bundleTarget(namespace, bundleName(wanted.scope));
+}
+
 /** Anything else, such as an API server that does not answer, is everybody's trouble and paced by the pass. */
 function concernsOneObject(error: unknown): boolean {
   if (!(error instanceof KubeError)) return error instanceof OperatorError && error.retry.class === 'terminal';
@@ -66,7 +68,7 @@ function concernsOneObject(error: unknown): boolean {
 
 async function writeBundle(
   { namespace, wanted, current }: TerminatorStep & { name: 'writeBundle' },
-  { client, bundles }: StepContext,
+  { client, bundles, memory }: StepContext,
   { now, signal }: { now: number; signal: AbortSignal },
 ): Promise<void> {
   // A bundle that trusts nobody stays the one that it is: each new one would be a reload of every terminator.
@@ -75,10 +77,12 @@ async function writeBundle(
   const content = { namespace, scope: wanted.scope, server: wanted.server, ca };
   if (current !== undefined) {
     bundles.remember(await client.update(secrets, bundleSecret(content, current), { signal }));
+    memory.bundleWritten(bundleTargetOf({ namespace, wanted }), bundleContent(wanted), now);
     return;
   }
   try {
     bundles.remember(await client.create(secrets, bundleSecret(content), { signal }));
+    memory.bundleWritten(bundleTargetOf({ namespace, wanted }), bundleContent(wanted), now);
   } catch (error) {
     if (!(error instanceof KubeError && error.reason === 'AlreadyExists')) throw error;
     const name = bundleName(wanted.scope);

@@ -1,6 +1,7 @@
 /** Reasons why a write does not succeed, or must not be tried again. */
 import { bundleName } from './bundle-secret.ts';
-import { differingKeys, type Wanted, writtenOut } from './desired.ts';
+import { contestOf } from '../runtime/contest.ts';
+import { bundleContent, bundleHolds, differingKeys, type Wanted, writtenOut } from './desired.ts';
 import { bundleTarget, ingressTarget, lossWindowMs, mostLosses, type Refusal } from './memory.ts';
 import type { Member } from './observed.ts';
 import type { Rule, Said } from './rule.ts';
@@ -39,6 +40,25 @@ export const bundleRefused: Rule = {
     if (wanted === undefined) return undefined;
     const target = bundleTarget(namespace, bundleName(observed.scope));
     return held(observed.memory.refusal(target, bundleBasis(member, wanted), now), 'keep');
+  },
+};
+
+/** Whoever keeps undoing it is not answered at their own pace: each write is a reload of the terminator. */
+export const bundleReverted: Rule = {
+  name: 'BundleReverted',
+  find({ ingress, bundle }, { observed, desired, now }) {
+    const wanted = desired.wanted.get(ingress.uid);
+    if (wanted === undefined || ingress.optIn.mode !== 'manage' || bundleHolds(bundle, wanted)) return undefined;
+    const name = bundleName(observed.scope);
+    const rewritten = observed.memory.rewritten(bundleTarget(ingress.namespace, name));
+    const contest = contestOf(rewritten, bundleContent(wanted), now);
+    if (contest === undefined || now >= contest.nextAt) return undefined;
+    const who = bundle?.lastWriter === undefined ? '' : `; the last other writer is field manager ${bundle.lastWriter}`;
+    return {
+      message: `Secret ${ingress.namespace}/${name} was changed or deleted again and again after it had been written${who}. Keep others from writing it; it is written again, ever less often.`,
+      bundle: 'keep',
+      at: contest.nextAt,
+    };
   },
 };
 

@@ -3,8 +3,8 @@ import { describe, test } from 'node:test';
 import { caBundle } from '../../src/x509/bundle.ts';
 import { bundleName } from '../../src/terminator/bundle-secret.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
-import { ingressTarget, lossWindowMs } from '../../src/terminator/memory.ts';
-import { writtenOut } from '../../src/terminator/desired.ts';
+import { bundleTarget, ingressTarget, lossWindowMs } from '../../src/terminator/memory.ts';
+import { bundleContent, writtenOut } from '../../src/terminator/desired.ts';
 import { OperatorError } from '../../src/errors.ts';
 import { testCa } from '../x509/authority.ts';
 import { corporateCa, HOST, KEY, otherCa, SCOPE, settledWorld, World } from './world.ts';
@@ -500,6 +500,26 @@ test('AnnotationReverted: three losses in ten minutes, and not again before the 
   assert.ok(at !== undefined);
   world.now = at;
   assert.equal(nextStep(world), 'annotate');
+});
+
+test('BundleReverted: put right at once three times, then after pauses; what is new waits for nobody', () => {
+  const world = settledWorld().ingress({ annotations: wanted }).bundle('damaged');
+  const target = bundleTarget('payments', bundleName(SCOPE));
+  const write = () => {
+    const { next } = world.plan();
+    assert.ok(next?.name === 'writeBundle');
+    world.memory.bundleWritten(target, bundleContent(next.wanted), world.now);
+  };
+  for (let count = 0; count < 4; count++) write();
+  assert.deepEqual(world.said(), ['BundleReverted!']);
+  assert.equal(world.plan().next, undefined);
+  assert.equal(world.plan().at, world.now + 5_000);
+  world.now += 5_000;
+  assert.deepEqual(world.said(), []);
+  write();
+  assert.deepEqual(world.said(), ['BundleReverted!']);
+  world.issuer('corporate-clients', otherCa);
+  assert.equal(nextStep(world), 'writeBundle');
 });
 
 test('losses of other annotations than those last applied do not count', () => {
