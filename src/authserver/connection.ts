@@ -10,7 +10,7 @@ import { type Fence, open } from '../runtime/fence.ts';
 import type { ServerCallMetrics } from '../telemetry.ts';
 import { type CallOutcome, outcomeOf, type ServerOperation } from './call-outcome.ts';
 import { exchange, type ServerAnswer, type ServerRequest, type ServerSilence } from './http.ts';
-import type { ProofOutcome } from './probe.ts';
+import type { ProofOutcome } from './proof-outcome.ts';
 
 export type ServerEndpoints = NonNullable<AuthorizationServerStatus['endpoints']>;
 export type ServerCapabilities = NonNullable<AuthorizationServerStatus['capabilities']>;

@@ -4,17 +4,8 @@ import { z } from 'zod';
 import type { ServerOperation } from './call-outcome.ts';
 import type { ServerEndpoints } from './connection.ts';
 import type { ServerAnswer, ServerRequest, ServerSilence } from './http.ts';
+import type { ProofOutcome } from './proof-outcome.ts';
 import { oauthErrorCode, serverSays } from './server-text.ts';
-
-export type ProofOutcome =
-  /** `expiresInSeconds`: the longest access token life that was answered. `token`: real, unused, and to be revoked. */
-  | { outcome: 'proved'; expiresInSeconds?: number | undefined; token?: string | undefined }
-  /** The server authenticated nobody (JSON `invalid_client`), or bound its token to another certificate. */
-  | { outcome: 'refused'; message: string }
-  /** Anything that may pass: a TLS alert, a terminator's error page, 5xx. */
-  | { outcome: 'notYet'; message: string }
-  /** Says nothing about the certificate. `unroutable`: this machine has no way to the address at all. */
-  | { outcome: 'unreachable'; message: string; unroutable?: boolean };
 
 /** What a probe asks with. */
 export interface ProbeContext {

@@ -1,8 +1,9 @@
 import { OperatorError } from '../errors.ts';
 import type { ClientTls, ServerConnection } from './connection.ts';
-import { type Probe, type ProbeContext, probeFor, type ProofOutcome, revokeToken } from './probe.ts';
+import { type Probe, type ProbeContext, probeFor, revokeToken } from './probe.ts';
+import type { ProofOutcome } from './proof-outcome.ts';
 
-export type { ProofOutcome } from './probe.ts';
+export type { ProofOutcome } from './proof-outcome.ts';
 
 export interface ProofRequest {
   connection: ServerConnection;
