@@ -92,8 +92,15 @@ function mutualTls(selfSignedOrigin: string | undefined) {
   const selfSignedHost = selfSignedOrigin === undefined ? undefined : new URL(selfSignedOrigin).host;
   const onSelfSignedHost = ({ req }: Context) =>
     selfSignedHost !== undefined && req.headers['x-forwarded-host'] === selfSignedHost;
-  const certificateOf = (context: Context) =>
-    presentedCertificate(context.req, onSelfSignedHost(context) ? 'none' : 'required');
+  // oidc-provider asks several times in a request, and to read a certificate costs more than all the rest of it.
+  const read = new WeakMap<IncomingMessage, X509Certificate | undefined>();
+  const certificateOf = (context: Context) => {
+    const { req } = context;
+    if (!read.has(req)) {
+      read.set(req, presentedCertificate(req, onSelfSignedHost(context) ? 'none' : 'required'));
+    }
+    return read.get(req);
+  };
   return {
     enabled: true,
     certificateBoundAccessTokens: true,
@@ -107,8 +114,7 @@ function mutualTls(selfSignedOrigin: string | undefined) {
       const valid = now >= certificate.validFromDate.getTime() && now <= certificate.validToDate.getTime();
       return valid ? certificate : undefined;
     },
-    certificateAuthorized: (context: Context) =>
-      !onSelfSignedHost(context) && presentedCertificate(context.req, 'required') !== undefined,
+    certificateAuthorized: (context: Context) => !onSelfSignedHost(context) && certificateOf(context) !== undefined,
     certificateSubjectMatches(context: Context, property: string, expected: string) {
       const certificate = certificateOf(context);
       return certificate !== undefined && certificateSubjectMatches(certificate, property, expected);

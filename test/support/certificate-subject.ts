@@ -1,6 +1,7 @@
 /** The server's side of RFC 8705 §2.1.2: does a certificate carry the one subject value that a client registered? */
 import type { X509Certificate } from 'node:crypto';
 import { isIPv4, isIPv6 } from 'node:net';
+import { certificateFields } from '../../src/x509/certificate-fields.ts';
 import { dnFromDer } from '../../src/x509/dn-name.ts';
 import { canonicalDn, parseDn } from '../../src/x509/dn.ts';
 import { SubjectAlternativeNameExtension, X509CertificateView } from '../../src/x509/library.ts';
@@ -17,24 +18,21 @@ function canonicalEmail(address: string): string {
   return address.slice(0, at) + address.slice(at).toLowerCase();
 }
 
-function alternativeNames(view: X509CertificateView, type: string): string[] {
-  const extension = view.getExtension(SubjectAlternativeNameExtension);
+function alternativeNames(certificate: X509Certificate, type: string): string[] {
+  const extension = new X509CertificateView(certificate.raw).getExtension(SubjectAlternativeNameExtension);
   return (extension?.names.items ?? []).filter((name) => name.type === type).map(({ value }) => value);
 }
 
 /** @param property one of the five client metadata members of RFC 8705 §2.1.2 */
 export function certificateSubjectMatches(certificate: X509Certificate, property: string, expected: string): boolean {
-  const view = new X509CertificateView(certificate.raw);
   const some = (type: string, canonical: (value: string) => string | undefined): boolean => {
     const wanted = canonical(expected);
-    return wanted !== undefined && alternativeNames(view, type).some((value) => canonical(value) === wanted);
+    return wanted !== undefined && alternativeNames(certificate, type).some((value) => canonical(value) === wanted);
   };
   switch (property) {
     case 'tls_client_auth_subject_dn':
       try {
-        return (
-          canonicalDn(dnFromDer(new Uint8Array(view.subjectName.toArrayBuffer()))) === canonicalDn(parseDn(expected))
-        );
+        return canonicalDn(dnFromDer(certificateFields(certificate.raw).subject)) === canonicalDn(parseDn(expected));
       } catch {
         return false;
       }
