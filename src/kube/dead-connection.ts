@@ -11,8 +11,10 @@ const mostSilentPings = 2;
  * Ends a connection whose peer has gone without a word (a NAT that forgot it, a node that froze): nothing is heard on it any
  * more, not even the answers to our PINGs (RFC 9113 §6.7). Without this a quiet watch would find out only after its own,
  * much longer patience. HTTP/1.1 has no PINGs, and its silence means nothing.
+ *
+ * @param everyMs how often PINGs are sent on it
  */
-export function endWhenDead(socket: Socket): void {
+export function endWhenDead(socket: Socket, everyMs = pingMs): void {
   if (!(socket instanceof TLSSocket) || socket.alpnProtocol !== 'h2') return;
   let heard = socket.bytesRead;
   let silent = 0;
@@ -21,7 +23,7 @@ export function endWhenDead(socket: Socket): void {
     silent = socket.bytesRead === heard ? silent + 1 : 0;
     heard = socket.bytesRead;
     if (silent > mostSilentPings) socket.destroy(new Error('the peer answers no PING'));
-  }, pingMs);
+  }, everyMs);
   timer.unref();
   socket.once('close', () => clearInterval(timer));
 }

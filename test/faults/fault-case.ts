@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Injection } from '../support/fault-proxy.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { report } from './report.ts';
+import { stopRivals } from './rival.ts';
 import { Work } from './work.ts';
 import { emptied, requestsSince, silence, type FaultWorld } from './world.ts';
 
@@ -44,6 +45,8 @@ export async function runCase(world: FaultWorld, fault: FaultCase): Promise<void
   try {
     await suffer(world, fault);
   } finally {
+    await stopRivals();
+    world.proxy.endInjections();
     await fault.tearDown?.(world);
   }
 }

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { oauthClients } from '../../src/api/resources.ts';
 import { ingresses, secrets } from '../../src/kube/resource.ts';
 import { recordName } from '../../src/oauthclient/record.ts';
+import { bundleName } from '../../src/terminator/bundle-secret.ts';
+import { HOSTS } from '../support/oauth-deployment.ts';
 import type { TestClient } from '../support/oauth-client.ts';
 import { waitFor } from '../support/wait-for.ts';
 import type { FaultCase } from './fault-case.ts';
@@ -11,6 +13,8 @@ import type { FaultWorld } from './world.ts';
 
 const AREA = 'Rival writers';
 const lastsMs = 12_000;
+/** Of 600: a machine that does other work besides is slower, and the contest is the same. */
+const fewest = 60;
 const encode = (text: string) => Buffer.from(text).toString('base64');
 const marks = (count: number) => ({ metadata: { annotations: { 'example.com/rival': `${count}` } } });
 const MTLS_INGRESS = { namespace: 'identity', name: 'authorization-server-mtls' };
@@ -20,7 +24,7 @@ const AUTH_TLS_SECRET = 'nginx.ingress.kubernetes.io/auth-tls-secret';
 async function stopped(...rivals: Rival[]): Promise<void> {
   for (const rival of rivals) {
     await rival.stop();
-    assert.ok(rival.writes() > lastsMs / 100, `only ${rival.writes()} writes`);
+    assert.ok(rival.writes() > fewest, `only ${rival.writes()} writes`);
   }
 }
 
@@ -92,6 +96,25 @@ export const rivalFaults: readonly FaultCase[] = [
         metadata: { labels: { 'example.com/rival': `${count}` }, annotations: { 'example.com/rival': `${count}` } },
       }));
       return () => stopped(rival);
+    },
+  },
+  {
+    name: 'rival bundle',
+    area: AREA,
+    fault:
+      'the trust bundle of the mTLS host is overwritten with garbage 50 times a second, for 12 s: nginx can’t use it',
+    outcome: 'puts it right three times, then after ever longer pauses (event `BundleReverted` names the other writer)',
+    lastsMs,
+    async begin(world) {
+      const since = new Date();
+      const name = bundleName({ controller: 'k8s.io/ingress-nginx', host: HOSTS.mtls });
+      const garbage = (count: number) => ({ data: { 'ca.crt': encode(`rival ${count}`) } });
+      const rival = startRival(world, secrets, [{ namespace: MTLS_INGRESS.namespace, name }], garbage);
+      return async () => {
+        await stopped(rival);
+        const writes = await writesTo(world, { name }, since);
+        assert.ok(writes >= 3 && writes <= 10, `${writes} writes against ${rival.writes()} of the rival`);
+      };
     },
   },
   {

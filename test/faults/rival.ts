@@ -6,6 +6,14 @@ import type { FaultWorld } from './world.ts';
 
 export const RIVAL = 'rival';
 const everyMs = 20;
+/** On a machine that is slow it falls behind rather than drowning the API server. */
+const mostInFlight = 4;
+const running = new Set<Rival>();
+
+/** Those that a case which failed has left behind. */
+export async function stopRivals(): Promise<void> {
+  await Promise.all([...running].map((rival) => rival.stop()));
+}
 
 export interface Rival {
   /** Those that the API server took. */
@@ -30,15 +38,25 @@ export function startRival(
       () => undefined,
     );
   };
-  const running = refs.map(async (ref) => {
-    for (let count = 0; !ended.signal.aborted; count++) await Promise.all([write(ref, count), sleep(everyMs)]);
+  const loops = refs.map(async (ref) => {
+    const inFlight = new Set<Promise<void>>();
+    for (let count = 0; !ended.signal.aborted; count++) {
+      const writing = write(ref, count).finally(() => inFlight.delete(writing));
+      inFlight.add(writing);
+      await sleep(everyMs);
+      if (inFlight.size >= mostInFlight) await Promise.race(inFlight);
+    }
+    await Promise.all(inFlight);
   });
-  return {
+  const rival: Rival = {
     writes: () => writes,
     async stop() {
+      if (!running.delete(rival)) return;
       ended.abort();
-      await Promise.all(running);
+      await Promise.all(loops);
       await kube.close();
     },
   };
+  running.add(rival);
+  return rival;
 }

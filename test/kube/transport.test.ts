@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createSecureServer, type Http2SecureServer, type ServerHttp2Stream } from 'node:http2';
+import {
+  connect as connectHttp2,
+  createSecureServer,
+  type Http2SecureServer,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import { connect, createServer, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { KubeClient, KubeError } from '../../src/kube/client.ts';
 import type { Credentials } from '../../src/kube/credentials.ts';
+import { endWhenDead } from '../../src/kube/dead-connection.ts';
 import { Informer } from '../../src/kube/informer.ts';
 import { configMaps, secrets } from '../../src/kube/resource.ts';
 import { Transport } from '../../src/kube/transport.ts';
@@ -117,6 +124,26 @@ describe('transport, when the wire fails', () => {
     silent = false;
     await get();
     assert.equal(connections, 2);
+  });
+
+  test('a connection whose peer is never heard any more is ended; one that answers PINGs is not', async () => {
+    const open = async () => {
+      const { hostname: host, port } = new URL(credentials.server);
+      const socket = connectTls({ host, port: Number(port), ca: credentials.tls.ca, ALPNProtocols: ['h2'] });
+      await once(socket, 'secureConnect');
+      socket.on('error', () => undefined);
+      endWhenDead(socket, 50);
+      return socket;
+    };
+    const alive = await open();
+    const session = connectHttp2(credentials.server, { createConnection: () => alive });
+    session.on('error', () => undefined);
+    const pings = setInterval(() => session.ping(() => undefined), 20);
+    const dead = await open();
+    await waitFor(() => dead.destroyed);
+    clearInterval(pings);
+    assert.ok(!alive.destroyed);
+    await waitFor(() => alive.destroyed);
   });
 
   test('a server that answers only half is bounded by the deadline too', async () => {

@@ -47,6 +47,8 @@ export interface FaultProxy {
   requests(): readonly ProxiedRequest[];
   /** From now on, also for watches that are open. @param times of hits, after which it ends by itself */
   inject(when: (request: ApiRequest) => boolean, fault: ApiFault, times?: number): Injection;
+  /** All of them. */
+  endInjections(): void;
   /** Ends watches as an API server does after their time. */
   endWatches(): void;
   /** The connections that are there go dead: they stay open, and nothing passes any more, in either direction. */
@@ -138,6 +140,7 @@ class Proxy {
       url: `https://127.0.0.1:${this.#front.port}`,
       requests: () => this.#requests,
       inject: (when, fault, times = Infinity) => this.#inject(new Rule(when, fault, times)),
+      endInjections: () => this.#rules.clear(),
       endWatches: () => this.#watches.forEach((watch) => watch.end()),
       freezeConnections: () => this.#freeze(),
       resetConnections: () => this.#connections.forEach(({ client }) => client.resetAndDestroy()),
