@@ -104,15 +104,13 @@ export async function inParallel<T>(
   await Promise.all(Array.from({ length: width }, lane));
 }
 
+const BUNDLE = resolve(root, 'dist/bench/certbound.mjs');
 let bundled: Promise<string> | undefined;
 
-/** Once a run. */
-function bundle(dir: string): Promise<string> {
-  const path = join(dir, 'certbound.mjs');
-  bundled ??= promisify(execFile)(process.execPath, [resolve(root, 'hack/bundle.ts'), path]).then(() =>
-    readFile(path, 'utf8'),
-  );
-  return bundled.then(() => path);
+/** Once a run: what is in the tree then. */
+function bundle(): Promise<string> {
+  bundled ??= promisify(execFile)(process.execPath, [resolve(root, 'hack/bundle.ts'), BUNDLE]).then(() => BUNDLE);
+  return bundled;
 }
 
 function isReady(status: OAuthClientStatus | undefined): boolean {
@@ -238,7 +236,7 @@ async function startOperator(
   const logFile = join(dir, `operator-${port}.log`);
   const child = await startChild({
     command: process.execPath,
-    args: [...(await profileFlags(profile)), await bundle(dir), 'operator'],
+    args: [...(await profileFlags(profile)), await bundle(), 'operator'],
     logFile,
     env: {
       PATH: process.env['PATH'],
