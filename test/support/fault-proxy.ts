@@ -115,6 +115,7 @@ class Proxy {
   readonly #requests: ProxiedRequest[] = [];
   /** The operator's side of each connection, by the port from which it is passed on to our TLS server. */
   readonly #connections = new Map<number, { client: Socket; inner: Socket; frozen: boolean }>();
+  readonly #sockets = new Set<Socket>();
   #login: CertificateLogin | undefined;
   #front: Listening | undefined;
   #back: Listening | undefined;
@@ -158,11 +159,13 @@ class Proxy {
     const connection = { client, inner, frozen: false };
     inner.once('connect', () => this.#connections.set(inner.localPort ?? 0, connection));
     const pass = (from: Socket, to: Socket) => {
+      this.#sockets.add(from);
       from.on('data', (data) => {
         if (!connection.frozen) to.write(data);
       });
       from.on('error', () => undefined);
       from.on('close', () => {
+        this.#sockets.delete(from);
         if (from === client || !connection.frozen) to.destroy();
         if (from === inner) this.#connections.delete(inner.localPort ?? 0);
       });
@@ -280,10 +283,8 @@ class Proxy {
   }
 
   async #stop(): Promise<void> {
-    for (const { client, inner } of this.#connections.values()) {
-      client.destroy();
-      inner.destroy();
-    }
+    // Those that went dead too: nobody else ends them.
+    for (const socket of this.#sockets) socket.destroy();
     this.#upstream.destroy();
     await this.#front?.stop();
     await this.#back?.stop();
