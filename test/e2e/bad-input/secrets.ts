@@ -98,7 +98,11 @@ export function secretTests(world: () => World): void {
     for (const { name } of pair) await world().server(name);
     await Promise.all(pair.map((subject) => world().client(subject, { secret: { name: 'together' } })));
     const reasons = async () => Promise.all(pair.map(async (s) => (await world().condition(s))?.reason ?? ''));
-    await waitFor(async () => (await reasons()).toSorted().join(' ') === 'Ready SecretNameTaken', 60_000);
+    const settled = async () => (await reasons()).toSorted().join(' ') === 'Ready SecretNameTaken';
+    await waitFor(settled, 60_000).catch(async (cause: unknown) => {
+      const statuses = await Promise.all(pair.map((subject) => world().status(subject)));
+      throw new Error(JSON.stringify(statuses, undefined, 1), { cause });
+    });
     const [loser] = (await reasons())
       .map((reason, i) => (reason === 'Ready' ? undefined : pair[i]))
       .filter((s) => s !== undefined);
