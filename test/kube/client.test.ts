@@ -67,7 +67,7 @@ describe('client, against a real API server', () => {
     const error = await failure(make('taken'));
     assert.deepEqual([error.status, error.reason, error.code], [409, 'AlreadyExists', 'KubernetesAlreadyExists']);
     assert.match(error.message, /create configmaps default\/taken: .*already exists/);
-    assert.deepEqual(error.retry, { class: 'backoff' });
+    assert.deepEqual(error.retry, { class: 'backoff', longestMs: 15_000 });
   });
 
   test('an update without resourceVersion is refused before it is sent', async () => {
