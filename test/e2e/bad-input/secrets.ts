@@ -6,7 +6,7 @@ import { oauthClients } from '../../../src/api/resources.ts';
 import { type KubernetesObject, secrets } from '../../../src/kube/resource.ts';
 import { opaqueSecret } from '../../support/cluster-objects.ts';
 import { waitFor } from '../../support/wait-for.ts';
-import { TEAM, type World } from './world.ts';
+import { GENEROUS_MS, TEAM, type World } from './world.ts';
 
 const secretOf = (name: string) => ({ namespace: TEAM, name: `${name}-oauth` });
 
@@ -99,7 +99,7 @@ export function secretTests(world: () => World): void {
     await Promise.all(pair.map((subject) => world().client(subject, { secret: { name: 'together' } })));
     const reasons = async () => Promise.all(pair.map(async (s) => (await world().condition(s))?.reason ?? ''));
     const settled = async () => (await reasons()).toSorted().join(' ') === 'Ready SecretNameTaken';
-    await waitFor(settled, 60_000).catch(async (cause: unknown) => {
+    await waitFor(settled, GENEROUS_MS).catch(async (cause: unknown) => {
       const statuses = await Promise.all(pair.map((subject) => world().status(subject)));
       throw new Error(JSON.stringify(statuses, undefined, 1), { cause });
     });
