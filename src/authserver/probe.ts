@@ -95,8 +95,8 @@ async function tokenRequest(context: ProbeContext, signal: AbortSignal): Promise
 
 /**
  * Revokes a token that a probe was given (RFC 7009). The server authenticates the client for that too, so that a success on
- * another connection proves the certificate there. Undefined where the answer says nothing: no such endpoint, or a server
- * that revokes no tokens of this kind.
+ * another connection proves the certificate there, and so does its saying that it revokes no tokens of this kind, as many do
+ * with JWTs (§2.1, §2.2.1: the client is authenticated first). Undefined where the answer says nothing.
  */
 export async function revokeToken(
   context: ProbeContext,
@@ -107,9 +107,13 @@ export async function revokeToken(
   if (revocationEndpoint === undefined) return undefined;
   const form = { token, token_type_hint: 'access_token' };
   const answer = await post(context, 'revoke', revocationEndpoint, form, signal);
-  if (answer.kind === 'answer' && answer.status === 200) return { outcome: 'proved' };
+  if (answer.kind === 'answer' && authenticated(answer)) return { outcome: 'proved' };
   const outcome = notProved(answer);
   return answer.kind === 'silence' || outcome.outcome === 'refused' ? outcome : undefined;
+}
+
+function authenticated({ status, json }: ServerAnswer): boolean {
+  return status === 200 || (status === 400 && oauthErrorCode(json) === 'unsupported_token_type');
 }
 
 const confirmation = z.object({ cnf: z.object({ 'x5t#S256': z.string().optional() }).optional() });

@@ -87,6 +87,8 @@ async function tryCertificate(request: ProofRequest, signal: AbortSignal): Promi
   while (proved.length < leastProofs) {
     const address = reached[proved.length % reached.length] ?? '';
     const outcome = await prove(address, { revoke: kept });
+    // It took another token: to revoke the first said nothing, and is not tried again.
+    if (outcome.outcome === 'proved' && outcome.token !== undefined) kept = undefined;
     if (outcome.outcome !== 'proved') return at(outcome, address, addresses);
     proved.push(outcome);
   }

@@ -1,5 +1,6 @@
 /** Proof calls against oidc-provider behind nginx, and against servers that answer anything else. */
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { ServerConnection, type ServerEndpoints } from '../../src/authserver/connection.ts';
 import { discover } from '../../src/authserver/discovery.ts';
@@ -85,12 +86,15 @@ describe('the proof call, against oidc-provider behind nginx', () => {
 
   test('tls_client_auth: three times, with a token that is bound and ends', async () => {
     const [clientId, certificate] = [await tlsClient('CN=proved'), await issued('CN=proved')];
-    const earlier = tokenRequests();
     const outcome = await prove(connect(endpoints), certificate, { clientId, scope: 'accounts:read' });
     assert.deepEqual(outcome, { outcome: 'proved', expiresInSeconds: 300 });
-    assert.equal(tokenRequests() - earlier, 3);
-    const sessions = (await world.ingressController.accessLog()).filter(({ uri }) => uri === '/token');
-    assert.ok(sessions.every(({ sessionReused }) => sessionReused === '.'));
+    const serial = new X509Certificate(certificate.certPem).serialNumber;
+    const calls = (await world.ingressController.accessLog()).filter(({ clientSerial }) => clientSerial === serial);
+    assert.deepEqual(
+      calls.map(({ uri, verify, sessionReused }) => [uri, verify, sessionReused]),
+      // Its tokens are JWTs, which it does not revoke; it says so to whom it has authenticated.
+      ['/token', '/token/revocation', '/token/revocation'].map((uri) => [uri, 'SUCCESS', '.']),
+    );
   });
 
   test('tls_client_auth: another subject of the same CA is refused', async () => {
@@ -279,14 +283,20 @@ describe('the proof call, against anything else', () => {
 
     const token = 'POST /token';
     const revocation = 'POST /revoke';
+    test('a token that can’t be revoked, as many servers’ JWTs: that is said to a client that was authenticated', async () => {
+      server.answer(revoking(json(400, { error: 'unsupported_token_type' })));
+      assert.equal((await proof()).outcome, 'proved');
+      assert.deepEqual([server.requests, ports.size], [[token, revocation, revocation], 3]);
+    });
+
     for (const [name, handler] of [
-      ['that is not revocable', json(400, { error: 'unsupported_token_type' })],
-      ['and a terminator that answers for the server', json(502, {})],
+      ['a server that says nothing of the token', json(400, { error: 'invalid_request' })],
+      ['a terminator that answers for the server', json(502, {})],
     ] as const) {
-      test(`a token ${name}: token requests alone count`, async () => {
+      test(`${name}: token requests alone count`, async () => {
         server.answer(revoking(handler));
         assert.equal((await proof()).outcome, 'proved');
-        assert.deepEqual(server.requests, [token, revocation, token, revocation, revocation, token, revocation]);
+        assert.deepEqual(server.requests, [token, revocation, token, revocation, token, revocation]);
         assert.equal(ports.size, 3);
       });
     }
