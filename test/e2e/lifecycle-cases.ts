@@ -64,10 +64,10 @@ export function creationCases(world: World): void {
     });
     type Sight = Awaited<ReturnType<typeof look>>;
     const registrations: Sight[] = [];
-    const tokens: Sight[] = [];
+    const proofs: Sight[] = [];
     observe(world(), async ({ method, route }) => {
       if (method === 'POST' && route === '/reg') registrations.push(await look());
-      if (method === 'POST' && route === '/token') tokens.push(await look());
+      if (method === 'POST' && ['/token', '/token/revocation'].includes(route)) proofs.push(await look());
     });
     const since = new Date();
     await client.apply();
@@ -86,8 +86,8 @@ export function creationCases(world: World): void {
     assert.equal(atRegistration?.record?.state.intent?.operation, 'create');
     assert.ok(atRegistration.finalizers?.includes(FINALIZER));
     assert.equal(atRegistration.claims, world().method === 'tls_client_auth' ? 1 : 0);
-    assert.ok(tokens.length >= 3, 'three proofs');
-    for (const sight of tokens) {
+    assert.ok(proofs.length >= 3, 'three proofs');
+    for (const sight of proofs) {
       assert.ok(sight.record !== undefined);
       assert.equal(sight.record.state.registration?.clientId, client.registrations()[0]?.['client_id']);
       assert.ok(sight.record.material.registration?.registrationAccessToken !== undefined);
@@ -103,7 +103,7 @@ export function creationCases(world: World): void {
       ['create certbound-system 201', 'update certbound-system 200', 'update certbound-system 200', 'create team 201'],
     );
     const published = await publication();
-    assert.ok(published !== undefined && tokens.every(({ at }) => at <= published.receivedAt));
+    assert.ok(published !== undefined && proofs.every(({ at }) => at <= published.receivedAt));
     assert.equal((await client.values())['x5t_s256'], next.x5tS256, 'what was staged first is what is published');
   });
 }
