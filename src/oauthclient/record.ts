@@ -9,7 +9,7 @@ import type { KubernetesObject } from '../kube/resource.ts';
 
 /**
  * The operator's own Secret for a client is the truth about it. `state` is what decisions are made from and holds no
- * secret; `material` is the rest. Caches keep the state alone, so no key byte outlives the step that needs it.
+ * secret; `material` is the rest. Caches keep the state alone, so no key byte outlives the steps of a pass that need it.
  */
 const instant = z.string();
 

@@ -19,7 +19,7 @@ import { startControlPlane, type ControlPlane } from '../support/control-plane.t
 import { freePort } from '../support/free-port.ts';
 import { startIngressController, type IngressController } from '../support/ingress-controller.ts';
 import { clusterObjects } from '../support/ingress-objects.ts';
-import { CLIENTS_ALLOWED, localised } from '../support/installation.ts';
+import { CLIENTS_ALLOWED, INGRESS_CLASS, localised } from '../support/installation.ts';
 import { BLANK_CERTIFICATE_HEADERS, HOSTS } from '../support/oauth-deployment.ts';
 import { grantOperatorRights } from '../support/operator-rights.ts';
 import { createThrowawayCa } from '../support/throwaway-ca.ts';
@@ -147,12 +147,7 @@ async function start(parts: AsyncDisposableStack): Promise<BenchWorld> {
   const pair = await serverCa.issue({ cn: 'server', dns: Object.values(HOSTS) });
   await apply(
     kube,
-    {
-      apiVersion: 'networking.k8s.io/v1',
-      kind: 'IngressClass',
-      metadata: { name: 'nginx' },
-      spec: { controller: 'k8s.io/ingress-nginx' },
-    },
+    INGRESS_CLASS,
     namespace('certbound-system'),
     namespace(IDENTITY),
     ...Array.from({ length: NAMESPACES }, (_, i) => namespace(`team-${i}`, CLIENTS_ALLOWED)),

@@ -19,6 +19,13 @@ const root = resolve(import.meta.dirname, '../..');
 export const CLIENTS_ALLOWED = { 'oauth.example.com/clients': 'allowed' };
 export const CLUSTER_ID = 'test-cluster';
 
+export const INGRESS_CLASS: KubernetesObject = {
+  apiVersion: 'networking.k8s.io/v1',
+  kind: 'IngressClass',
+  metadata: { name: 'nginx' },
+  spec: { controller: 'k8s.io/ingress-nginx' },
+};
+
 export interface InstallationOptions {
   controllerManager?: boolean;
   /** Scoped mode: the operator serves these namespaces and has rights in no other. Default: `CERTBOUND_E2E_SCOPE`, else all. */
@@ -141,12 +148,7 @@ async function start(options: InstallationOptions, parts: AsyncDisposableStack):
     const tls = { 'tls.crt': pair.certPem, 'tls.key': pair.keyPem };
     await apply(
       kube,
-      {
-        apiVersion: 'networking.k8s.io/v1',
-        kind: 'IngressClass',
-        metadata: { name: 'nginx' },
-        spec: { controller: 'k8s.io/ingress-nginx' },
-      },
+      INGRESS_CLASS,
       namespace('certbound-system'),
       namespace('identity'),
       namespace('accounts'),
