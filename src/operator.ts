@@ -7,6 +7,7 @@ import type { Config } from './config.ts';
 import { AuthorizationServerReconciler } from './authserver/reconcile.ts';
 import { ServerConnections } from './authserver/connection.ts';
 import { readCredentials, type ServerCredentials } from './authserver/credentials.ts';
+import { Enforcement } from './authserver/enforcement.ts';
 import { driverFor } from './authserver/registry.ts';
 import { startOperatorServer } from './http/server.ts';
 import { issuerRegistry } from './issuer/registry.ts';
@@ -89,6 +90,7 @@ export async function startOperator(
     logger,
   });
   const connections = new ServerConnections({ fence, metrics: metrics.serverCalls });
+  const enforcement = new Enforcement();
   const observer: StepObserver = { before: fence, after: () => undefined };
   const caches = createCaches(kube, config, logger, metrics);
   const { namespace: operatorNamespace, clusterId, controllerName } = config;
@@ -130,6 +132,7 @@ export async function startOperator(
       ...caches,
       records: new RecordStore(kube, caches.records, operatorNamespace),
       connection: (server) => connections.to(server),
+      enforcement,
       credentials,
       registrationDriver: driverFor,
       issuerDriver: issuerRegistry({ client: kube, authoritySecrets: caches.authoritySecrets, operatorNamespace }),
@@ -169,6 +172,7 @@ export async function startOperator(
     clientsOf: (server) => caches.clients.byIndex(SERVER_INDEX, server).length,
     secretValue,
     connections,
+    enforcement,
     recorder,
     clock,
     logger,
@@ -204,6 +208,7 @@ export async function startOperator(
     terminators: controller('terminator', platformWorkers, (key, signal) => terminatorPass.reconcile(key, signal)),
   };
   connectSources(caches, controllers, terminators);
+  enforcement.onChange((name) => controllers.servers.enqueue(name));
   registerStateMetrics(metrics.registry, { ...caches, controllerName });
 
   const server = await startOperatorServer({

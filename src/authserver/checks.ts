@@ -1,6 +1,7 @@
 import { IN_USE_FINALIZER } from '../api/annotations.ts';
 import { inUseChecks } from '../runtime/in-use.ts';
 import type { Check } from '../runtime/pass.ts';
+import { NOT_ENFORCED, notEnforced } from './canary.ts';
 import { driverFor } from './registry.ts';
 import { Condition, type ServerFinding, type ServerStep, type ServerView } from './step.ts';
 
@@ -89,6 +90,17 @@ const registrationSupported: ServerCheck = {
   },
 };
 
+/** Before the first answer after a restart, what was found before it holds. */
+const clientsAuthenticated: ServerCheck = {
+  name: 'clientsAuthenticated',
+  find({ observed: { enforcement, server } }) {
+    const said = server.status?.conditions?.find(({ type }) => type === Condition.ready);
+    if (enforcement === undefined)
+      return said?.reason === NOT_ENFORCED ? unready(NOT_ENFORCED, said.message) : undefined;
+    return enforcement.intruder === undefined ? undefined : unready(NOT_ENFORCED, notEnforced(enforcement.intruder));
+  },
+};
+
 /** The last one: a step hides what comes after it. */
 const discoveryFresh: ServerCheck = {
   name: 'discoveryFresh',
@@ -117,5 +129,6 @@ export const serverChecks: readonly ServerCheck[] = [
   templatesUsable,
   methodSupported,
   registrationSupported,
+  clientsAuthenticated,
   discoveryFresh,
 ];

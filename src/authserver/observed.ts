@@ -4,7 +4,9 @@ import { asOperatorError, type OperatorError } from '../errors.ts';
 import { KubeError } from '../kube/client.ts';
 import type { Informer } from '../kube/informer.ts';
 import { readCredentials, type SecretValue } from './credentials.ts';
+import type { Intruder } from './canary.ts';
 import type { Discovery } from './discovery.ts';
+import type { Enforcement } from './enforcement.ts';
 
 /** What discovery found, with what it was asked for and until when that is good enough. Kept in memory alone. */
 export interface Discovered extends Discovery {
@@ -22,12 +24,15 @@ export interface Observed {
   readonly credentialProblem: OperatorError | undefined;
   /** Of this process; undefined after a restart. */
   readonly discovered: Discovered | undefined;
+  /** What the canary found, of this process; undefined before one was answered. */
+  readonly enforcement: { readonly intruder: Intruder | undefined } | undefined;
 }
 
 export interface ObserveOptions {
   servers: Pick<Informer<AuthorizationServer>, 'get'>;
   clientsOf: (server: string) => number;
   secretValue: SecretValue;
+  enforcement: Pick<Enforcement, 'of'>;
   /** Servers that name another one are not ours. */
   controllerName: string;
 }
@@ -49,6 +54,7 @@ export async function observe(
     clients: options.clientsOf(name),
     credentialProblem: await credentialProblem(options, server, signal),
     discovered: discoveries.get(uid),
+    enforcement: options.enforcement.of(uid),
   };
 }
 

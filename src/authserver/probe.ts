@@ -86,6 +86,7 @@ async function tokenRequest(context: ProbeContext, signal: AbortSignal): Promise
   await revokeToken(context, accessToken, signal);
   return {
     outcome: 'refused',
+    authenticated: true,
     message:
       binding.thumbprint === undefined
         ? 'The server accepted the certificate but its access token is bound to none (no cnf["x5t#S256"], RFC 8705 §3): enable certificate-bound access tokens at the server.'

@@ -12,6 +12,7 @@ import { serverChecks } from './checks.ts';
 import type { ServerConnections } from './connection.ts';
 import type { SecretValue } from './credentials.ts';
 import { type Desired, desired } from './desired.ts';
+import type { Enforcement } from './enforcement.ts';
 import { type Discovered, observe, type Observed } from './observed.ts';
 import { statusOf } from './status.ts';
 import type { ServerFinding, ServerStep, ServerView } from './step.ts';
@@ -27,6 +28,7 @@ export interface AuthorizationServerReconcilerOptions {
   logger: Logger;
   secretValue: SecretValue;
   connections: Pick<ServerConnections, 'apart' | 'forget'>;
+  enforcement: Pick<Enforcement, 'of' | 'forget'>;
   controllerName: string;
   observer?: StepObserver | undefined;
 }

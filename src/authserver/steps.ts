@@ -7,6 +7,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { ServerConnections } from './connection.ts';
 import type { Desired } from './desired.ts';
 import { discover, type Discovery } from './discovery.ts';
+import type { Enforcement } from './enforcement.ts';
 import type { Discovered } from './observed.ts';
 import type { ServerStep, ServerView } from './step.ts';
 
@@ -14,6 +15,7 @@ export interface StepOptions {
   client: Pick<KubeClient, 'patch'>;
   servers: Pick<Informer<AuthorizationServer>, 'resource' | 'remember'>;
   connections: Pick<ServerConnections, 'apart' | 'forget'>;
+  enforcement: Pick<Enforcement, 'forget'>;
   clock: Pick<Clock, 'now'>;
   /** By uid. */
   discoveries: Map<string, Discovered>;
@@ -39,6 +41,7 @@ export async function runStep(
       await removeFinalizer({ client, cache }, metadata, IN_USE_FINALIZER, signal);
       options.discoveries.delete(metadata.uid);
       options.connections.forget(metadata.name);
+      options.enforcement.forget(metadata.uid);
       return;
     case 'discover':
       return rediscover(options, view, signal);

@@ -9,6 +9,7 @@ import {
 } from '../../src/api/authorization-server.ts';
 import { authorizationServers } from '../../src/api/resources.ts';
 import { ServerConnection } from '../../src/authserver/connection.ts';
+import { Enforcement } from '../../src/authserver/enforcement.ts';
 import { AuthorizationServerReconciler } from '../../src/authserver/reconcile.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { EventRecorder } from '../../src/kube/event-recorder.ts';
@@ -61,6 +62,7 @@ describe('AuthorizationServer, against a real API server', () => {
     scripted.answer(metadata());
   });
 
+  let enforcement = new Enforcement();
   const freshReconciler = () =>
     new AuthorizationServerReconciler({
       client,
@@ -68,6 +70,7 @@ describe('AuthorizationServer, against a real API server', () => {
       clientsOf: (server) => clients.get(server) ?? 0,
       secretValue: (secretName, key) => Promise.resolve(secret.get(`${secretName}/${key}`)),
       connections: { apart: (server) => new ServerConnection(server), forget: (server) => forgotten.push(server) },
+      enforcement,
       recorder,
       clock,
       logger: createLogger({ level: 'silent' }),
@@ -251,6 +254,26 @@ describe('AuthorizationServer, against a real API server', () => {
     await reconcile();
     assert.equal(await state(), 'True Ready');
     secret.clear();
+  });
+
+  test('one that lets anybody in is not ready until it refuses, also after a restart', async () => {
+    await create();
+    await reconcile();
+    const found = servers.get(undefined, name) ?? assert.fail();
+    const canary = (intruder?: 'no certificate') =>
+      enforcement.check(found, { now: clock.now(), intervalMs: 60_000 }, () => Promise.resolve(intruder));
+    await canary('no certificate');
+    await reconcile();
+    assert.equal(await state(), 'False ClientAuthenticationNotEnforced');
+    const { message } = (await conditionOf('Ready')) ?? {};
+    assert.match(message ?? '', /let a caller in as a client that showed no certificate/);
+    enforcement = new Enforcement();
+    const restarted = freshReconciler();
+    await reconcile(restarted);
+    assert.equal((await conditionOf('Ready'))?.message, message);
+    await canary();
+    await reconcile(restarted);
+    assert.equal(await state(), 'True Ready');
   });
 
   test('is kept while clients refer to it, working, and then let go', async () => {

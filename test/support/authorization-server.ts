@@ -60,6 +60,8 @@ export interface AuthorizationServer {
   count(): number;
   /** Requests by method and route, such as `PUT /reg/:id` or `POST /token`. */
   requests(): Map<string, number>;
+  /** Believes certificates that no terminator verified, for tls_client_auth too: a server that is set up wrongly. */
+  trustUnverified(trust: boolean): void;
   /** Sets the fault for requests from now on; undefined ends it. */
   setFault(fault: Fault | undefined): void;
   stop(): Promise<void>;
@@ -88,7 +90,11 @@ function presentedCertificate(
   return decoded.ok ? decoded.certificate : undefined;
 }
 
-function mutualTls(selfSignedOrigin: string | undefined) {
+interface Trust {
+  unverified: boolean;
+}
+
+function mutualTls(selfSignedOrigin: string | undefined, trust: Trust) {
   const selfSignedHost = selfSignedOrigin === undefined ? undefined : new URL(selfSignedOrigin).host;
   const onSelfSignedHost = ({ req }: Context) =>
     selfSignedHost !== undefined && req.headers['x-forwarded-host'] === selfSignedHost;
@@ -114,7 +120,8 @@ function mutualTls(selfSignedOrigin: string | undefined) {
       const valid = now >= certificate.validFromDate.getTime() && now <= certificate.validToDate.getTime();
       return valid ? certificate : undefined;
     },
-    certificateAuthorized: (context: Context) => !onSelfSignedHost(context) && certificateOf(context) !== undefined,
+    certificateAuthorized: (context: Context) =>
+      (trust.unverified || !onSelfSignedHost(context)) && certificateOf(context) !== undefined,
     certificateSubjectMatches(context: Context, property: string, expected: string) {
       const certificate = certificateOf(context);
       return certificate !== undefined && certificateSubjectMatches(certificate, property, expected);
@@ -122,7 +129,7 @@ function mutualTls(selfSignedOrigin: string | undefined) {
   };
 }
 
-async function createProvider(options: AuthorizationServerOptions, store: AuthorizationServerStore) {
+async function createProvider(options: AuthorizationServerOptions, store: AuthorizationServerStore, trust: Trust) {
   const keys = await generateKeyPair('ES256', { extractable: true });
   const kid = randomUUID();
   const alg = 'ES256';
@@ -170,7 +177,7 @@ async function createProvider(options: AuthorizationServerOptions, store: Author
           return { scope: SCOPE, audience: resource, accessTokenFormat: 'jwt', jwt: { sign: { alg } } };
         },
       },
-      mTLS: mutualTls(options.selfSignedOrigin),
+      mTLS: mutualTls(options.selfSignedOrigin, trust),
     },
   });
   // Its URLs are the terminator's, by X-Forwarded-Host and -Proto, which the terminator always sets.
@@ -180,7 +187,8 @@ async function createProvider(options: AuthorizationServerOptions, store: Author
 
 export async function startAuthorizationServer(options: AuthorizationServerOptions): Promise<AuthorizationServer> {
   const store = options.store ?? new AuthorizationServerStore();
-  const { provider, jwks } = await createProvider(options, store);
+  const trust: Trust = { unverified: false };
+  const { provider, jwks } = await createProvider(options, store, trust);
   const requests = new Map<string, number>();
   let { fault } = options;
   provider.use(async (context, next) => {
@@ -213,6 +221,9 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
     clients: () => store.clients(),
     count: () => store.clients().length,
     requests: () => new Map(requests),
+    trustUnverified(believed) {
+      trust.unverified = believed;
+    },
     setFault(next) {
       fault = next;
     },

@@ -1,3 +1,4 @@
+import { NOT_ENFORCED } from '../../authserver/canary.ts';
 import { clientGrants } from '../../authserver/grants.ts';
 import { issuerViolations } from '../../issuer/grants.ts';
 import { namespaceGranted } from '../../api/namespace-grant.ts';
@@ -49,7 +50,9 @@ const serverReady: ClientCheck = {
   find({ observed: { server, record } }) {
     const ready = server?.status?.conditions?.find((c) => c.type === 'Ready');
     // What keeps the server from taking new clients (a missing credential) must not keep those it has from renewing.
-    const usable = ready?.status !== 'False' || record?.state?.registration !== undefined;
+    // Whether it authenticates its clients only a client can find out, and none is published before.
+    const usable =
+      ready?.status !== 'False' || ready.reason === NOT_ENFORCED || record?.state?.registration !== undefined;
     if (usable && server?.status?.endpoints !== undefined) return undefined;
     const why =
       ready?.status === 'False' ? 'has a problem that the platform team sees in its status' : 'is not ready yet';

@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { callAsIntruder, type Intruder, NOT_ENFORCED, notEnforced } from '../../authserver/canary.ts';
 import { proveCertificate, type ProofOutcome } from '../../authserver/proof.ts';
 import { OperatorError, type Retry } from '../../errors.ts';
 import { certificateJwk } from '../../x509/certificate-jwk.ts';
@@ -132,6 +133,11 @@ export function prove(thumbprint: string): ClientAction {
     );
     const outcome = await callTokenEndpoint(context, view, loaded, thumbprint, signal);
     if (outcome.outcome !== 'proved') throw notProved(outcome, view, next, state);
+    const intruder = await intruderAt(context, view, loaded, signal);
+    // What is published already would only end: to hold its successor up protects nobody.
+    if (intruder !== undefined && certificateIn(state, 'Published') === undefined) {
+      throw new OperatorError(NOT_ENFORCED, notEnforced(intruder), { retry: { class: 'after', milliseconds: 60_000 } });
+    }
     const now = context.clock.now();
     const longest = Math.max(state.longestTokenLifetimeSeconds ?? 0, outcome.expiresInSeconds ?? 0);
     const certificates = state.certificates.map((c): CertificateState => {
@@ -178,6 +184,28 @@ export async function callTokenEndpoint(
     },
     signal,
   );
+}
+
+/** Whom the server lets in besides: looked into now and then, with whichever client is just being proved. */
+function intruderAt(
+  context: StepContext,
+  { observed, desired }: ClientView,
+  record: ClientRecord,
+  signal: AbortSignal,
+): Promise<Intruder | undefined> {
+  const server = required(observed.server, 'a server');
+  const { clientId } = required(record.state.registration, 'a registration');
+  const { identity, grantTypes, redirectURIs, scope } = desired;
+  const now = context.clock.now();
+  return context.enforcement.check(server, { now, intervalMs: verifyIntervalMs(server) }, async () => {
+    if (!identity.ok) return 'unknown';
+    const { subject } = identity;
+    const connection = context.connection(server);
+    return callAsIntruder(
+      { connection, clientId, grantTypes, redirectUri: redirectURIs[0], scope, subject, now },
+      signal,
+    );
+  });
 }
 
 function notProved(
@@ -231,8 +259,10 @@ export function provePublished(thumbprint: string): ClientAction {
     const outcome = await callTokenEndpoint(context, view, loaded, thumbprint, signal);
     const { uid } = view.observed.client.metadata;
     const now = context.clock.now();
-    if (outcome.outcome === 'proved') context.reproofs.passed(uid, now, verifyIntervalMs(view.observed.server));
-    else if (outcome.outcome === 'refused')
+    if (outcome.outcome === 'proved') {
+      await intruderAt(context, view, loaded, signal);
+      context.reproofs.passed(uid, now, verifyIntervalMs(view.observed.server));
+    } else if (outcome.outcome === 'refused')
       context.reproofs.refused(uid, now, verifyIntervalMs(view.observed.server), outcome.message);
     else context.reproofs.postponed(uid, now);
   };

@@ -4,6 +4,7 @@ import { oauthClients } from '../../api/resources.ts';
 import type { Claim } from '../../authserver/claims.ts';
 import type { ServerConnection } from '../../authserver/connection.ts';
 import type { ServerCredentials } from '../../authserver/credentials.ts';
+import type { Enforcement } from '../../authserver/enforcement.ts';
 import type { RegistrationDriver } from '../../authserver/driver.ts';
 import { OperatorError } from '../../errors.ts';
 import type { IssuerDriver } from '../../issuer/issuer.ts';
@@ -30,6 +31,7 @@ export interface StepContext {
   claims: Informer<Claim>;
   records: RecordStore;
   connection(server: AuthorizationServer): ServerConnection;
+  enforcement: Pick<Enforcement, 'check'>;
   /** Without those that can't be read: the server's own status says what is wrong with them. */
   credentials(server: AuthorizationServer, signal: AbortSignal): Promise<ServerCredentials>;
   registrationDriver(server: AuthorizationServer): RegistrationDriver | undefined;

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { secrets } from '../../../src/kube/resource.ts';
 import { opaqueSecret } from '../../support/cluster-objects.ts';
+import { startLaxTokenEndpoint } from '../../support/lax-token-endpoint.ts';
 import { createThrowawayCa } from '../../support/throwaway-ca.ts';
 import { type Front, SYSTEM, type World } from './world.ts';
 
@@ -24,6 +25,26 @@ export function serverTests(world: () => World): void {
     assert.match(message, /could not be asked to register the client: localhost:\d+ refused the connection/);
     await front.start();
     await world().recovers(subject);
+  });
+
+  test('a server that lets anybody in', async () => {
+    const subject = { name: 'anybody' };
+    const front = await world().front();
+    const { serverCa } = world().installation;
+    const lax = await startLaxTokenEndpoint(await serverCa.issue({ cn: 'localhost', dns: ['localhost'] }));
+    try {
+      await world().server(subject.name, { ...world().at(front), mtlsEndpoints: { tokenEndpoint: lax.url } });
+      await world().client(subject);
+      const { message } = await world().becomes(subject, 'False', 'ClientAuthenticationNotEnforced');
+      assert.match(message, /let a caller in as a client that showed no certificate/);
+      await world().serverBecomes(subject.name, 'False', 'ClientAuthenticationNotEnforced');
+      assert.equal(await world().secret(subject), undefined, 'published');
+      lax.enforce();
+      await world().recovers(subject);
+      await world().serverBecomes(subject.name, 'True', 'Ready');
+    } finally {
+      await lax.stop();
+    }
   });
 
   test('a server that was never there', async () => {
