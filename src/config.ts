@@ -26,6 +26,14 @@ const schema = z.object({
   CERTBOUND_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info'),
   CERTBOUND_HTTP_ADDRESS: z.string().default('0.0.0.0'),
   CERTBOUND_HTTP_PORT: z.coerce.number().int().min(0).max(65535).default(8080),
+  /** URL at which authorization servers reach the key sets of clients (RFC 7591, `jwks_uri`); without it none are served. */
+  CERTBOUND_JWKS_URL: z
+    .url({ protocol: /^https$/, error: 'an https URL without query or fragment' })
+    .refine((url) => !/[?#]/.test(url), 'an https URL without query or fragment')
+    .optional(),
+  CERTBOUND_JWKS_PORT: z.coerce.number().int().min(0).max(65535).default(8443),
+  /** A directory with `tls.crt` and `tls.key`. */
+  CERTBOUND_JWKS_TLS_DIRECTORY: z.string().default('/etc/certbound/jwks-tls'),
   /** Clients worked on at the same time. */
   CERTBOUND_WORKERS: z.coerce.number().int().min(1).max(256).default(16),
 });
@@ -44,6 +52,8 @@ export interface Config {
   readonly logLevel: string;
   readonly httpAddress: string;
   readonly httpPort: number;
+  /** Where the key sets of clients are served, if they are. */
+  readonly jwks: { readonly url: string; readonly port: number; readonly tlsDirectory: string } | undefined;
   readonly workers: number;
 }
 
@@ -72,6 +82,14 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     logLevel: env.CERTBOUND_LOG_LEVEL,
     httpAddress: env.CERTBOUND_HTTP_ADDRESS,
     httpPort: env.CERTBOUND_HTTP_PORT,
+    jwks:
+      env.CERTBOUND_JWKS_URL === undefined
+        ? undefined
+        : {
+            url: env.CERTBOUND_JWKS_URL,
+            port: env.CERTBOUND_JWKS_PORT,
+            tlsDirectory: env.CERTBOUND_JWKS_TLS_DIRECTORY,
+          },
     workers: env.CERTBOUND_WORKERS,
   });
 }

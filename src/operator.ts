@@ -9,6 +9,7 @@ import { ServerConnections } from './authserver/connection.ts';
 import { readCredentials, type ServerCredentials } from './authserver/credentials.ts';
 import { Enforcement } from './authserver/enforcement.ts';
 import { driverFor } from './authserver/registry.ts';
+import { startJwksServer } from './http/jwks.ts';
 import { startOperatorServer } from './http/server.ts';
 import { issuerRegistry } from './issuer/registry.ts';
 import { IssuerReconciler } from './issuer/reconcile.ts';
@@ -18,6 +19,7 @@ import { OPERATOR_FIELD_MANAGER } from './kube/field-managers.ts';
 import { secrets } from './kube/resource.ts';
 import { leadershipOf } from './leadership.ts';
 import { issuerNameOf } from './oauthclient/desired.ts';
+import { keysAt } from './oauthclient/key-set.ts';
 import { oauthClientKind, secretKey, SECRET_NAME_INDEX } from './oauthclient/reconcile.ts';
 import { RecordStore } from './oauthclient/record-store.ts';
 import { Reproofs } from './oauthclient/reproofs.ts';
@@ -126,6 +128,7 @@ export async function startOperator(
       controllerName,
       clusterId,
       operatorNamespace,
+      jwksUrl: config.jwks?.url,
     },
     {
       kube,
@@ -173,6 +176,7 @@ export async function startOperator(
     secretValue,
     connections,
     enforcement,
+    keySetsServed: config.jwks !== undefined,
     recorder,
     clock,
     logger,
@@ -223,9 +227,20 @@ export async function startOperator(
       },
     },
   });
+  const jwksServer = async () =>
+    config.jwks &&
+    startJwksServer({
+      host: config.httpAddress,
+      port: config.jwks.port,
+      tlsDirectory: config.jwks.tlsDirectory,
+      keysOf: (name) => keysAt(name, (record) => caches.records.get(operatorNamespace, record)?.state),
+      logger,
+    });
   const running = new AbortController();
   for (const cache of caches.all) cache.start(running.signal);
   await Promise.all(caches.all.map((cache) => cache.synced));
+  // Every replica serves them, whoever leads; from caches that lack nobody.
+  const jwks = await jwksServer();
   logger.info({ clusterId, namespace: operatorNamespace, port: server.port }, 'operator started');
   leadership.start();
 
@@ -238,6 +253,7 @@ export async function startOperator(
       await leadership.stop();
       running.abort();
       await connections.close();
+      await jwks?.close();
       await server.close();
       await kube.close();
     },

@@ -19,6 +19,7 @@ describe('configuration', () => {
       logLevel: 'info',
       httpAddress: '0.0.0.0',
       httpPort: 8080,
+      jwks: undefined,
       workers: 16,
     });
   });
@@ -35,6 +36,9 @@ describe('configuration', () => {
       CERTBOUND_LOG_LEVEL: 'debug',
       CERTBOUND_HTTP_ADDRESS: '127.0.0.1',
       CERTBOUND_HTTP_PORT: '0',
+      CERTBOUND_JWKS_URL: 'https://keys.example.com/certbound',
+      CERTBOUND_JWKS_PORT: '9443',
+      CERTBOUND_JWKS_TLS_DIRECTORY: '/tls',
       CERTBOUND_WORKERS: '4',
       HOME: '/root',
     });
@@ -50,6 +54,7 @@ describe('configuration', () => {
       logLevel: 'debug',
       httpAddress: '127.0.0.1',
       httpPort: 0,
+      jwks: { url: 'https://keys.example.com/certbound', port: 9443, tlsDirectory: '/tls' },
       workers: 4,
     });
   });
@@ -76,6 +81,8 @@ describe('configuration', () => {
     // Part of an identity and of a header.
     ['CERTBOUND_POD_NAME', 'a_b'],
     ['CERTBOUND_LOG_LEVEL', 'loud'],
+    ['CERTBOUND_JWKS_URL', 'http://keys.example.com'],
+    ['CERTBOUND_JWKS_URL', 'https://keys.example.com/?a=b'],
     ['CERTBOUND_HTTP_PORT', '65536'],
     ['CERTBOUND_HTTP_PORT', 'http'],
     ['CERTBOUND_WORKERS', '0'],

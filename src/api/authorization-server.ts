@@ -20,6 +20,15 @@ const dynamicRegistration = z
     initialAccessTokenSecretRef: secretKeyRef(
       'The initial access token (RFC 7591 §1.2), where the server wants one.',
     ).optional(),
+    clientKeys: z
+      .enum(['jwks', 'jwks_uri'])
+      .meta({
+        description:
+          'How the server learns the keys of self_signed_tls_client_auth clients (RFC 7591 §2): jwks (default) registers them, so that ' +
+          'each rotation updates the registration; with jwks_uri it reads them from the operator, so that none does: for servers that ' +
+          'replace the registration access token on update.',
+      })
+      .optional(),
   })
   .meta({
     description:

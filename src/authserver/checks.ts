@@ -61,6 +61,17 @@ const templatesUsable: ServerCheck = {
   },
 };
 
+const keySetsServed: ServerCheck = {
+  name: 'keySetsServed',
+  find({ observed: { server, keySetsServed: served } }) {
+    if (served || server.spec.dynamicRegistration?.clientKeys !== 'jwks_uri') return undefined;
+    return unready(
+      'KeySetNotServed',
+      'spec.dynamicRegistration.clientKeys is jwks_uri, but this operator serves no key sets: install it with jwks.url, or write jwks.',
+    );
+  },
+};
+
 const discoveredOf = ({ observed: { discovered }, desired }: ServerView) =>
   discovered?.basis === desired.discoveryBasis ? discovered : undefined;
 
@@ -127,6 +138,7 @@ export const serverChecks: readonly ServerCheck[] = [
   caBundleUsable,
   credentialUsable,
   templatesUsable,
+  keySetsServed,
   methodSupported,
   registrationSupported,
   clientsAuthenticated,

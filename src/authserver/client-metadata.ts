@@ -16,6 +16,8 @@ export interface DesiredClient {
   identity: Identity;
   /** Registered for `self_signed_tls_client_auth`: the JWK of every live certificate. */
   keys: readonly JWK[];
+  /** Where the server reads them instead. */
+  keySetUri: string | undefined;
   clientName: string | undefined;
   /** `ownershipMarker()` */
   marker: string;
@@ -63,11 +65,12 @@ export function ownershipMarker(clusterId: string, namespace: string, name: stri
  * `code`.
  */
 export function clientMetadata(desired: DesiredClient): ClientMetadata {
-  const { method, identity, keys, clientName, marker, scope } = desired;
+  const { method, identity, keys, keySetUri, clientName, marker, scope } = desired;
+  const registeredKeys = keySetUri === undefined ? { jwks: { keys: [...keys] } } : { jwks_uri: keySetUri };
   return {
     client_name: clientName === undefined ? marker : `${clientName} [${marker}]`,
     token_endpoint_auth_method: method,
-    ...(method === 'tls_client_auth' ? { [identity.parameter]: identity.value } : { jwks: { keys: [...keys] } }),
+    ...(method === 'tls_client_auth' ? { [identity.parameter]: identity.value } : registeredKeys),
     tls_client_certificate_bound_access_tokens: true,
     grant_types: [...desired.grantTypes],
     response_types: [...desired.responseTypes],

@@ -22,6 +22,8 @@ export interface Observed {
   readonly clients: number;
   /** Why its credential cannot be used. */
   readonly credentialProblem: OperatorError | undefined;
+  /** Whether this operator serves key sets (`jwks_uri`). */
+  readonly keySetsServed: boolean;
   /** Of this process; undefined after a restart. */
   readonly discovered: Discovered | undefined;
   /** What the canary found, of this process; undefined before one was answered. */
@@ -33,6 +35,7 @@ export interface ObserveOptions {
   clientsOf: (server: string) => number;
   secretValue: SecretValue;
   enforcement: Pick<Enforcement, 'of'>;
+  keySetsServed: boolean;
   /** Servers that name another one are not ours. */
   controllerName: string;
 }
@@ -53,6 +56,7 @@ export async function observe(
     server,
     clients: options.clientsOf(name),
     credentialProblem: await credentialProblem(options, server, signal),
+    keySetsServed: options.keySetsServed,
     discovered: discoveries.get(uid),
     enforcement: options.enforcement.of(uid),
   };

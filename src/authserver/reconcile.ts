@@ -29,6 +29,8 @@ export interface AuthorizationServerReconcilerOptions {
   secretValue: SecretValue;
   connections: Pick<ServerConnections, 'apart' | 'forget'>;
   enforcement: Pick<Enforcement, 'of' | 'forget'>;
+  /** Whether this operator serves key sets (`jwks_uri`). */
+  keySetsServed: boolean;
   controllerName: string;
   observer?: StepObserver | undefined;
 }

@@ -6,6 +6,7 @@ import { DEFAULT_DURATION, type AuthMethod, type OAuthClientSpec } from '../api/
 import { clientMetadata, ownershipMarker } from '../authserver/client-metadata.ts';
 import type { ClientMetadata } from '../authserver/driver.ts';
 import { effectiveIdentity, type Identity } from '../authserver/identity.ts';
+import { keySetUri } from './key-set.ts';
 import type { Observed } from './observed.ts';
 import type { PublishedContext } from './published-secret.ts';
 import type { CertificateState, RecordState } from './record.ts';
@@ -32,6 +33,8 @@ export interface Desired extends Schedule {
   responseTypes: string[];
   redirectURIs: string[];
   scope: string | undefined;
+  /** `jwks_uri`, where the server reads the client's keys from us. */
+  keySetUri: string | undefined;
   /** What is to be registered (RFC 7591 §2); undefined while the identity is not granted. */
   metadata: ClientMetadata | undefined;
   /** What the published Secret says besides the certificate; undefined before the registration. */
@@ -68,6 +71,7 @@ export function desired(observed: Observed, now: number): Desired {
     scope: spec.scope ?? grantedScope(server),
   };
   const identity = identityOf(observed);
+  const keySetUri = request.method === 'tls_client_auth' ? undefined : keySetUriOf(observed);
   const schedule = {
     certificate: certificateParameters(spec.certificate ?? {}),
     propagationMs: durationMs(server?.spec.propagation ?? defaultPropagation),
@@ -81,11 +85,13 @@ export function desired(observed: Observed, now: number): Desired {
     keystores: spec.secret?.pkcs12 !== undefined,
     issuerName: issuerNameOf(client, server),
     identity,
+    keySetUri,
     metadata: identity.ok
       ? clientMetadata({
           ...request,
           identity,
           keys: liveKeys(record?.state?.certificates ?? [], schedule, now),
+          keySetUri,
           clientName: spec.clientName,
           marker: ownershipMarker(observed.clusterId, client.metadata.namespace, client.metadata.name),
         })
@@ -152,6 +158,17 @@ function requestedSubject({ parameter, value }: RecordState['identity']): Subjec
 /** Every certificate that is or will be used, and those that still drain (RFC 8705 §2.2: the new before, the old after). */
 function liveKeys(certificates: readonly CertificateState[], schedule: Schedule, now: number): JWK[] {
   return certificates.filter((c) => !retired(c, schedule, now)).flatMap((c) => (c.jwk === undefined ? [] : [c.jwk]));
+}
+
+/** Whether the server is to read keys from us. */
+export function keysByReference(server: Observed['server']): boolean {
+  return server?.spec.dynamicRegistration?.clientKeys === 'jwks_uri';
+}
+
+/** Nothing is registered before there is a record. */
+function keySetUriOf({ server, jwksUrl, record, client: { metadata } }: Observed): string | undefined {
+  if (jwksUrl === undefined || !keysByReference(server)) return undefined;
+  return keySetUri(jwksUrl, record?.state ?? { owner: metadata });
 }
 
 function contextOf({ server, record }: Observed): PublishedContext | undefined {

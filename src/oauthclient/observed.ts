@@ -55,6 +55,8 @@ export function refusalOf({ refusals, message, due }: Reproof): { reason: string
 export interface Observed {
   client: OAuthClient & { metadata: { namespace: string } };
   clusterId: string;
+  /** Where this operator serves key sets, if it does. */
+  jwksUrl: string | undefined;
   namespace: NamespaceView | undefined;
   server: AuthorizationServer | undefined;
   issuer: ClientCertificateIssuer | undefined;

@@ -36,6 +36,8 @@ export interface ClientSources {
   controllerName: string;
   clusterId: string;
   operatorNamespace: string;
+  /** Where key sets are served, if they are. */
+  jwksUrl: string | undefined;
 }
 
 /** The OAuthClient kind: reads caches, plans from the checks, acts through the steps. */
@@ -71,6 +73,7 @@ async function observe(
   const observed: Observed = {
     client: { ...client, metadata: { ...client.metadata, namespace } },
     clusterId: sources.clusterId,
+    jwksUrl: sources.jwksUrl,
     namespace: sources.namespaces.get(undefined, namespace),
     server,
     issuer: issuerName === undefined ? undefined : sources.issuers.get(undefined, issuerName),

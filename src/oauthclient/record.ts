@@ -64,6 +64,8 @@ const recordState = z.object({
   method: authMethod,
   identity: z.object({ parameter: z.enum(subjectParameters), value: z.string(), canonical: z.string() }),
   certificates: z.array(certificateState),
+  /** Part of the `jwks_uri`, drawn for each attempt to register; absent in records of before there was one. */
+  keySetId: z.string().optional(),
   registration: registrationState.optional(),
   intent: intent.optional(),
   /** Times at which the answer to a create was lost: each may have left one unusable client at the server. */

@@ -22,6 +22,7 @@ const desired: DesiredClient = {
   method: 'tls_client_auth',
   identity: result.identity,
   keys: [],
+  keySetUri: undefined,
   clientName: undefined,
   marker: ownershipMarker('eu1', 'payments', 'batch'),
   grantTypes: ['client_credentials', 'refresh_token'],

@@ -53,6 +53,7 @@ export async function metadataOf(
     method,
     identity: effective.identity,
     keys: await Promise.all(certificates.map(({ certPem }) => certificateJwk(certPem))),
+    keySetUri: undefined,
     clientName: undefined,
     marker: ownershipMarker('eu1', 'test', name),
     grantTypes: ['client_credentials'],

@@ -71,6 +71,7 @@ describe('AuthorizationServer, against a real API server', () => {
       secretValue: (secretName, key) => Promise.resolve(secret.get(`${secretName}/${key}`)),
       connections: { apart: (server) => new ServerConnection(server), forget: (server) => forgotten.push(server) },
       enforcement,
+      keySetsServed: false,
       recorder,
       clock,
       logger: createLogger({ level: 'silent' }),
@@ -222,6 +223,13 @@ describe('AuthorizationServer, against a real API server', () => {
       'IdentityTemplateInvalid',
       'True Discovered',
     ],
+    [
+      'key sets that nobody serves',
+      { dynamicRegistration: { clientKeys: 'jwks_uri' } },
+      {},
+      'KeySetNotServed',
+      'True Discovered',
+    ],
   ];
   for (const [fault, changed, answered, reason, discovered] of faults) {
     test(`${fault}: ${reason}, and ready once it is put right`, async () => {
@@ -234,6 +242,7 @@ describe('AuthorizationServer, against a real API server', () => {
       if (Object.keys(changed).length > 0)
         await change({
           caBundle: scripted.ca.certPem,
+          dynamicRegistration: { clientKeys: 'jwks' },
           clients: { methods: ['tls_client_auth'], identityTemplates: [] },
         });
       later();

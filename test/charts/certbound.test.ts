@@ -142,6 +142,22 @@ describe('values of the chart', () => {
     });
   });
 
+  it('serve key sets where they are told to, with a certificate of theirs', async () => {
+    const { container, spec } = await pod(variants['key sets']);
+    const value = (name: string) => container.env.flatMap((e) => (e.name === name && 'value' in e ? [e.value] : []))[0];
+    assert.equal(value('CERTBOUND_JWKS_URL'), 'https://keys.example.com/certbound');
+    assert.equal(value('CERTBOUND_JWKS_PORT'), '9443');
+    const directory = value('CERTBOUND_JWKS_TLS_DIRECTORY');
+    assert.match(JSON.stringify(container['volumeMounts']), new RegExp(`"name":"jwks-tls","mountPath":"${directory}"`));
+    assert.match(JSON.stringify(spec['volumes']), /"secretName":"keys-tls"/);
+    assert.match(await refused({ ...CLUSTER, jwks: { url: 'https://keys.example.com' } }), /jwks\.tlsSecretName/);
+    assert.match(await refused({ ...CLUSTER, jwks: { url: 'http://keys.example.com' } }), /jwks/);
+    assert.equal(
+      (await pod()).container.env.some(({ name }) => name.startsWith('CERTBOUND_JWKS')),
+      false,
+    );
+  });
+
   it('the Lease it may write is the one the operator takes', async () => {
     for (const values of [{}, { controllerName: 'example.com/second' }]) {
       const roles = ofKind(await render(values), 'Role').map((role) => leaseRuleSchema.parse(role));

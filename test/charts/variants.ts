@@ -55,6 +55,14 @@ export const variants: Record<string, Values> = {
     networkPolicy: { enabled: false },
     metrics: { service: { enabled: false } },
   },
+  'key sets': {
+    jwks: {
+      url: 'https://keys.example.com/certbound',
+      tlsSecretName: 'keys-tls',
+      port: 9443,
+      service: { type: 'LoadBalancer', annotations: { 'example.com/a': 'b' } },
+    },
+  },
   'crds not kept': { crds: { keep: false } },
 };
 

@@ -150,6 +150,7 @@ export function untouched(method: AuthMethod = 'tls_client_auth', spec: Partial<
   return {
     client: aClient({ tokenEndpointAuthMethod: method, ...spec }, { finalizers: [] }),
     clusterId,
+    jwksUrl: undefined,
     namespace: { name: namespace, labels: {}, terminating: false },
     server: aServer({ defaultIssuerRef: { name: 'corporate-clients' } }),
     issuer: anIssuer(method),

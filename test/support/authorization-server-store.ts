@@ -89,3 +89,18 @@ export class StoreAdapter implements Adapter {
     return Promise.resolve();
   }
 }
+
+/** oidc-provider keeps the keys that it read of a client for as long as the client's metadata are the same ones. */
+export class ForgetfulClients extends StoreAdapter {
+  readonly #seconds: number;
+
+  constructor(store: AuthorizationServerStore, model: string, seconds: number) {
+    super(store, model);
+    this.#seconds = seconds;
+  }
+
+  override async find(id: string): Promise<Payload | undefined> {
+    const payload = await super.find(id);
+    return payload && { ...payload, key_sets_of: Math.floor(Date.now() / (this.#seconds * 1000)) };
+  }
+}

@@ -10,7 +10,7 @@ import type { Server } from 'node:net';
 import { createLocalJWKSet, exportJWK, generateKeyPair, type JWTVerifyGetKey } from 'jose';
 import { type Context, errors, Provider } from 'oidc-provider';
 import { type CertificateVerification, decodeCertificateHeader } from '../../src/verifier/certificate-header.ts';
-import { AuthorizationServerStore, StoreAdapter } from './authorization-server-store.ts';
+import { AuthorizationServerStore, ForgetfulClients, StoreAdapter } from './authorization-server-store.ts';
 import { certificateSubjectMatches } from './certificate-subject.ts';
 import { answer, type Fault, type ReceivedRequest } from './fault.ts';
 import { listen } from './listen.ts';
@@ -41,6 +41,8 @@ export interface AuthorizationServerOptions {
   discovery?: Readonly<Record<string, unknown>>;
   /** How it reads a client's jwks_uri. Default: global fetch. */
   fetch?: typeof globalThis.fetch;
+  /** How long it keeps what it read there. Default: oidc-provider's, 60 seconds or more. */
+  keySetCacheSeconds?: number;
   fault?: Fault;
 }
 
@@ -137,7 +139,10 @@ async function createProvider(options: AuthorizationServerOptions, store: Author
   const { mtlsOrigin } = options;
   const aliases = Object.entries(ALIASED).map(([name, path]) => [name, `${mtlsOrigin}${path}`]);
   const provider = new Provider(options.issuer, {
-    adapter: (model) => new StoreAdapter(store, model),
+    adapter: (model) =>
+      model === 'Client' && options.keySetCacheSeconds !== undefined
+        ? new ForgetfulClients(store, model, options.keySetCacheSeconds)
+        : new StoreAdapter(store, model),
     clientAuthMethods: options.authenticationMethods ?? ['tls_client_auth', 'self_signed_tls_client_auth', 'none'],
     jwks: { keys: [signing] },
     cookies: { keys: ['this server has no sessions'] },

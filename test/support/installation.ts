@@ -1,6 +1,7 @@
 /** A whole installation on this machine: API server, operator, authorization server, API, TLS terminator. */
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
+import { Agent, request } from 'undici';
 import { KubeClient } from '../../src/kube/client.ts';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
 import { startAuthorizationServer, type AuthorizationServer } from './authorization-server.ts';
@@ -33,6 +34,8 @@ export interface InstallationOptions {
   /** Seconds. */
   accessTokenTTL?: number;
   rotateRegistrationAccessToken?: boolean;
+  /** How long the authorization server keeps what it read from a client's jwks_uri. */
+  keySetCacheSeconds?: number;
   /** Take nginx from Debian where it is missing and we are root. Default true; else a Node stand-in serves. */
   installNginx?: boolean;
   /** The operator reaches the API server through a proxy that can be told to do wrong. Default false. */
@@ -78,6 +81,20 @@ export function localised(
   });
 }
 
+/** Of Node's own fetch nobody can say whom it trusts. */
+function fetchTrusting(ca: string): typeof globalThis.fetch {
+  const dispatcher = new Agent({ connect: { ca } });
+  return async (input) => {
+    const url = input instanceof Request ? input.url : input;
+    const { statusCode: status, headers, body } = await request(url, { dispatcher });
+    const type = headers['cache-control'];
+    return new Response(await body.text(), {
+      status,
+      headers: typeof type === 'string' ? { 'cache-control': type } : {},
+    });
+  };
+}
+
 /** What was started is ended again when something after it fails. */
 export async function startInstallation(options: InstallationOptions = {}): Promise<Installation> {
   const parts = new AsyncDisposableStack();
@@ -108,6 +125,8 @@ async function start(options: InstallationOptions, parts: AsyncDisposableStack):
     mtlsOrigin: origin('mtls'),
     selfSignedOrigin: origin('selfSigned'),
     initialAccessToken,
+    fetch: fetchTrusting(serverCa.certPem),
+    ...(options.keySetCacheSeconds === undefined ? {} : { keySetCacheSeconds: options.keySetCacheSeconds }),
     ...(options.accessTokenTTL === undefined ? {} : { accessTokenTTL: options.accessTokenTTL }),
     ...(options.rotateRegistrationAccessToken === undefined
       ? {}

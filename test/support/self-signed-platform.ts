@@ -10,7 +10,11 @@ export const SELF_SIGNED_SERVER = 'corporate-self-signed';
  * The same authorization server for clients that sign their own certificates: as a server of its own, on a host of its own
  * whose terminator verifies nothing (RFC 8705 §2.2).
  */
-export function selfSignedPlatform(world: Installation, scopes: readonly string[]): KubernetesObject[] {
+export function selfSignedPlatform(
+  world: Installation,
+  scopes: readonly string[],
+  clientKeys: 'jwks' | 'jwks_uri' = 'jwks',
+): KubernetesObject[] {
   const mtls = world.origin('selfSigned');
   const issuer = 'self-signed';
   const namespaces = { selector: { matchLabels: CLIENTS_ALLOWED } };
@@ -29,6 +33,7 @@ export function selfSignedPlatform(world: Installation, scopes: readonly string[
       spec: {
         issuer: world.origin('browser'),
         dynamicRegistration: {
+          clientKeys,
           initialAccessTokenSecretRef: { name: 'corporate-initial-access-token', key: 'token' },
         },
         caBundle: world.serverCa.certPem,

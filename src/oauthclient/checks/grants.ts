@@ -3,6 +3,7 @@ import { clientGrants } from '../../authserver/grants.ts';
 import { issuerViolations } from '../../issuer/grants.ts';
 import { namespaceGranted } from '../../api/namespace-grant.ts';
 import type { Check } from '../../runtime/pass.ts';
+import { keysByReference } from '../desired.ts';
 import { Condition, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
 
 type ClientCheck = Check<ClientView, ClientStep>;
@@ -74,6 +75,20 @@ const methodSupported: ClientCheck = {
       'Unsupported',
       `The authorization server doesn't support ${method}; it offers ${supported.join(', ')}. ` +
         'Create an OAuthClient with another tokenEndpointAuthMethod, or ask for another server.',
+    );
+  },
+};
+
+/** The keys would be registered, or not be found, where the platform wants neither. */
+const keySetServed: ClientCheck = {
+  name: 'keySetServed',
+  find({ observed: { server, jwksUrl }, desired: { method } }) {
+    if (jwksUrl !== undefined || method === 'tls_client_auth' || !keysByReference(server)) return undefined;
+    return stuck(
+      Condition.registered,
+      'KeySetNotServed',
+      `AuthorizationServer "${server?.metadata.name}" is to read this client's keys from the operator, which serves none. ` +
+        'The platform team sets jwks.url when it installs the operator, or clientKeys: jwks at the server.',
     );
   },
 };
@@ -167,6 +182,7 @@ export const grantChecks: readonly ClientCheck[] = [
   serverUnchanged,
   serverReady,
   methodSupported,
+  keySetServed,
   issuerNamed,
   issuerGranted,
   requestGranted,

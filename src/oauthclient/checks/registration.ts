@@ -1,6 +1,6 @@
-import type { AuthMethod } from '../../api/oauth-client.ts';
 import { echoViolations, metadataRejected } from '../../authserver/client-metadata.ts';
 import type { Check } from '../../runtime/pass.ts';
+import type { Desired } from '../desired.ts';
 import { digestOf } from '../digest.ts';
 import { certificateIn } from '../record.ts';
 import { Condition, act, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
@@ -29,13 +29,13 @@ const intentSettled: ClientCheck = {
     }
     const message = 'The answer to an update of the registration was lost; what the server holds is being read.';
     const finding = act(Condition.registered, 'UpdateAnswerLost', message, { name: 'recoverUpdate' }, intent.id);
-    return { ...finding, deferrable: canWait(desired.method) };
+    return { ...finding, deferrable: canWait(desired) };
   },
 };
 
-/** RFC 8705 §2.1: with a constant subject a rotation needs nothing of the registration; a key has to be in it first. */
-function canWait(method: AuthMethod): boolean {
-  return method === 'tls_client_auth';
+/** RFC 8705 §2.1: with a constant subject a rotation needs nothing of the registration; a key that is in it has to be first. */
+function canWait({ method, keySetUri }: Desired): boolean {
+  return method === 'tls_client_auth' || keySetUri !== undefined;
 }
 
 /** RFC 7591 has no way to look a client up: a lost answer is reported before anything else is tried. */
@@ -114,7 +114,8 @@ const echoed: ClientCheck = {
 
 const upToDate: ClientCheck = {
   name: 'upToDate',
-  find({ observed: { record, server, client, unsentIntent }, desired: { metadata, method } }) {
+  find({ observed: { record, server, client, unsentIntent }, desired }) {
+    const { metadata } = desired;
     const state = record?.state;
     if (state?.registration === undefined || metadata === undefined) return undefined;
     if (state.registration.askedDigest === digestOf(metadata)) return undefined;
@@ -124,7 +125,7 @@ const upToDate: ClientCheck = {
     const step: ClientStep = state.intent === undefined ? { name: 'intendUpdate' } : { name: 'updateRegistration' };
     const message = 'The registration is being updated at the server.';
     const finding = act(Condition.registered, 'UpdatingRegistration', message, step, basis);
-    return { ...finding, deferrable: canWait(method) };
+    return { ...finding, deferrable: canWait(desired) };
   },
 };
 

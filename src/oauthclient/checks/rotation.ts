@@ -117,6 +117,21 @@ const certificateNeeded: ClientCheck = {
   },
 };
 
+/** What the server may have read of the key set before the next key was in it ends first: on every one of its replicas. */
+const keySetRead: ClientCheck = {
+  name: 'keySetRead',
+  find({ observed: { record }, desired: { keySetUri, propagationMs }, now }) {
+    const next = certificateIn(record?.state, 'Next');
+    if (next === undefined || keySetUri === undefined) return undefined;
+    // Nothing was read of a client that has had no other key.
+    if (record?.state?.certificates.length === 1) return undefined;
+    const at = Date.parse(next.stagedAt) + propagationMs;
+    if (now >= at) return undefined;
+    const message = `The authorization server may know the keys of before until ${new Date(at).toISOString()}.`;
+    return waiting(Condition.registered, 'KeySetPropagating', message, at);
+  },
+};
+
 /** Everything in front of the server trusts what the next certificate needs, before anything is tried with it. */
 const distributed: ClientCheck = {
   name: 'distributed',
@@ -163,4 +178,4 @@ const proved: ClientCheck = {
 
 export const issuerChecks: readonly ClientCheck[] = [issuerReady];
 export const issuanceChecks: readonly ClientCheck[] = [superseded, certificateNeeded];
-export const provingChecks: readonly ClientCheck[] = [distributed, proved];
+export const provingChecks: readonly ClientCheck[] = [keySetRead, distributed, proved];

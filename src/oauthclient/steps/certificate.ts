@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { callAsIntruder, type Intruder, NOT_ENFORCED, notEnforced } from '../../authserver/canary.ts';
 import { proveCertificate, type ProofOutcome } from '../../authserver/proof.ts';
 import { OperatorError, type Retry } from '../../errors.ts';
@@ -29,7 +29,7 @@ export function stageCertificate(reason: string): ClientAction {
     const projection = view.observed.record;
     const before = projection === undefined ? undefined : await context.records.load(projection, signal);
     const base = before?.state ?? newState(context, view);
-    const intent = intentAfterStaging(base, view.now);
+    const intent = intentAfterStaging(base, view);
     const record: ClientRecord = {
       state: {
         ...base,
@@ -56,15 +56,18 @@ export function stageCertificate(reason: string): ClientAction {
 }
 
 /** The first certificate is registered with the client; a self-signed one has to join the registered keys. */
-function intentAfterStaging(state: RecordState, now: number): Intent | undefined {
+function intentAfterStaging(state: RecordState, { desired: { keySetUri }, now }: ClientView): Intent | undefined {
   if (state.intent !== undefined) return state.intent;
   if (state.registration === undefined) return newIntent('create', now);
-  return state.method === 'self_signed_tls_client_auth' ? newIntent('update', now) : undefined;
+  const registered = state.method === 'self_signed_tls_client_auth' && keySetUri === undefined;
+  return registered ? newIntent('update', now) : undefined;
 }
 
 export function newIntent(operation: Intent['operation'], now: number): Intent {
   return { id: randomUUID(), operation, since: new Date(now).toISOString() };
 }
+
+export const newKeySetId = () => randomBytes(8).toString('hex');
 
 function newState(context: StepContext, { observed, desired }: ClientView): RecordState {
   const server = required(observed.server, 'a server');
@@ -79,6 +82,7 @@ function newState(context: StepContext, { observed, desired }: ClientView): Reco
     method: desired.method,
     identity: { parameter, value, canonical },
     certificates: [],
+    keySetId: newKeySetId(),
     suspectedOrphans: [],
   };
 }

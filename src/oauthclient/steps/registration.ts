@@ -6,7 +6,7 @@ import { digestOf } from '../digest.ts';
 import type { ClientRecord, RecordMaterial, RecordState } from '../record.ts';
 import type { LoadedRecord } from '../record-store.ts';
 import type { ClientView } from '../step.ts';
-import { newIntent } from './certificate.ts';
+import { newIntent, newKeySetId } from './certificate.ts';
 import { driverOf, recordOf, required, serverOf, tell, type ClientAction, type StepContext } from './context.ts';
 
 export function intend(operation: 'create' | 'update'): ClientAction {
@@ -81,7 +81,7 @@ export const abandonRegistration: ClientAction = async (context, view, signal) =
   const suspectedOrphans = [...state.suspectedOrphans, since].slice(-16);
   await context.records.save(
     loaded,
-    withoutNext({ state: { ...state, suspectedOrphans }, material: loaded.material }),
+    withoutNext({ state: { ...state, suspectedOrphans, keySetId: newKeySetId() }, material: loaded.material }),
     signal,
   );
   tell(
