@@ -62,6 +62,10 @@ const seriesQuietMs = 6 * 60_000;
 const burst = 25;
 const refillMs = 5 * 60_000;
 const mostObjects = 4096;
+/** Series that are remembered, after client-go's cache of the same size: 10,000 clients tell of 40,000 things. */
+const mostSeries = 4096;
+/** While so many wait to be sent, what went well is not told; while twice as many do, nothing is. */
+const mostWaiting = 1024;
 /** The API's limits, in bytes. */
 const longestNote = 1024;
 const longestWord = 128;
@@ -90,6 +94,7 @@ export class EventRecorder {
   readonly #series = new Map<string, Series>();
   readonly #buckets = new Map<string, Bucket>();
   #sending: Promise<void> = Promise.resolve();
+  #waiting = 0;
   #sweep: Timer | undefined;
 
   constructor(options: EventRecorderOptions) {
@@ -102,7 +107,7 @@ export class EventRecorder {
     const event = { ...recorded, note: clip(recorded.note, longestNote) };
     const { regarding } = event;
     const object = `${regarding.kind}/${regarding.namespace ?? ''}/${regarding.name}/${regarding.uid ?? ''}`;
-    const key = [object, event.type, event.reason, event.action, event.note].join('\0');
+    const key = digestOf([object, event.type, event.reason, event.action, event.note].join('\0'));
     const series = this.#series.get(key);
     if (series !== undefined) {
       if (event.ifPresent === 'keep') return;
@@ -111,11 +116,12 @@ export class EventRecorder {
       if (series.count === 2) this.#send(series);
       return;
     }
+    if (this.#waiting >= (event.type === 'Normal' ? mostWaiting : 2 * mostWaiting)) return;
     if (!this.#spend(object)) return;
     const opened: Series = {
       // The API server wants a cluster-scoped object's events in `default`.
       namespace: regarding.namespace ?? 'default',
-      name: `${prefixOf(regarding.name)}.${event.ifPresent === undefined ? this.#unique(now) : digestOf(key)}`,
+      name: `${prefixOf(regarding.name)}.${event.ifPresent === undefined ? this.#unique(now) : key}`,
       event,
       firstSeen: now,
       lastSeen: now,
@@ -124,6 +130,7 @@ export class EventRecorder {
     };
     this.#series.set(key, opened);
     this.#send(opened);
+    if (this.#series.size > mostSeries) this.#finishOldest();
     this.#sweep ??= this.#clock.timer(60_000, () => this.#finishQuiet());
   }
 
@@ -140,6 +147,14 @@ export class EventRecorder {
     await this.flush();
   }
 
+  #finishOldest(): void {
+    for (const [key, series] of this.#series) {
+      this.#series.delete(key);
+      if (series.count > Math.max(1, series.sentCount)) this.#send(series);
+      return;
+    }
+  }
+
   #finishQuiet(): void {
     const now = this.#clock.now();
     for (const [key, series] of this.#series) {
@@ -152,10 +167,14 @@ export class EventRecorder {
 
   /** One at a time: the order is kept, and a burst of events does not compete with the work they tell of. */
   #send(series: Series): void {
+    this.#waiting += 1;
     this.#sending = this.#sending
       .then(() => this.#write(series))
       .catch((error: unknown) => {
         this.#options.logger?.debug({ err: error, reason: series.event.reason }, 'event not recorded');
+      })
+      .finally(() => {
+        this.#waiting -= 1;
       });
   }
 

@@ -1,4 +1,5 @@
 import type { KubernetesObject, ObjectMeta, ObjectRef } from './resource.ts';
+import { StringPool } from './string-pool.ts';
 
 export interface Change<T> {
   type: 'added' | 'modified' | 'deleted';
@@ -28,7 +29,8 @@ interface Entry<T> {
   deleting: boolean;
   /** When remembered from a write and not yet seen in a list or watch: the count of lists begun by then. */
   rememberedAt: number | undefined;
-  indexKeys: ReadonlyMap<string, readonly string[]>;
+  /** In the order of the indexes. */
+  indexKeys: readonly (readonly string[])[];
 }
 
 interface Tombstone {
@@ -40,7 +42,8 @@ interface Tombstone {
 
 interface Index<T> {
   keysOf: (value: T, metadata: ObjectMeta) => readonly string[];
-  entries: Map<string, Map<string, Entry<T>>>;
+  /** Most keys have one entry, and a Map for each would weigh more than what it holds. */
+  entries: Map<string, Entry<T> | Map<string, Entry<T>>>;
 }
 
 /** uids are never used twice, so a tombstone that lives too long harms nothing but memory. */
@@ -58,6 +61,7 @@ export class ObjectCache<T> {
   readonly #options: ObjectCacheOptions<T>;
   readonly #entries = new Map<string, Entry<T>>();
   readonly #indexes = new Map<string, Index<T>>();
+  readonly #pool = new StringPool();
   readonly #pending = new Set<string>();
   /** By uid of what we deleted. */
   readonly #tombstones = new Map<string, Tombstone>();
@@ -95,7 +99,9 @@ export class ObjectCache<T> {
   byIndex(name: string, key: string): T[] {
     const index = this.#indexes.get(name);
     if (index === undefined) throw new TypeError(`Bug: there is no index ${name}.`);
-    return [...(index.entries.get(key)?.values() ?? [])].map((entry) => entry.value);
+    const found = index.entries.get(key);
+    if (found === undefined) return [];
+    return found instanceof Map ? Array.from(found.values(), ({ value }) => value) : [found.value];
   }
 
   /** Call before the first page is asked for: writes answered before are in the list. */
@@ -243,12 +249,13 @@ export class ObjectCache<T> {
     // Unchanged, as the watch's echo of our own write is: what is held is shared, not projected and allocated again.
     if (held?.uid === uid && held.resourceVersion === resourceVersion) return { ...held, rememberedAt: undefined };
     const deleting = object.metadata.deletionTimestamp !== undefined;
-    let value: T | undefined;
-    const indexKeys = new Map<string, readonly string[]>();
+    let value: T;
+    let indexKeys: readonly (readonly string[])[];
     try {
-      value = this.#options.project(object);
-      if (value === undefined) return undefined;
-      for (const [index, { keysOf }] of this.#indexes) indexKeys.set(index, keysOf(value, object.metadata));
+      const projected = this.#options.project(object);
+      if (projected === undefined) return undefined;
+      value = this.#pool.share(projected);
+      indexKeys = Array.from(this.#indexes.values(), ({ keysOf }) => keysOf(projected, object.metadata));
     } catch (error) {
       this.#options.onProjectionError(error, { namespace, name });
       return held?.uid === uid ? { ...held, resourceVersion, deleting, rememberedAt: undefined } : undefined;
@@ -262,13 +269,7 @@ export class ObjectCache<T> {
     this.#entries.set(key, entry);
     if (entry.rememberedAt === undefined) this.#pending.delete(key);
     else this.#pending.add(key);
-    for (const [name, keys] of entry.indexKeys) {
-      const entries = this.#indexes.get(name)?.entries;
-      for (const indexKey of keys) {
-        const bucket = entries?.get(indexKey) ?? new Map<string, Entry<T>>();
-        entries?.set(indexKey, bucket.set(key, entry));
-      }
-    }
+    this.#index(key, entry);
     if (held?.resourceVersion === entry.resourceVersion && held.uid === entry.uid) return;
     const { value: current } = entry;
     // A name used again is a new object: whoever keeps state by uid must see the old one go.
@@ -284,13 +285,25 @@ export class ObjectCache<T> {
     this.#tell('deleted', held, { previous: held.value }, own);
   }
 
+  #index(key: string, entry: Entry<T>): void {
+    let position = 0;
+    for (const { entries } of this.#indexes.values()) {
+      for (const indexKey of entry.indexKeys[position++] ?? []) {
+        const found = entries.get(indexKey);
+        if (found instanceof Map) found.set(key, entry);
+        else if (found === undefined || keyOf(found.namespace, found.name) === key) entries.set(indexKey, entry);
+        else entries.set(indexKey, new Map([[keyOf(found.namespace, found.name), found]]).set(key, entry));
+      }
+    }
+  }
+
   #unindex(key: string, { indexKeys }: Entry<T>): void {
-    for (const [name, keys] of indexKeys) {
-      const entries = this.#indexes.get(name)?.entries;
-      for (const indexKey of keys) {
-        const bucket = entries?.get(indexKey);
-        bucket?.delete(key);
-        if (bucket?.size === 0) entries?.delete(indexKey);
+    let position = 0;
+    for (const { entries } of this.#indexes.values()) {
+      for (const indexKey of indexKeys[position++] ?? []) {
+        const found = entries.get(indexKey);
+        if (found instanceof Map) found.delete(key);
+        if (!(found instanceof Map) || found.size === 0) entries.delete(indexKey);
       }
     }
   }

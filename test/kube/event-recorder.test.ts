@@ -163,6 +163,28 @@ describe('event recorder, against a real API server', () => {
     assert.equal((await recorded(name)).length, 1);
   });
 
+  test('while the API server does not keep up, what went well is left out before what did not', async () => {
+    const slow = Promise.withResolvers<void>();
+    const sent: unknown[] = [];
+    const { recorder } = start({
+      create: async (_resource, object) => {
+        await slow.promise;
+        sent.push(object['type']);
+        return object;
+      },
+      patch: refuse,
+    });
+    const event = await about('crowd');
+    const each = (i: number) => ({ ...event.regarding, name: `crowd-${i}`, uid: `uid-${i}` });
+    for (let i = 0; i < 5_000; i++) recorder.record({ ...event, regarding: each(i), type: 'Normal' });
+    for (let i = 0; i < 10; i++) recorder.record({ ...event, regarding: each(i) });
+    slow.resolve();
+    await recorder.close();
+    assert.equal(sent.filter((type) => type === 'Warning').length, 10);
+    const normal = sent.filter((type) => type === 'Normal').length;
+    assert.ok(normal > 100 && normal < 2_000, `${normal} of 5,000`);
+  });
+
   test('an API server that refuses is no exception', async () => {
     const { recorder } = start({ create: refuse, patch: refuse });
     recorder.record(await about('refused'));
