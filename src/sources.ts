@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { RENEW_REQUESTED } from './api/annotations.ts';
+import { COMPROMISED, RENEW_REQUESTED } from './api/annotations.ts';
 import type { OAuthClient } from './api/oauth-client.ts';
 import type { Caches } from './caches.ts';
 import type { Change } from './kube/informer.ts';
@@ -110,7 +110,8 @@ function isBeside({ previous, current }: Change<OAuthClient>): boolean {
 
 function lookedAt({ metadata, status }: OAuthClient): unknown {
   const { uid, generation, deletionTimestamp, finalizers, annotations } = metadata;
-  return { uid, generation, deletionTimestamp, finalizers, renew: annotations[RENEW_REQUESTED], status };
+  const asked = [annotations[RENEW_REQUESTED], annotations[COMPROMISED]];
+  return { uid, generation, deletionTimestamp, finalizers, asked, status };
 }
 
 function isDeleting(object: { metadata: { deletionTimestamp?: string | undefined } } | undefined): boolean {

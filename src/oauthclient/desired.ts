@@ -1,5 +1,5 @@
 import type { JWK } from 'jose';
-import { RENEW_REQUESTED } from '../api/annotations.ts';
+import { COMPROMISED, RENEW_REQUESTED } from '../api/annotations.ts';
 import type { Subject } from '../api/fields.ts';
 import { durationMs } from '../api/duration.ts';
 import { DEFAULT_DURATION, type AuthMethod, type OAuthClientSpec } from '../api/oauth-client.ts';
@@ -42,6 +42,8 @@ export interface Desired extends Schedule {
   deletionPolicy: 'Delete' | 'Orphan';
   /** A renewal was asked for that has not been handled. */
   renewRequested: string | undefined;
+  /** Thumbprints of certificates that are reported compromised. */
+  compromised: readonly string[];
 }
 
 const defaultPropagation = '60s';
@@ -99,6 +101,7 @@ export function desired(observed: Observed, now: number): Desired {
     context: contextOf(observed),
     deletionPolicy: spec.deletionPolicy ?? 'Delete',
     renewRequested: renewRequest(observed),
+    compromised: compromisedOf(client),
   };
 }
 
@@ -112,6 +115,11 @@ function certificateParameters(spec: NonNullable<OAuthClientSpec['certificate']>
     size: spec.privateKey?.size ?? (algorithm === 'RSA' ? 2048 : 256),
     drainMs: spec.drain === undefined ? undefined : durationMs(spec.drain),
   };
+}
+
+/** Thumbprints, by commas or spaces. */
+function compromisedOf({ metadata }: Observed['client']): string[] {
+  return (metadata.annotations[COMPROMISED] ?? '').split(/[\s,]+/).filter((each) => each !== '');
 }
 
 /** The longest that was seen, and what the platform says. */
@@ -155,9 +163,13 @@ function requestedSubject({ parameter, value }: RecordState['identity']): Subjec
   return { [members[parameter]]: value };
 }
 
-/** Every certificate that is or will be used, and those that still drain (RFC 8705 §2.2: the new before, the old after). */
+/**
+ * Every certificate that is or will be used, and those that still drain (RFC 8705 §2.2: the new before, the old after). One
+ * that is compromised goes as its successor comes: that is its revocation.
+ */
 function liveKeys(certificates: readonly CertificateState[], schedule: Schedule, now: number): JWK[] {
-  return certificates.filter((c) => !retired(c, schedule, now)).flatMap((c) => (c.jwk === undefined ? [] : [c.jwk]));
+  const live = certificates.filter((c) => c.compromised !== true && !retired(c, schedule, now));
+  return live.flatMap((c) => (c.jwk === undefined ? [] : [c.jwk]));
 }
 
 /** Whether the server is to read keys from us. */

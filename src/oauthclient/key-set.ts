@@ -18,7 +18,7 @@ function keySetName({ owner: { namespace, name }, keySetId }: State): string {
 
 /**
  * What is served under the name at the end of a `jwks_uri`: the key of every certificate that is stored, from the moment it
- * is staged until its key is destroyed. Undefined where nobody's keys are there.
+ * is staged until its key is destroyed or, compromised, has a successor. Undefined where nobody's keys are there.
  *
  * @param recordOf the state of the record of a name
  */
@@ -26,5 +26,5 @@ export function keysAt(name: string, recordOf: (record: string) => RecordState |
   const [record = ''] = name.split('.', 1);
   const state = recordOf(record);
   if (state?.method !== 'self_signed_tls_client_auth' || keySetName(state) !== name) return undefined;
-  return state.certificates.flatMap(({ jwk }) => (jwk === undefined ? [] : [jwk]));
+  return state.certificates.flatMap(({ jwk, compromised }) => (jwk === undefined || compromised === true ? [] : [jwk]));
 }

@@ -34,6 +34,8 @@ const certificateState = z.object({
   digests: z.record(z.string(), z.string()),
   /** Of the keystores made from it, and of what they trust: salted, so they are kept rather than made again. */
   keystores: z.object({ trust: z.string(), digests: z.record(z.string(), z.string()) }).optional(),
+  /** Reported, and a successor is there: the server is told to refuse it (protocols, §7). */
+  compromised: z.boolean().optional(),
   /** Public JWK, for self_signed_tls_client_auth (RFC 8705 §2.2). */
   jwk: z.custom<JWK>((value) => z.object({ kty: z.string() }).safeParse(value).success).optional(),
 });
@@ -81,6 +83,8 @@ const recordState = z.object({
       serverCaPem: z.string().optional(),
     })
     .optional(),
+  /** Until then the server accepts a certificate that was reported compromised: it knows the client by its subject. */
+  compromisedUntil: instant.optional(),
   longestTokenLifetimeSeconds: z.number().optional(),
   lastHandledRenew: z.string().optional(),
 });

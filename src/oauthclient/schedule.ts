@@ -31,7 +31,10 @@ export function renewalOf({ stagedAt, notAfter }: Dated, { certificate, renewalS
 }
 
 /** When it stops being registered and trusted, or ends. Epoch milliseconds. */
-export function retirementOf({ role, replacedAt, notAfter }: CertificateState, schedule: Schedule): number {
+export function retirementOf(certificate: CertificateState, schedule: Schedule): number {
+  const { role, replacedAt, notAfter, stagedAt, compromised } = certificate;
+  // What others may use drains for nobody.
+  if (role !== 'Published' && compromised === true) return Date.parse(stagedAt);
   if (role !== 'Draining' || replacedAt === undefined) return Date.parse(notAfter);
   return retireTime({
     replacedAt: Date.parse(replacedAt),
@@ -61,6 +64,8 @@ export function wakeAt({ observed: { record, reproof }, desired, now }: ClientVi
     retirementOf(c, desired),
     Date.parse(c.notAfter),
   ]);
+  const exposedUntil = record?.state?.compromisedUntil;
+  if (exposedUntil !== undefined) times.push(Date.parse(exposedUntil));
   return earliest(...times.filter((time) => time > now && Number.isFinite(time)));
 }
 

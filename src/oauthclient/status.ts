@@ -153,15 +153,21 @@ function certificateVerdict({ observed: { record }, desired }: ClientView): Verd
   return { type, status: 'True', reason: 'Issued', message };
 }
 
-function registeredVerdict({ observed: { record } }: ClientView): Verdict {
+function registeredVerdict({ observed: { record }, now }: ClientView): Verdict {
   const type = Condition.registered;
   const registration = record?.state?.registration;
   if (registration === undefined) return pending(type, 'The client is not registered yet.');
+  const until = record?.state?.compromisedUntil;
+  const exposed =
+    until === undefined || Date.parse(until) <= now
+      ? ''
+      : ` Whoever has the key that was reported compromised is accepted until ${until}: the server knows this client by its ` +
+        'subject. To end that now, switch to a second OAuthClient with another subject and delete this one.';
   return {
     type,
     status: 'True',
     reason: 'Registered',
-    message: `Registered as client ${registration.clientId}.`,
+    message: `Registered as client ${registration.clientId}.${exposed}`,
   };
 }
 
@@ -269,7 +275,8 @@ function workingCertificate(view: ClientView, findings: readonly ClientFinding[]
     (f) => f.step?.name === 'publish' || f.step?.name === 'makeKeystores' || f.reason === SECRET_REVERTED,
   );
   const certificate = unwritten ? heldMeanwhile(view) : certificateIn(record?.state, 'Published');
-  return certificate !== undefined && Date.parse(certificate.notAfter) > now ? certificate : undefined;
+  if (certificate === undefined || certificate.compromised === true) return undefined;
+  return Date.parse(certificate.notAfter) > now ? certificate : undefined;
 }
 
 /**

@@ -21,6 +21,7 @@ export type ClientStep =
   | { name: 'makeKeystores'; trust: string }
   | { name: 'publish'; content: string }
   | { name: 'retire'; x5tS256: string }
+  | { name: 'recordCompromise'; x5tS256: string }
   | { name: 'provePublished'; x5tS256: string }
   | { name: 'deregister' }
   | { name: 'withdrawSecret' }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FINALIZER, RENEW_REQUESTED, ROLE_LABEL, Role } from '../../src/api/annotations.ts';
+import { COMPROMISED, FINALIZER, RENEW_REQUESTED, ROLE_LABEL, Role } from '../../src/api/annotations.ts';
 import { configMaps, type KubernetesObject } from '../../src/kube/resource.ts';
 import type { ClientRecord } from '../../src/oauthclient/record.ts';
 import { requestToken } from '../support/application.ts';
@@ -221,6 +221,34 @@ export function lifeCases(world: World): void {
     await sleep(1000);
     assert.equal((await client.ready()).certificates?.length, 2);
     assert.equal(await assertWorks(client, clientId), renewed);
+  });
+
+  it('replaces a certificate that is reported compromised, and has it refused where it can be', async () => {
+    const client = await world().client('compromised').apply();
+    const { clientId } = await client.ready();
+    const old = await client.credentials();
+    await client.annotate({ [COMPROMISED]: old.x5tS256 });
+    const isReplaced = async () => (await client.credentials()).x5tS256 !== old.x5tS256;
+    await waitFor(isReplaced, 60_000);
+    const { rotation, certificates } = await client.ready();
+    assert.equal(rotation?.reason, 'Compromised');
+    assert.deepEqual(
+      certificates?.map(({ role }) => role),
+      ['Published'],
+      'nothing of it drains',
+    );
+    const renewed = await assertWorks(client, clientId);
+    const record = await client.record();
+    assert.ok(record !== undefined && keyOf(record, old.x5tS256) === undefined, 'the key is destroyed');
+    if (world().method === 'self_signed_tls_client_auth') {
+      assert.deepEqual(registeredKeys(client), [renewed]);
+      assert.equal((await requestToken(old)).json['error'], 'invalid_client');
+    } else {
+      const notAfter = new X509Certificate(old.certificate.certPem).validToDate;
+      const said = (await client.condition('Registered'))?.message ?? '';
+      assert.match(said, /reported compromised is accepted until/);
+      assert.ok(said.includes(notAfter.toISOString().slice(0, 19)), said);
+    }
   });
 
   it('renews in time, at most three certificates at once, then waits', async (t) => {

@@ -22,6 +22,8 @@ const provedAgain: Check<ClientView, ClientStep> = {
   find({ observed: { reproof, record }, now }) {
     const published = record?.state?.certificates.find((c) => c.role === 'Published');
     if (published === undefined || record?.state?.registration === undefined) return undefined;
+    // It is to be refused, and its successor is proved as fast as can be.
+    if (published.compromised === true) return undefined;
     if (Date.parse(published.notAfter) <= now) return undefined;
     if (now < reproof.due) {
       const refusal = refusalOf(reproof);

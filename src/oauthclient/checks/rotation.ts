@@ -7,6 +7,7 @@ import { Condition, act, stuck, waiting, type ClientFinding, type ClientStep, ty
 type ClientCheck = Check<ClientView, ClientStep>;
 
 const mostLiveCertificates = 3;
+const COMPROMISED = 'Compromised';
 
 interface Cause {
   reason: string;
@@ -19,6 +20,12 @@ function causeOfIssuance({ observed: { record }, desired, now }: ClientView): Ca
   if (certificateIn(state, 'Next') !== undefined) return undefined;
   const current = certificateIn(state, 'Published');
   if (current === undefined) return { reason: 'Issuing', message: 'The first certificate is being issued.' };
+  if (desired.compromised.includes(current.x5tS256)) {
+    return {
+      reason: COMPROMISED,
+      message: `Certificate ${current.x5tS256} was reported compromised and is being replaced.`,
+    };
+  }
   if (renewalOf(current, desired) <= now) {
     return { reason: 'RenewalDue', message: `The certificate ends at ${current.notAfter} and is being renewed.` };
   }
@@ -96,7 +103,7 @@ const certificateNeeded: ClientCheck = {
       };
     }
     const live = (observed.record?.state?.certificates ?? []).filter((c) => Date.parse(c.notAfter) > now);
-    if (live.length >= mostLiveCertificates) {
+    if (live.length >= mostLiveCertificates && cause.reason !== COMPROMISED) {
       const at = Math.min(...live.map((c) => retirementOf(c, desired)));
       return {
         ...waiting(
@@ -114,6 +121,22 @@ const certificateNeeded: ClientCheck = {
     const step: ClientStep = { name: 'stageCertificate', reason: cause.reason };
     const renewal = certificateIn(observed.record?.state, 'Published') !== undefined;
     return { ...act(Condition.certificate, cause.reason, cause.message, step, basis), deferrable: renewal };
+  },
+};
+
+/** With a successor there the server is told to refuse it, before anything else is done for the successor. */
+const compromiseRecorded: ClientCheck = {
+  name: 'compromiseRecorded',
+  find({ observed: { record }, desired: { compromised } }) {
+    const certificates = record?.state?.certificates ?? [];
+    const succeeded = certificateIn(record?.state, 'Next') !== undefined;
+    const reported = certificates.find(
+      (c) => c.compromised !== true && compromised.includes(c.x5tS256) && (c.role !== 'Published' || succeeded),
+    );
+    if (reported === undefined) return undefined;
+    const { x5tS256 } = reported;
+    const message = `Certificate ${x5tS256} was reported compromised; the server is told to refuse it.`;
+    return act(Condition.certificate, COMPROMISED, message, { name: 'recordCompromise', x5tS256 }, x5tS256);
   },
 };
 
@@ -177,5 +200,5 @@ const proved: ClientCheck = {
 };
 
 export const issuerChecks: readonly ClientCheck[] = [issuerReady];
-export const issuanceChecks: readonly ClientCheck[] = [superseded, certificateNeeded];
+export const issuanceChecks: readonly ClientCheck[] = [superseded, certificateNeeded, compromiseRecorded];
 export const provingChecks: readonly ClientCheck[] = [keySetRead, distributed, proved];

@@ -1,5 +1,5 @@
 import type { ClientStep } from '../step.ts';
-import { prove, provePublished, retire, stageCertificate } from './certificate.ts';
+import { prove, provePublished, recordCompromise, retire, stageCertificate } from './certificate.ts';
 import type { ClientAction } from './context.ts';
 import {
   addFinalizer,
@@ -40,6 +40,8 @@ export function actionOf(step: ClientStep): ClientAction {
       return provePublished(step.x5tS256);
     case 'retire':
       return retire(step.x5tS256);
+    case 'recordCompromise':
+      return recordCompromise(step.x5tS256);
     default:
       return plainActions[step.name];
   }
