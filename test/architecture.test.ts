@@ -180,7 +180,8 @@ describe('what has one place', () => {
       'authserver/client-metadata.ts', // isIP alone
       'authserver/connection.ts',
       'authserver/http.ts',
-      // Metrics and health.
+      // Key sets; metrics and health.
+      'http/jwks.ts',
       'http/server.ts',
       // The API server.
       'kube/credentials.ts',

@@ -52,16 +52,16 @@ export async function startJwksServer(options: JwksServerOptions): Promise<JwksS
   server.requestTimeout = 10_000;
   server.headersTimeout = 10_000;
   server.on('tlsClientError', () => undefined);
+  const reload = async (): Promise<void> => {
+    const found = await readPair(tlsDirectory);
+    if (found.cert === pair.cert && found.key === pair.key) return;
+    pair = found;
+    server.setSecureContext({ ...pair, minVersion: 'TLSv1.2' });
+    logger.info({ directory: tlsDirectory }, 'the certificate of the key sets was replaced');
+  };
   const look = setInterval(() => {
-    readPair(tlsDirectory).then(
-      (found) => {
-        if (found.cert === pair.cert && found.key === pair.key) return;
-        pair = found;
-        server.setSecureContext({ ...pair, minVersion: 'TLSv1.2' });
-        logger.info({ directory: tlsDirectory }, 'the certificate of the key sets was replaced');
-      },
-      (error: unknown) =>
-        logger.warn({ err: error }, 'the certificate of the key sets stays the one that was read before'),
+    reload().catch((error: unknown) =>
+      logger.warn({ err: error }, 'the certificate of the key sets stays the one that was read before'),
     );
   }, options.lookMs ?? 30_000).unref();
   await new Promise<void>((resolve, reject) => {

@@ -6,7 +6,7 @@ import { DEFAULT_DURATION, type AuthMethod, type OAuthClientSpec } from '../api/
 import { clientMetadata, ownershipMarker } from '../authserver/client-metadata.ts';
 import type { ClientMetadata } from '../authserver/driver.ts';
 import { effectiveIdentity, type Identity } from '../authserver/identity.ts';
-import { keySetUri } from './key-set.ts';
+import { keySetUri as uriOf } from './key-set.ts';
 import type { Observed } from './observed.ts';
 import type { PublishedContext } from './published-secret.ts';
 import type { CertificateState, RecordState } from './record.ts';
@@ -180,7 +180,7 @@ export function keysByReference(server: Observed['server']): boolean {
 /** Nothing is registered before there is a record. */
 function keySetUriOf({ server, jwksUrl, record, client: { metadata } }: Observed): string | undefined {
   if (jwksUrl === undefined || !keysByReference(server)) return undefined;
-  return keySetUri(jwksUrl, record?.state ?? { owner: metadata });
+  return uriOf(jwksUrl, record?.state ?? { owner: metadata });
 }
 
 function contextOf({ server, record }: Observed): PublishedContext | undefined {

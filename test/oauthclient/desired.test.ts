@@ -55,6 +55,8 @@ describe('effective values', () => {
       longestTokenLifetimeMs: 0,
       renewalSeed: 'test-1/payments/batch',
       renewRequested: undefined,
+      compromised: [],
+      keySetUri: undefined,
     });
     assert.equal(identity.ok && identity.value, 'CN=payments.batch,OU=test-1');
     assert.deepEqual(metadata, {
