@@ -30,7 +30,7 @@ import { profileFlags, type ProfileKind } from './profile.ts';
 const root = resolve(import.meta.dirname, '../..');
 const HOUR_MS = 3_600_000;
 /** As the image starts it under the chart's limit: 70 % of 512 MiB. Without a limit V8 takes what the machine has. */
-const HEAP_LIMIT = '--max-old-space-size=358';
+const HEAP_LIMITS = ['--max-old-space-size=358', '--max-semi-space-size=16'];
 const IDENTITY = 'identity';
 
 export interface OperatorUnderTest {
@@ -233,7 +233,7 @@ async function startOperator(
   const logFile = join(dir, `operator-${port}.log`);
   const child = await startChild({
     command: process.execPath,
-    args: [HEAP_LIMIT, ...(await profileFlags(profile)), await bundle(), 'operator'],
+    args: [...HEAP_LIMITS, ...(await profileFlags(profile)), await bundle(), 'operator'],
     logFile,
     env: {
       PATH: process.env['PATH'],
