@@ -20,6 +20,10 @@ export interface Reproof {
   /** Consecutive refusals (JSON `invalid_client`). */
   refusals: number;
   message: string;
+  /** The first of them, epoch milliseconds. */
+  refusedSince?: number;
+  /** What became of reading the registration after the last one: the server may know no such client any more. */
+  registration?: 'present' | 'unreadable';
 }
 
 /** `published`: status says that the published certificate is refused. `successor`: that the next one is. */
@@ -29,7 +33,7 @@ export type Doubt = 'published' | 'successor';
 export function doubtIn(status: OAuthClient['status']): Doubt | undefined {
   const refused = (reason: string, type: string) =>
     status?.conditions?.some((c) => c.type === type && c.status === 'False' && c.reason === reason) === true;
-  if (refused(REFUSED, 'Ready') || refused(REFUSED, 'Proved')) return 'published';
+  if (refused(REFUSED, 'Ready') || refused(REFUSED, 'Proved') || refused(GONE, 'Ready')) return 'published';
   return refused('CertificateRefused', 'Proved') ? 'successor' : undefined;
 }
 
@@ -37,10 +41,22 @@ export function doubtIn(status: OAuthClient['status']): Doubt | undefined {
 export function doubted(due: number, doubt: Doubt): Reproof {
   return doubt === 'successor'
     ? { due, refusals: 0, message: '' }
-    : { due, refusals: 2, message: 'it did so before the operator started anew.' };
+    : { due, refusals: 2, refusedSince: due, message: 'it did so before the operator started anew.' };
 }
 
 const REFUSED = 'Refused';
+/** The server knows no such client any more. */
+export const GONE = 'RegistrationGone';
+
+/**
+ * RFC 7592 §2.1 answers 401 for a client that is not there and for a token that is not accepted; with the certificate refused
+ * too, and others accepted meanwhile, it is the client that is gone.
+ */
+export function isGone({ reproof, acceptedAt }: Pick<Observed, 'reproof' | 'acceptedAt'>): boolean {
+  const { refusals, registration, refusedSince } = reproof;
+  if (refusals < 2 || registration !== 'unreadable' || refusedSince === undefined) return false;
+  return acceptedAt !== undefined && acceptedAt > refusedSince;
+}
 
 /** Why Ready can't be True: refused twice in a row and not proved since. */
 export function refusalOf({ refusals, message, due }: Reproof): { reason: string; message: string } | undefined {
@@ -79,6 +95,8 @@ export interface Observed {
   /** An intent whose call was answered, and whose answer this process could not store yet. */
   answeredIntent: string | undefined;
   reproof: Reproof;
+  /** When the server last accepted any client of ours in this process, epoch milliseconds. */
+  acceptedAt: number | undefined;
   /** The CRD is being deleted: every object was marked deleted, but nobody asked to deregister clients. */
   definitionTerminating: boolean;
 }

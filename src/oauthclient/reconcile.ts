@@ -85,6 +85,7 @@ async function observe(
     distribution: distributionOf(sources, server, record),
     unsentIntent: intent !== undefined && context.unsentIntents.has(intent) ? intent : undefined,
     answeredIntent: context.unstored.registrationOf(intent) === undefined ? undefined : intent,
+    acceptedAt: server && context.reproofs.acceptedAt(server.metadata.uid),
     reproof: context.reproofs.of(client.metadata.uid, verifyIntervalMs(server), doubtIn(client.status)),
     definitionTerminating: deleting && (await definitionTerminating(sources, signal)),
   };

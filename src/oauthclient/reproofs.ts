@@ -8,6 +8,8 @@ import { doubted, type Doubt, type Reproof } from './observed.ts';
  */
 export class Reproofs {
   readonly #byUid = new Map<string, Reproof>();
+  /** By the server's uid: when it last accepted a client. */
+  readonly #acceptedAt = new Map<string, number>();
   readonly #startedAt: number;
 
   constructor(startedAt: number) {
@@ -29,21 +31,43 @@ export class Reproofs {
     return { due: this.#startedAt + Math.ceil((0.1 + 0.9 * fraction) * intervalMs), refusals: 0, message: '' };
   }
 
-  passed(uid: string, now: number, intervalMs: number): void {
+  /** When a server last accepted any client, epoch milliseconds. */
+  acceptedAt(serverUid: string): number | undefined {
+    return this.#acceptedAt.get(serverUid);
+  }
+
+  passed(uid: string, serverUid: string, now: number, intervalMs: number): void {
+    this.#acceptedAt.set(serverUid, now);
     this.#byUid.set(uid, { due: now + this.#jittered(intervalMs), refusals: 0, message: '' });
   }
 
   /** A refusal is looked into soon once, then at the usual pace: servers lock out clients that fail often. */
   refused(uid: string, now: number, intervalMs: number, message: string): void {
-    const refusals = (this.#byUid.get(uid)?.refusals ?? 0) + 1;
+    const before = this.#byUid.get(uid);
+    const refusals = (before?.refusals ?? 0) + 1;
+    const refusedSince = before?.refusedSince ?? now;
     const due = now + (refusals === 1 ? 5_000 : Math.min(20 * 60_000, intervalMs));
-    this.#byUid.set(uid, { due, refusals, message });
+    this.#byUid.set(uid, { due, refusals, message, refusedSince });
+  }
+
+  /** What reading the registration of a refused client came to. */
+  looked(uid: string, registration: NonNullable<Reproof['registration']>): void {
+    const known = this.#byUid.get(uid);
+    if (known !== undefined) this.#byUid.set(uid, { ...known, registration });
+  }
+
+  /** Something else says that the server may not know the client: its certificate is tried at once. */
+  suspect(uid: string, now: number): void {
+    const known = this.#byUid.get(uid);
+    if (known === undefined || (known.refusals === 0 && known.due > now)) {
+      this.#byUid.set(uid, { due: now, refusals: 0, message: '' });
+    }
   }
 
   /** Unreachable says nothing about the certificate. */
   postponed(uid: string, now: number): void {
     const known = this.#byUid.get(uid);
-    this.#byUid.set(uid, { due: now + 60_000, refusals: known?.refusals ?? 0, message: known?.message ?? '' });
+    this.#byUid.set(uid, { refusals: 0, message: '', ...known, due: now + 60_000 });
   }
 
   forget(uid: string): void {

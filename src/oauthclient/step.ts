@@ -23,6 +23,8 @@ export type ClientStep =
   | { name: 'retire'; x5tS256: string }
   | { name: 'recordCompromise'; x5tS256: string }
   | { name: 'provePublished'; x5tS256: string }
+  | { name: 'inspectRegistration' }
+  | { name: 'forgetRegistration' }
   | { name: 'deregister' }
   | { name: 'withdrawSecret' }
   | { name: 'releaseClaim' }

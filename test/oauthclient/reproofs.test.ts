@@ -42,7 +42,7 @@ describe('a periodic proof', () => {
     assert.equal(verdict(), 'Refused');
     reproofs.postponed('uid-1', now);
     assert.equal(verdict(), 'Refused');
-    reproofs.passed('uid-1', now, interval);
+    reproofs.passed('uid-1', 'server-1', now, interval);
     assert.equal(verdict(), undefined);
   });
 });
@@ -63,7 +63,7 @@ describe('a refusal outlives a restart', () => {
     assert.equal(readyAt(), 'False');
     reproofs.postponed('uid-1', now);
     assert.equal(readyAt(), 'False', 'a server that can’t be reached clears nothing');
-    reproofs.passed('uid-1', now, interval);
+    reproofs.passed('uid-1', 'server-1', now, interval);
     assert.equal(readyAt(), 'True');
     reproofs.refused('uid-1', now, interval, 'invalid_client');
     assert.equal(readyAt(), 'True', 'and it counts anew');

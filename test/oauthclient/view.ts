@@ -162,6 +162,7 @@ export function untouched(method: AuthMethod = 'tls_client_auth', spec: Partial<
     distribution: { state: 'distributed', lagging: [] },
     unsentIntent: undefined,
     answeredIntent: undefined,
+    acceptedAt: undefined,
     reproof: { due: now + 90 * day, refusals: 0, message: '' },
     definitionTerminating: false,
   };

@@ -1,7 +1,7 @@
 import type { Check } from '../../runtime/pass.ts';
-import { refusalOf } from '../observed.ts';
+import { GONE, isGone, refusalOf } from '../observed.ts';
 import { retired } from '../schedule.ts';
-import { Condition, act, type ClientStep, type ClientView } from '../step.ts';
+import { Condition, act, stuck, type ClientStep, type ClientView } from '../step.ts';
 
 /** By now the registration no longer names it (its JWK left the desired metadata): the key can be destroyed. */
 const drained: Check<ClientView, ClientStep> = {
@@ -19,14 +19,15 @@ const drained: Check<ClientView, ClientStep> = {
 /** Before anything that a rotation may wait for, and held up by nothing of it: P9 rests on it. */
 const provedAgain: Check<ClientView, ClientStep> = {
   name: 'provedAgain',
-  find({ observed: { reproof, record }, now }) {
+  find({ observed, now }) {
+    const { reproof, record } = observed;
     const published = record?.state?.certificates.find((c) => c.role === 'Published');
     if (published === undefined || record?.state?.registration === undefined) return undefined;
     // It is to be refused, and its successor is proved as fast as can be.
     if (published.compromised === true) return undefined;
     if (Date.parse(published.notAfter) <= now) return undefined;
     if (now < reproof.due) {
-      const refusal = refusalOf(reproof);
+      const refusal = isGone(observed) ? undefined : refusalOf(reproof);
       return refusal && { condition: Condition.proved, status: 'False', ...refusal, at: reproof.due };
     }
     const step: ClientStep = { name: 'provePublished', x5tS256: published.x5tS256 };
@@ -35,5 +36,46 @@ const provedAgain: Check<ClientView, ClientStep> = {
   },
 };
 
+/** Refused twice: whether the server still knows the client says its registration. What was changed there is put right. */
+const registrationInspected: Check<ClientView, ClientStep> = {
+  name: 'registrationInspected',
+  find({ observed: { reproof, record } }) {
+    const registration = record?.state?.registration;
+    if (registration === undefined || reproof.refusals < 2 || reproof.registration !== undefined) return undefined;
+    const message = 'The certificate is refused; what the server holds of the client is being read.';
+    const step: ClientStep = { name: 'inspectRegistration' };
+    return {
+      ...act(Condition.registered, 'Inspecting', message, step, String(reproof.refusals)),
+      deferrable: true,
+    };
+  },
+};
+
+/** A second client in place of the first is the platform's decision, or the owner's. */
+const registrationThere: Check<ClientView, ClientStep> = {
+  name: 'registrationThere',
+  find({ observed, desired: { renewRequested } }) {
+    const { reproof, server, record } = observed;
+    const registration = record?.state?.registration;
+    if (registration === undefined || reproof.refusals < 2 || reproof.registration !== 'unreadable') return undefined;
+    const gone = isGone(observed);
+    if (renewRequested !== undefined || (gone && server?.spec.clients?.recovery === 'Recreate')) {
+      const message = `Client ${registration.clientId} is gone at the server and is registered anew.`;
+      return act(Condition.registered, GONE, message, { name: 'forgetRegistration' });
+    }
+    if (!gone) return undefined;
+    return {
+      ...stuck(
+        Condition.registered,
+        GONE,
+        `The server knows client ${registration.clientId} no longer: it refuses its certificate and its registration access token, ` +
+          'and accepts other clients. Restore the client there; or set the annotation certbound.dev/renew-requested to register anew, ' +
+          'with another client id; or let the platform set spec.clients.recovery: Recreate on the AuthorizationServer.',
+      ),
+      at: reproof.due,
+    };
+  },
+};
+
 export const retirementChecks = [drained];
-export const reproofChecks = [provedAgain];
+export const reproofChecks = [provedAgain, registrationInspected, registrationThere];

@@ -162,7 +162,9 @@ export function prove(thumbprint: string): ClientAction {
       },
       signal,
     );
-    context.reproofs.passed(view.observed.client.metadata.uid, now, verifyIntervalMs(view.observed.server));
+    const { observed } = view;
+    const { uid } = serverOf(view).metadata;
+    context.reproofs.passed(observed.client.metadata.uid, uid, now, verifyIntervalMs(observed.server));
   };
 }
 
@@ -265,7 +267,7 @@ export function provePublished(thumbprint: string): ClientAction {
     const now = context.clock.now();
     if (outcome.outcome === 'proved') {
       await intruderAt(context, view, loaded, signal);
-      context.reproofs.passed(uid, now, verifyIntervalMs(view.observed.server));
+      context.reproofs.passed(uid, serverOf(view).metadata.uid, now, verifyIntervalMs(view.observed.server));
     } else if (outcome.outcome === 'refused')
       context.reproofs.refused(uid, now, verifyIntervalMs(view.observed.server), outcome.message);
     else context.reproofs.postponed(uid, now);

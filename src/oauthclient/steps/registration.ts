@@ -50,15 +50,30 @@ export const updateRegistration: ClientAction = async (context, view, signal) =>
   const asked = required(view.desired.metadata, 'metadata');
   const driver = driverOf(context, view);
   const connection = context.connection(serverOf(view));
-  await answered(context, loaded, asked, () =>
-    withEitherToken(loaded, (handle) => driver.update(connection, handle, asked, signal)),
-  );
+  const update = () => withEitherToken(loaded, (handle) => driver.update(connection, handle, asked, signal));
+  await answered(context, loaded, asked, update).catch((thrown: unknown) => {
+    // Is it the token that is gone, or the client?
+    if (asOperatorError(thrown).code === 'RegistrationAccessTokenLost') {
+      context.reproofs.suspect(view.observed.client.metadata.uid, context.clock.now());
+    }
+    throw thrown;
+  });
   await store(context, view, loaded, signal);
 };
 
 /** The answer to an update was lost: what the server holds now is read, and compared as after any update. */
 export const recoverUpdate: ClientAction = async (context, view, signal) => {
   const loaded = await context.records.load(recordOf(view), signal);
+  await context.records.save(loaded, await readAgain(context, view, loaded, signal), signal);
+};
+
+/** With what the server holds now; where that is not what was asked for, it is asked for again. */
+async function readAgain(
+  context: StepContext,
+  view: ClientView,
+  loaded: LoadedRecord,
+  signal: AbortSignal,
+): Promise<ClientRecord> {
   const asked = required(view.desired.metadata, 'metadata');
   const driver = driverOf(context, view);
   const connection = context.connection(serverOf(view));
@@ -67,7 +82,34 @@ export const recoverUpdate: ClientAction = async (context, view, signal) => {
   const current = changedMembers(asked, registration.metadata).length === 0;
   const stored = required(record.state.registration, 'a registration');
   const state = { ...record.state, registration: { ...stored, askedDigest: current ? stored.askedDigest : '' } };
-  await context.records.save(loaded, { ...record, state }, signal);
+  return { ...record, state };
+}
+
+/** The server refuses the certificate: whether it still knows the client, and as what. */
+export const inspectRegistration: ClientAction = async (context, view, signal) => {
+  const { uid } = view.observed.client.metadata;
+  const loaded = await context.records.load(recordOf(view), signal);
+  try {
+    await context.records.save(loaded, await readAgain(context, view, loaded, signal), signal);
+    context.reproofs.looked(uid, 'present');
+  } catch (thrown) {
+    if (asOperatorError(thrown).code !== 'RegistrationAccessTokenLost') throw thrown;
+    context.reproofs.looked(uid, 'unreadable');
+  }
+};
+
+/** The client is gone at the server, and with it all that its keys were good for: as if it had never been registered. */
+export const forgetRegistration: ClientAction = async (context, view, signal) => {
+  const loaded = await context.records.load(recordOf(view), signal);
+  const { registration, intent: _settled, ...state } = loaded.state;
+  await context.records.save(
+    loaded,
+    { state: { ...state, certificates: [], keySetId: newKeySetId() }, material: { certificates: {} } },
+    signal,
+  );
+  context.reproofs.forget(view.observed.client.metadata.uid);
+  const note = `Client ${registration?.clientId} is gone at the server; another one is registered in its place.`;
+  tell(context, view, 'Warning', 'RegistrationGone', note);
 };
 
 /**

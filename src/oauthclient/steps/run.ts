@@ -15,6 +15,8 @@ import { makeKeystores } from './keystores.ts';
 import { publish } from './publication.ts';
 import {
   abandonRegistration,
+  forgetRegistration,
+  inspectRegistration,
   intend,
   recoverUpdate,
   register,
@@ -58,6 +60,8 @@ const plainActions = {
   intendUpdate: intend('update'),
   updateRegistration,
   recoverUpdate,
+  inspectRegistration,
+  forgetRegistration,
   deregister,
   withdrawSecret,
   releaseClaim,
