@@ -113,6 +113,17 @@ function identityOf(subject: SubjectName): Identity {
   };
 }
 
+/**
+ * The same client under one more RDN, so that the server refuses what was certified before (protocols, §7). The first
+ * RDN stays the first. A subject alternative name has no room for it, and stays as it is.
+ */
+export function generationOf(identity: Identity, generation: number): Identity {
+  const { subject } = identity;
+  if (generation === 0 || !('dn' in subject)) return identity;
+  const [first = [], ...rest] = subject.dn;
+  return identityOf({ dn: [first, [{ type: 'OU', value: `generation-${generation}` }], ...rest] });
+}
+
 function parameterOf(subject: SubjectName): SubjectParameter {
   if ('dn' in subject) return 'tls_client_auth_subject_dn';
   if ('dnsName' in subject) return 'tls_client_auth_san_dns';

@@ -5,7 +5,7 @@ import { durationMs } from '../api/duration.ts';
 import { DEFAULT_DURATION, type AuthMethod, type OAuthClientSpec } from '../api/oauth-client.ts';
 import { clientMetadata, ownershipMarker } from '../authserver/client-metadata.ts';
 import type { ClientMetadata } from '../authserver/driver.ts';
-import { effectiveIdentity, type Identity } from '../authserver/identity.ts';
+import { effectiveIdentity, generationOf, type Identity } from '../authserver/identity.ts';
 import { keySetUri as uriOf } from './key-set.ts';
 import type { Observed } from './observed.ts';
 import type { PublishedContext } from './published-secret.ts';
@@ -130,19 +130,35 @@ function longestTokenLifetimeMs({ server, record }: Observed): number {
 }
 
 /** What was registered stays, also when the platform puts another template first: a subject can't change (RFC 8705). */
-function identityOf({ client, server, clusterId, record }: Observed): Desired['identity'] {
+function identityOf(observed: Observed): Desired['identity'] {
+  const { client, server, clusterId, record } = observed;
   const { namespace, name } = client.metadata;
-  const registered = record?.state?.identity;
+  const { parameter, value } = firstIdentity(record) ?? {};
+  const generation = record?.state?.identityGeneration ?? 0;
   const templates = server?.spec.clients?.identityTemplates;
-  const basis = [clusterId, namespace, name, registered?.parameter, registered?.value].join('\n');
+  const basis = [clusterId, namespace, name, parameter, value, generation].join('\n');
   const known = identities.get(client.spec);
   if (known !== undefined && known.basis === basis && known.templates === templates) return known.identity;
-  const requested = client.spec.certificate?.subject ?? (registered && requestedSubject(registered));
-  const result = effectiveIdentity(templates, requested, { namespace, name, clusterId });
-  const identity: Desired['identity'] =
-    'identity' in result ? { ok: true, ...result.identity } : { ok: false, message: result.violation.message };
+  const identity = identityOfGeneration(observed, generation);
   identities.set(client.spec, { basis, templates, identity });
   return identity;
+}
+
+/** Another one each time that a certificate of the one before was compromised. */
+export function identityOfGeneration(
+  { client, server, clusterId, record }: Observed,
+  generation: number,
+): Desired['identity'] {
+  const { namespace, name } = client.metadata;
+  const registered = firstIdentity(record);
+  const requested = client.spec.certificate?.subject ?? (registered && requestedSubject(registered));
+  const result = effectiveIdentity(server?.spec.clients?.identityTemplates, requested, { namespace, name, clusterId });
+  if (!('identity' in result)) return { ok: false, message: result.violation.message };
+  return { ok: true, ...generationOf(result.identity, generation) };
+}
+
+function firstIdentity(record: Observed['record']): RecordState['identity'] | undefined {
+  return record?.state?.firstIdentity ?? record?.state?.identity;
 }
 
 /** Every pass asks several times, and to parse names costs more than the rest of `desired`. */

@@ -58,13 +58,19 @@ const intent = z.object({
 });
 export type Intent = z.infer<typeof intent>;
 
+const identity = z.object({ parameter: z.enum(subjectParameters), value: z.string(), canonical: z.string() });
+
 const recordState = z.object({
   version: z.literal(1),
   clusterId: z.string(),
   owner: z.object({ namespace: z.string(), name: z.string(), uid: z.string() }),
   server: z.object({ name: z.string(), issuer: z.string() }),
   method: authMethod,
-  identity: z.object({ parameter: z.enum(subjectParameters), value: z.string(), canonical: z.string() }),
+  /** As it is registered, and claimed. */
+  identity,
+  /** How often it was renewed because a certificate was compromised, and what it was at first. */
+  identityGeneration: z.number().int().min(1).optional(),
+  firstIdentity: identity.optional(),
   certificates: z.array(certificateState),
   /** Part of the `jwks_uri`, drawn for each attempt to register; absent in records of before there was one. */
   keySetId: z.string().optional(),

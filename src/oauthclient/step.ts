@@ -22,6 +22,7 @@ export type ClientStep =
   | { name: 'publish'; content: string }
   | { name: 'retire'; x5tS256: string }
   | { name: 'recordCompromise'; x5tS256: string }
+  | { name: 'renewIdentity' }
   | { name: 'provePublished'; x5tS256: string }
   | { name: 'inspectRegistration' }
   | { name: 'forgetRegistration' }

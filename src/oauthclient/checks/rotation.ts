@@ -20,11 +20,8 @@ function causeOfIssuance({ observed: { record }, desired, now }: ClientView): Ca
   if (certificateIn(state, 'Next') !== undefined) return undefined;
   const current = certificateIn(state, 'Published');
   if (current === undefined) return { reason: 'Issuing', message: 'The first certificate is being issued.' };
-  if (desired.compromised.includes(current.x5tS256)) {
-    return {
-      reason: COMPROMISED,
-      message: `Certificate ${current.x5tS256} was reported compromised and is being replaced.`,
-    };
+  if (current.compromised === true || desired.compromised.includes(current.x5tS256)) {
+    return reportedCompromise(current);
   }
   if (renewalOf(current, desired) <= now) {
     return { reason: 'RenewalDue', message: `The certificate ends at ${current.notAfter} and is being renewed.` };
@@ -34,6 +31,11 @@ function causeOfIssuance({ observed: { record }, desired, now }: ClientView): Ca
   }
   return changedRequest(current, desired);
 }
+
+const reportedCompromise = ({ x5tS256 }: CertificateState): Cause => ({
+  reason: COMPROMISED,
+  message: `Certificate ${x5tS256} was reported compromised and is being replaced.`,
+});
 
 function changedRequest(current: CertificateState, desired: ClientView['desired']): Cause | undefined {
   const { durationMs, algorithm, size } = desired.certificate;
@@ -78,7 +80,7 @@ const superseded: ClientCheck = {
   find(view) {
     const next = certificateIn(view.observed.record?.state, 'Next');
     if (next === undefined || issuerProblem(view) !== undefined) return undefined;
-    const cause = changedRequest(next, view.desired);
+    const cause = next.compromised === true ? reportedCompromise(next) : changedRequest(next, view.desired);
     if (cause === undefined) return undefined;
     const step: ClientStep = { name: 'retire', x5tS256: next.x5tS256 };
     const message = `${cause.message} The certificate that was begun before is not used.`;
@@ -121,6 +123,23 @@ const certificateNeeded: ClientCheck = {
     const step: ClientStep = { name: 'stageCertificate', reason: cause.reason };
     const renewal = certificateIn(observed.record?.state, 'Published') !== undefined;
     return { ...act(Condition.certificate, cause.reason, cause.message, step, basis), deferrable: renewal };
+  },
+};
+
+/** Where the server knows the client by a DN, another DN is the revocation; not before a certificate for it can be had. */
+const identityRenewed: ClientCheck = {
+  name: 'identityRenewed',
+  find(view) {
+    const { observed, desired } = view;
+    const { record } = observed;
+    if (desired.method !== 'tls_client_auth' || !desired.identity.ok || !('dn' in desired.identity.subject))
+      return undefined;
+    const reported = record?.state?.certificates.find(
+      (c) => c.compromised !== true && desired.compromised.includes(c.x5tS256),
+    );
+    if (reported === undefined || issuerProblem(view) !== undefined) return undefined;
+    const { message } = reportedCompromise(reported);
+    return act(Condition.certificate, COMPROMISED, message, { name: 'renewIdentity' }, reported.x5tS256);
   },
 };
 
@@ -189,16 +208,22 @@ const proved: ClientCheck = {
     if (next === undefined) return undefined;
     // What was refused before a terminator was put right says nothing.
     const since = distribution.state === 'distributed' ? (distribution.since ?? '') : '';
+    const registeredAt = record?.state?.registration?.updatedAt ?? '';
     return act(
       Condition.proved,
       'Proving',
       'The next certificate is being proved at the token endpoint.',
       { name: 'prove', x5tS256: next.x5tS256 },
-      `${next.x5tS256} ${client.metadata.generation} ${server?.metadata.resourceVersion ?? ''} ${since}`,
+      `${next.x5tS256} ${client.metadata.generation} ${server?.metadata.resourceVersion ?? ''} ${since} ${registeredAt}`,
     );
   },
 };
 
 export const issuerChecks: readonly ClientCheck[] = [issuerReady];
-export const issuanceChecks: readonly ClientCheck[] = [superseded, certificateNeeded, compromiseRecorded];
+export const issuanceChecks: readonly ClientCheck[] = [
+  identityRenewed,
+  superseded,
+  certificateNeeded,
+  compromiseRecorded,
+];
 export const provingChecks: readonly ClientCheck[] = [keySetRead, distributed, proved];

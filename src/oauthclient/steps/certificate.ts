@@ -274,35 +274,6 @@ export function provePublished(thumbprint: string): ClientAction {
   };
 }
 
-/** From here on its JWK is not asked for any more; a subject stays registered until the certificate ends (RFC 8705 §2.1). */
-export function recordCompromise(thumbprint: string): ClientAction {
-  return async (context, view, signal) => {
-    const loaded = await context.records.load(recordOf(view), signal);
-    const { state } = loaded;
-    const reported = required(
-      state.certificates.find((c) => c.x5tS256 === thumbprint),
-      'the compromised certificate',
-    );
-    const certificates = state.certificates.map((c) => (c === reported ? { ...c, compromised: true } : c));
-    const until = latest(state.compromisedUntil, reported.notAfter);
-    const exposed = state.method === 'tls_client_auth' ? { compromisedUntil: until } : {};
-    await context.records.save(loaded, { ...loaded, state: { ...state, certificates, ...exposed } }, signal);
-    tell(
-      context,
-      view,
-      'Warning',
-      'Compromised',
-      state.method === 'tls_client_auth'
-        ? `Certificate ${thumbprint} was reported compromised. The server accepts whoever has its key until ${reported.notAfter}.`
-        : `Certificate ${thumbprint} was reported compromised. Its key is being removed at the server.`,
-    );
-  };
-}
-
-function latest(one: string | undefined, other: string): string {
-  return one !== undefined && Date.parse(one) > Date.parse(other) ? one : other;
-}
-
 /** The drain is over: the key is destroyed. The registration has ceased to name it before. */
 export function retire(thumbprint: string): ClientAction {
   return async (context, view, signal) => {

@@ -1,5 +1,5 @@
 import type { ClientStep } from '../step.ts';
-import { prove, provePublished, recordCompromise, retire, stageCertificate } from './certificate.ts';
+import { prove, provePublished, retire, stageCertificate } from './certificate.ts';
 import type { ClientAction } from './context.ts';
 import {
   addFinalizer,
@@ -13,6 +13,7 @@ import {
 } from './ownership.ts';
 import { makeKeystores } from './keystores.ts';
 import { publish } from './publication.ts';
+import { recordCompromise, renewIdentity } from './compromise.ts';
 import {
   abandonRegistration,
   forgetRegistration,
@@ -65,6 +66,7 @@ const plainActions = {
   deregister,
   withdrawSecret,
   releaseClaim,
+  renewIdentity,
   forgetRecord,
   removeFinalizer,
 } satisfies Record<string, ClientAction>;
