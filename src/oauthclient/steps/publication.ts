@@ -45,6 +45,8 @@ async function write(context: StepContext, view: ClientView, content: string, si
     }
   }
   context.rewrites.wrote(uid, content, context.clock.now());
+  // Of the first one the event Ready says the same a moment later.
+  if (view.observed.client.status?.clientId === undefined) return;
   tell(context, view, 'Normal', 'Published', `Secret ${ref.name} holds certificate ${thumbprint(record)}.`);
 }
 
