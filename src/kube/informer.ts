@@ -50,7 +50,8 @@ export type Cache<T> = Pick<
 >;
 
 const listDeadlineMs = 60_000;
-const longestBackoffMs = 30_000;
+const longestBackoffMs = 15_000;
+const longestRetryAfterMs = 60_000;
 /** How long a list that is older than what is known is not believed. */
 const longestLagMs = 60_000;
 
@@ -276,7 +277,7 @@ export class Informer<T> {
       { err: error, resource: resourceName(this.resource), failures: this.#failures },
       'list or watch failed',
     );
-    await sleep(this.#clock, Math.max(delay, Math.min(retryAfter, longestBackoffMs * 2)), signal);
+    await sleep(this.#clock, Math.max(delay, Math.min(retryAfter, longestRetryAfterMs)), signal);
   }
 
   #tell(change: Change<T>): void {

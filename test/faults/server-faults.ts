@@ -8,7 +8,7 @@ export const serverFaults: readonly FaultCase[] = [
     name: 'restart',
     area: AREA,
     fault: 'the API server ends, and starts again after 10 s',
-    outcome: 'tries again, ever more slowly but at least every 30 s; watches resume where they were',
+    outcome: 'tries again, ever more slowly but at least every 15 s; watches resume where they were',
     lastsMs: 10_000,
     async begin({ installation: { plane } }) {
       await plane.stopApiServer();
