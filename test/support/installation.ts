@@ -3,7 +3,11 @@ import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { KubeClient } from '../../src/kube/client.ts';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
-import { startAuthorizationServer, type AuthorizationServer } from './authorization-server.ts';
+import {
+  startAuthorizationServer,
+  type AuthorizationServer,
+  type AuthorizationServerOptions,
+} from './authorization-server.ts';
 import { apply, documents, ingress, localService, namespace, opaqueSecret } from './cluster-objects.ts';
 import { startControlPlane, type ControlPlane } from './control-plane.ts';
 import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
@@ -11,7 +15,7 @@ import { freePort } from './free-port.ts';
 import { startIngressController, type IngressController } from './ingress-controller.ts';
 import { BLANK_CERTIFICATE_HEADERS, HOSTS } from './oauth-deployment.ts';
 import { grantOperatorRights } from './operator-rights.ts';
-import { startOperator, type OperatorProcess } from './operator.ts';
+import { startOperator, type OperatorCommand, type OperatorProcess } from './operator.ts';
 import { startResourceServer, type ResourceServer } from './resource-server.ts';
 import { createThrowawayCa, type ThrowawayCa } from './throwaway-ca.ts';
 
@@ -32,7 +36,7 @@ export interface InstallationOptions {
   scope?: readonly string[];
   /** Seconds. */
   accessTokenTTL?: number;
-  rotateRegistrationAccessToken?: boolean;
+  rotateRegistrationAccessToken?: AuthorizationServerOptions['rotateRegistrationAccessToken'];
   /** Take nginx from Debian where it is missing and we are root. Default true; else a Node stand-in serves. */
   installNginx?: boolean;
   /** The operator reaches the API server through a proxy that can be told to do wrong. Default false. */
@@ -59,7 +63,7 @@ export interface Installation {
   /** The platform's example, for the ports of this installation. */
   platform(): Promise<KubernetesObject[]>;
   /** As the chart's ServiceAccount, with its rights and no others. */
-  startOperator(environment?: Record<string, string>): Promise<OperatorProcess>;
+  startOperator(environment?: Record<string, string>, command?: OperatorCommand): Promise<OperatorProcess>;
   stop(): Promise<void>;
 }
 
@@ -178,11 +182,12 @@ async function start(options: InstallationOptions, parts: AsyncDisposableStack):
     operatorKubeconfig,
     origin,
     platform: async () => localised(await documents(resolve(root, 'examples/platform.yaml')), origin, serverCa.certPem),
-    async startOperator(environment) {
+    async startOperator(environment, command) {
       const operator = await startOperator({
         kubeconfigPath: operatorKubeconfig,
         clusterId: CLUSTER_ID,
         logFile,
+        ...(command && { command }),
         environment: { CERTBOUND_WATCH_NAMESPACES: scope.join(','), ...environment },
       });
       parts.defer(async () => void (await operator.stop()));
