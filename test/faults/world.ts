@@ -32,9 +32,7 @@ export interface FaultWorldOptions {
   startOperator?: (installation: Installation) => Promise<Start>;
 }
 
-export async function startFaultWorld(
-  options: FaultWorldOptions = {},
-): Promise<FaultWorld & { restart: Start }> {
+export async function startFaultWorld(options: FaultWorldOptions = {}): Promise<FaultWorld & { restart: Start }> {
   const installation = await startInstallation({ ...options.installation, faultProxy: true });
   try {
     return await prepared(installation, options);

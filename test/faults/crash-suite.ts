@@ -1,0 +1,72 @@
+import { after, before, describe, it } from 'node:test';
+import { crashAlone, crashEverywhere, surveyed, type Recoveries, type Surveyed } from './crash-case.ts';
+import type { Place } from './crash-place.ts';
+import type { CrashScenario } from './crash-subject.ts';
+import { startCrashWorld, type CrashWorld } from './crash-world.ts';
+import { Random, seedOf } from './random.ts';
+
+/** Scenarios that go on side by side, in one crash. */
+export interface CrashGroup {
+  /** For people: what goes on. */
+  what: string;
+  scenarios: readonly CrashScenario[];
+}
+
+const isStep = (place: Place): place is Place & { where: 'step' } => place.where === 'step';
+
+/** One installation for all of them. */
+export function crashSuite(groups: readonly CrashGroup[]): void {
+  describe('killed with SIGKILL, and started again', () => {
+    let started: CrashWorld | undefined;
+    const world = () => {
+      if (started === undefined) throw new Error('the installation did not start');
+      return started;
+    };
+    before(async () => {
+      started = await startCrashWorld();
+    });
+    after(() => started?.installation.stop());
+
+    for (const { what, scenarios } of groups) {
+      describe(what, () => {
+        let all: Surveyed[] = [];
+        let recoveries: Recoveries = new Map();
+        const passed = (id: string) => recoveries.get(id) ?? 0;
+
+        it('undisturbed', async () => {
+          all = await surveyed(world(), scenarios);
+        });
+
+        it('before and after each step, and between each write and its answer', async () => {
+          recoveries = await crashEverywhere(world(), all, { what, outcome: 'goes on with what is stored' });
+        });
+
+        it('the same, and again at the first point of the recovery', async () => {
+          await crashEverywhere(world(), all, {
+            what: `${what}, and once more at the first point after the restart`,
+            outcome: 'the same',
+            again: (id) => (passed(id) > 0 ? 1 : undefined),
+          });
+        });
+
+        it('the same, and again at any point of the recovery', async (t) => {
+          const seed = seedOf();
+          t.diagnostic(`CERTBOUND_TEST_SEED=${seed}`);
+          const random = new Random(seed);
+          await crashEverywhere(world(), all, {
+            what: `${what}, and once more at a random point after the restart`,
+            outcome: 'the same',
+            again: (id) => (passed(id) > 0 ? 1 + random.below(passed(id)) : undefined),
+          });
+        });
+
+        it('alone, at a step by chance', async (t) => {
+          const seed = seedOf();
+          t.diagnostic(`CERTBOUND_TEST_SEED=${seed}`);
+          const random = new Random(seed);
+          for (const one of all) await crashAlone(world(), one, random.of(one.survey.places.filter(isStep)));
+        });
+      });
+    }
+  });
+}

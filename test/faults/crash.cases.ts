@@ -1,0 +1,11 @@
+import { clientCrashes } from './client-crashes.ts';
+import { crashSuite } from './crash-suite.ts';
+
+const named = (name: string) => clientCrashes.filter((scenario) => scenario.name.startsWith(name));
+
+crashSuite([
+  { what: 'clients are created', scenarios: named('creation') },
+  { what: 'the scope of clients is changed', scenarios: named('change') },
+  { what: 'certificates are renewed, and the old ones retired', scenarios: named('rotation') },
+  { what: 'clients are deleted', scenarios: named('deletion') },
+]);
