@@ -10,6 +10,7 @@ import {
   type InstallationOptions,
 } from '../support/installation.ts';
 import { TestClient } from '../support/oauth-client.ts';
+import type { KubernetesObject } from '../../src/kube/resource.ts';
 import type { OperatorProcess } from '../support/operator.ts';
 import { SELF_SIGNED_SERVER, selfSignedPlatform } from '../support/self-signed-platform.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -28,7 +29,9 @@ export interface FaultWorldOptions {
   installation?: InstallationOptions;
   /** What the platform grants besides. */
   clients?: Record<string, unknown>;
-  /** Who starts the operator, each time. Default: as it is shipped. */
+  /** Of the AuthorizationServers, as they are applied. */
+  edit?: (object: KubernetesObject) => KubernetesObject;
+  /** Once the cluster is there: who starts the operator, each time. Default: as it is shipped. */
   startOperator?: (installation: Installation) => Promise<Start>;
 }
 
@@ -44,14 +47,14 @@ export async function startFaultWorld(options: FaultWorldOptions = {}): Promise<
 
 async function prepared(
   installation: Installation,
-  { clients, startOperator }: FaultWorldOptions,
+  { clients, startOperator, edit = (object) => object }: FaultWorldOptions,
 ): Promise<FaultWorld & { restart: Start }> {
   const { kube, ingressController, faultProxy: proxy } = installation;
   if (proxy === undefined) throw new Error('the installation has no fault proxy');
   await apply(
     kube,
-    ...edited(await installation.platform(), clients),
-    ...edited(selfSignedPlatform(installation, SCOPES), clients),
+    ...edited(await installation.platform(), clients).map(edit),
+    ...edited(selfSignedPlatform(installation, SCOPES), clients).map(edit),
     ...(await documents(INGRESSES)),
     namespace(NAMESPACE, CLIENTS_ALLOWED),
   );

@@ -1,0 +1,5 @@
+import { authorizationServerFaults } from './authorization-server-faults.ts';
+import { startServerFaultWorld } from './authorization-server-world.ts';
+import { faultSuite } from './suite.ts';
+
+faultSuite(authorizationServerFaults, startServerFaultWorld);
