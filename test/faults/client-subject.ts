@@ -11,6 +11,7 @@ import type { ApiRequest } from '../support/api-request.ts';
 import { credentialsOf, type ClientCredentials } from '../support/application.ts';
 import { CLUSTER_ID } from '../support/installation.ts';
 import { boundTo, isTrue, type TestClient } from '../support/oauth-client.ts';
+import { conditionList } from './condition-list.ts';
 import type { CrashSubject } from './crash-subject.ts';
 import type { CrashWorld } from './crash-world.ts';
 import { clientOf, NAMESPACE, selfSignedClientOf } from './world.ts';
@@ -152,7 +153,7 @@ export class ClientSubject implements CrashSubject {
     const wanted = this.#method === 'tls_client_auth' ? [] : recorded;
     assert.deepEqual(Object.keys(record?.material.certificates ?? {}).toSorted(), recorded, 'keys and certificates');
     return {
-      conditions: (status.conditions ?? []).map((c) => `${c.type}=${c.status}/${c.reason}`).toSorted(),
+      conditions: conditionList(status),
       phase: status.rotation?.phase,
       roles: certificates.map(({ role }) => role).toSorted(),
       handled: status.lastHandledRenew,

@@ -35,12 +35,16 @@ interface Patient extends Victim {
 
 const words = ({ scenario, place }: Patient) => `${scenario.name}, killed ${nameOf(place)}`;
 
-const patientAt = (world: CrashWorld, { scenario, survey: undisturbed }: Surveyed, place: Place): Patient => ({
+const patientAt = async (
+  world: CrashWorld,
+  { scenario, survey: undisturbed }: Surveyed,
+  place: Place,
+): Promise<Patient> => ({
   scenario,
   survey: undisturbed,
   place,
   id: `${scenario.name} ${nameOf(place)}`,
-  subject: scenario.subject(world, world.nextName(scenario.name)),
+  subject: await scenario.subject(world, world.nextName(scenario.name)),
 });
 
 /** Undefined where it has come to what the undisturbed run came to. */
@@ -98,7 +102,9 @@ export async function crashEverywhere(
   all: readonly Surveyed[],
   { what, outcome, again }: Death,
 ): Promise<Recoveries> {
-  const patients = all.flatMap((each) => each.survey.places.map((place) => patientAt(world, each, place)));
+  const patients = await Promise.all(
+    all.flatMap((each) => each.survey.places.map((place) => patientAt(world, each, place))),
+  );
   const subjects = patients.map(({ subject }) => subject);
   await Promise.all(subjects.map((subject) => subject.prepare()));
   const since = Date.now();
@@ -141,7 +147,7 @@ async function diedAgain(world: CrashWorld, patients: readonly Patient[], again:
 
 /** By its own hand, at one place and with nobody else. */
 export async function crashAlone(world: CrashWorld, one: Surveyed, place: Place & { where: 'step' }): Promise<void> {
-  const patient = patientAt(world, one, place);
+  const patient = await patientAt(world, one, place);
   await patient.subject.prepare();
   const since = Date.now();
   await dieThere(world, { ...patient, place });

@@ -61,7 +61,7 @@ function numbered<T extends { at: number }>(reached: readonly T[], wordOf: (one:
 }
 
 export async function survey(world: CrashWorld, scenario: CrashScenario): Promise<Survey> {
-  const subject = scenario.subject(world, world.nextName('undisturbed'));
+  const subject = await scenario.subject(world, world.nextName('undisturbed'));
   await subject.prepare();
   const plan = await world.plan({ mode: 'wait', halts: [] });
   const since = Date.now();

@@ -31,7 +31,7 @@ export interface CrashScenario {
   name: string;
   /** For people. */
   what: string;
-  subject(world: CrashWorld, name: string): CrashSubject;
+  subject(world: CrashWorld, name: string): CrashSubject | Promise<CrashSubject>;
   /** Whether the undisturbed run is over. */
   over(outcome: unknown): boolean;
 }
