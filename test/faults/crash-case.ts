@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { isDeepStrictEqual } from 'node:util';
 import { waitFor } from '../support/wait-for.ts';
 import { dieThere, killRecovering, killThere, type Victim } from './crash.ts';
-import { nameOf, survey, writesOf, type Place, type Survey } from './crash-place.ts';
+import { nameOf, writesOf, type Place, type Survey, type Surveyed } from './crash-place.ts';
 import type { CrashScenario, CrashSubject } from './crash-subject.ts';
 import type { CrashWorld } from './crash-world.ts';
 import { keepAllCalling } from './load.ts';
@@ -16,15 +16,6 @@ const writesOfARecovery = 6;
 
 /** Points that each place's recovery passes. */
 export type Recoveries = Map<string, number>;
-
-export interface Surveyed {
-  scenario: CrashScenario;
-  survey: Survey;
-}
-
-export async function surveyed(world: CrashWorld, scenarios: readonly CrashScenario[]): Promise<Surveyed[]> {
-  return Promise.all(scenarios.map(async (scenario) => ({ scenario, survey: await survey(world, scenario) })));
-}
 
 interface Patient extends Victim {
   readonly scenario: CrashScenario;
@@ -106,6 +97,7 @@ export async function crashEverywhere(
     all.flatMap((each) => each.survey.places.map((place) => patientAt(world, each, place))),
   );
   const subjects = patients.map(({ subject }) => subject);
+  assert.ok(subjects.length > 0, 'the undisturbed run has failed');
   await Promise.all(subjects.map((subject) => subject.prepare()));
   const since = Date.now();
   const load = keepAllCalling(subjects);

@@ -1,10 +1,12 @@
 /** Where the operator can die: each point of an undisturbed run, and after each write that it does not know of yet. */
 import assert from 'node:assert/strict';
 import type { ApiRequest } from '../support/api-request.ts';
+import type { ProxiedRequest } from '../support/fault-proxy.ts';
 import { waitFor } from '../support/wait-for.ts';
 import type { PassedPoint } from './crash-plan.ts';
 import type { CrashScenario, CrashSubject } from './crash-subject.ts';
 import type { CrashWorld } from './crash-world.ts';
+import type { RegistrationCall } from './registration-calls.ts';
 
 interface Reached {
   /** Milliseconds from the beginning of the undisturbed run. */
@@ -60,12 +62,46 @@ function numbered<T extends { at: number }>(reached: readonly T[], wordOf: (one:
   });
 }
 
-export async function survey(world: CrashWorld, scenario: CrashScenario): Promise<Survey> {
-  const subject = await scenario.subject(world, world.nextName('undisturbed'));
-  await subject.prepare();
+export interface Surveyed {
+  scenario: CrashScenario;
+  survey: Survey;
+}
+
+/** Undisturbed runs, side by side. */
+export async function surveyed(world: CrashWorld, scenarios: readonly CrashScenario[]): Promise<Surveyed[]> {
+  const subjects = await Promise.all(
+    scenarios.map(async (scenario) => {
+      const subject = await scenario.subject(world, world.nextName('undisturbed'));
+      await subject.prepare();
+      return { scenario, subject };
+    }),
+  );
+  // From here on points are counted.
   const plan = await world.plan({ mode: 'wait', halts: [] });
+  return Promise.all(
+    subjects.map(async ({ scenario, subject }) => ({ scenario, survey: await survey(world, scenario, subject, plan) })),
+  );
+}
+
+async function survey(
+  world: CrashWorld,
+  scenario: CrashScenario,
+  subject: CrashSubject,
+  plan: string,
+): Promise<Survey> {
   const since = Date.now();
   await subject.begin();
+  const outcome = await outcomeOf(scenario, subject);
+  await subject.verify();
+  const passed = (await world.points(plan)).filter(({ kind, key }) => kind === subject.kind && key === subject.key);
+  const writes = writesOf(world, subject, since);
+  const calls = subject.marker === undefined ? [] : world.calls.of(subject.marker, since);
+  assert.ok(passed.length >= 2 && writes.length >= 1, `${scenario.name}: nothing was done`);
+  await subject.remove();
+  return { places: placesOf({ passed, writes, calls, since }), outcome, writes: writes.length };
+}
+
+async function outcomeOf(scenario: CrashScenario, subject: CrashSubject): Promise<unknown> {
   let outcome: unknown;
   let last: unknown;
   await waitFor(async () => {
@@ -77,11 +113,19 @@ export async function survey(world: CrashWorld, scenario: CrashScenario): Promis
   }, 90_000).catch(() => {
     throw new Error(`${scenario.name}, undisturbed, does not end: ${JSON.stringify(outcome)}`, { cause: last });
   });
-  await subject.verify();
-  const passed = (await world.points(plan)).filter(({ kind, key }) => kind === subject.kind && key === subject.key);
-  const writes = writesOf(world, subject, since);
-  const calls = subject.marker === undefined ? [] : world.calls.of(subject.marker, since);
-  const places: Place[] = [
+  return outcome;
+}
+
+interface Seen {
+  passed: readonly PassedPoint[];
+  writes: readonly ProxiedRequest[];
+  calls: readonly RegistrationCall[];
+  /** When it began. */
+  since: number;
+}
+
+function placesOf({ passed, writes, calls, since }: Seen): Place[] {
+  return [
     ...passed
       .filter(({ step, nth }) => nth === 1 || !paced.has(step))
       .map(({ step, when, nth, at }): Place => ({ where: 'step', step, when, nth, after: at - since })),
@@ -98,7 +142,4 @@ export async function survey(world: CrashWorld, scenario: CrashScenario): Promis
       after,
     })),
   ];
-  assert.ok(passed.length >= 2 && writes.length >= 1, `${scenario.name}: nothing was done`);
-  await subject.remove();
-  return { places, outcome, writes: writes.length };
 }

@@ -1,6 +1,6 @@
 import { after, before, describe, it } from 'node:test';
-import { crashAlone, crashEverywhere, surveyed, type Recoveries, type Surveyed } from './crash-case.ts';
-import type { Place } from './crash-place.ts';
+import { crashAlone, crashEverywhere, type Recoveries } from './crash-case.ts';
+import { surveyed, type Place, type Surveyed } from './crash-place.ts';
 import type { CrashScenario } from './crash-subject.ts';
 import { startCrashWorld, type CrashWorld } from './crash-world.ts';
 import { Random, seedOf } from './random.ts';

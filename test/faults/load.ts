@@ -29,6 +29,7 @@ export function keepAllCalling(subjects: readonly CrashSubject[]): Load {
         await callOnce(subject);
         await sleep(pauseMs);
       }
+      await sleep(pauseMs);
     }
   })();
   running.catch(() => undefined);
