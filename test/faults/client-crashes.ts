@@ -4,6 +4,7 @@ import type { AuthMethod } from '../../src/api/oauth-client.ts';
 import type { TestClient } from '../support/oauth-client.ts';
 import { ClientSubject, type ClientOutcome, type ClientScenario } from './client-subject.ts';
 import type { CrashScenario } from './crash-subject.ts';
+import type { CrashWorld } from './crash-world.ts';
 
 const READ = 'accounts:read';
 const WRITE = 'accounts:read accounts:write';
@@ -67,6 +68,13 @@ function scenarioOf(method: AuthMethod, scenario: ClientScenario): CrashScenario
 }
 
 const methods: readonly AuthMethod[] = ['tls_client_auth', 'self_signed_tls_client_auth'];
+
+/** One of each method, that is about to be created. */
+export function newcomers(world: CrashWorld): ClientSubject[] {
+  const [creation] = scenarios;
+  if (creation === undefined) throw new Error('no scenario');
+  return methods.map((method) => new ClientSubject(world, method, creation, world.nextName('newcomer')));
+}
 
 export const clientCrashes: readonly CrashScenario[] = scenarios.flatMap((scenario) =>
   methods.map((method) => scenarioOf(method, scenario)),

@@ -1,4 +1,10 @@
-import { after, before, describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, it } from 'node:test';
+import type { TestClient } from '../support/oauth-client.ts';
+import { SELF_SIGNED_SERVER } from '../support/self-signed-platform.ts';
+import { newcomers } from './client-crashes.ts';
+import { diesRegistering } from './manual-recovery.ts';
+import { clientOf } from './world.ts';
 import { crashAlone, crashEverywhere, type Recoveries } from './crash-case.ts';
 import { surveyed, type Place, type Surveyed } from './crash-place.ts';
 import type { CrashScenario } from './crash-subject.ts';
@@ -26,6 +32,19 @@ export function crashSuite(groups: readonly CrashGroup[]): void {
       started = await startCrashWorld();
     });
     after(() => started?.installation.stop());
+    // Of all that dies around it, it notices nothing.
+    let bystander: TestClient | undefined;
+    let intact: Record<string, string> = {};
+    before(async () => {
+      bystander = clientOf(world(), 'bystander');
+      await bystander.apply();
+      await bystander.ready(120_000);
+      intact = await bystander.values();
+    });
+    afterEach(async () => {
+      assert.deepEqual(await bystander?.values(), intact, 'the client that nothing was done to');
+      assert.equal(bystander?.registrations().length, 1);
+    });
 
     for (const { what, scenarios } of groups) {
       describe(what, () => {
@@ -68,5 +87,9 @@ export function crashSuite(groups: readonly CrashGroup[]): void {
         });
       });
     }
+
+    it('in a registration, where the platform wants to look itself', async () => {
+      await diesRegistering(world(), newcomers(world()), ['corporate', SELF_SIGNED_SERVER]);
+    });
   });
 }

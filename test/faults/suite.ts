@@ -42,9 +42,10 @@ export function faultSuite(
 }
 
 /** It is over when the operator has nothing left to do. */
-async function runOther(world: FaultWorld, { area, fault, outcome, run }: OtherCase): Promise<void> {
+async function runOther(world: FaultWorld, other: OtherCase): Promise<void> {
+  const { area, fault, outcome } = other;
   const began = Date.now();
-  await run(world);
+  await other.run(world);
   const recoveredMs = Date.now() - began;
   await silence(world);
   report({ area, fault, outcome, recoveredMs, requests: requestsSince(world, began).length });
