@@ -1,5 +1,6 @@
 /** One scenario, killed at every place of its undisturbed run, and again while it recovers. */
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { waitFor } from '../support/wait-for.ts';
 import { dieThere, killRecovering, killThere, type Victim } from './crash.ts';
@@ -13,6 +14,7 @@ import { requestsSince, silence } from './world.ts';
 const AREA = 'The operator is killed';
 /** What a recovery looks at and writes anew, at most, for each death. */
 const writesOfARecovery = 6;
+const lookAgainMs = 100;
 
 /** Points that each place's recovery passes. */
 export type Recoveries = Map<string, number>;
@@ -50,13 +52,15 @@ async function missing(patient: Patient): Promise<string | undefined> {
 }
 
 async function recovered(patients: readonly Patient[]): Promise<void> {
-  let left: string[] = [];
+  // Who has come to rest is looked at once more at the end: to keep asking would be a load of its own.
+  let left = patients.map((patient) => ({ patient, why: 'not looked at' }));
   await waitFor(async () => {
-    const found = await Promise.all(patients.map(missing));
-    left = found.filter((each) => each !== undefined);
+    const found = await Promise.all(left.map(async ({ patient }) => ({ patient, why: await missing(patient) })));
+    left = found.flatMap(({ patient, why }) => (why === undefined ? [] : [{ patient, why }]));
+    if (left.length > 0) await sleep(lookAgainMs);
     return left.length === 0;
   }, 180_000).catch(() => {
-    throw new Error(left.join('\n'));
+    throw new Error(left.map(({ why }) => why).join('\n'));
   });
 }
 
@@ -77,21 +81,22 @@ async function verify(world: CrashWorld, patients: readonly Patient[], since: nu
   }
 }
 
-/** @returns the point of its recovery at which each dies again; absent: only once */
-type Second = (id: string) => number | undefined;
+/** @returns the point of its recovery at which it dies again */
+type Again = (id: string) => number | undefined;
 
 export interface Death {
   /** For people. */
   what: string;
   outcome: string;
-  again?: Second;
+  /** Once more for each of these. */
+  again?: readonly Again[];
 }
 
 /** Every place of every one of these scenarios, in one crash. */
 export async function crashEverywhere(
   world: CrashWorld,
   all: readonly Surveyed[],
-  { what, outcome, again }: Death,
+  { what, outcome, again = [] }: Death,
 ): Promise<Recoveries> {
   const patients = await Promise.all(
     all.flatMap((each) => each.survey.places.map((place) => patientAt(world, each, place))),
@@ -102,17 +107,13 @@ export async function crashEverywhere(
   const since = Date.now();
   const load = keepAllCalling(subjects);
   await killThere(world, patients);
-  let deaths = 1;
-  if (again !== undefined) {
-    await diedAgain(world, patients, again);
-    deaths = 2;
-  }
+  for (const nthOf of again) await diedAgain(world, patients, nthOf);
   const plan = await world.plan({ mode: 'wait', halts: [] });
   const restarted = Date.now();
   await world.start();
   await recovered(patients);
   const recoveredMs = Date.now() - restarted;
-  await verify(world, patients, since, deaths);
+  await verify(world, patients, since, 1 + again.length);
   await load.stop();
   const requests = requestsSince(world, restarted).length;
   const fault = `${what}: SIGKILL at ${patients.length} places, each another client’s or object’s`;
@@ -122,7 +123,7 @@ export async function crashEverywhere(
   return new Map(patients.map(({ id, subject }) => [id, points.filter(({ key }) => key === subject.key).length]));
 }
 
-async function diedAgain(world: CrashWorld, patients: readonly Patient[], again: Second): Promise<void> {
+async function diedAgain(world: CrashWorld, patients: readonly Patient[], again: Again): Promise<void> {
   const chosen = new Map<CrashSubject, number>();
   const byId = new Map(patients.map((patient) => [patient.subject, patient]));
   for (const { id, subject } of patients) {

@@ -6,9 +6,13 @@ const named = (name: string) => clientCrashes.filter((scenario) => scenario.name
 
 crashSuite([
   { what: 'clients are created', scenarios: named('creation') },
-  { what: 'the scope of clients is changed', scenarios: named('change') },
   { what: 'certificates are renewed, and the old ones retired', scenarios: named('rotation') },
-  { what: 'clients are deleted', scenarios: named('deletion') },
-  { what: 'issuers, servers and opted-in hosts are made', scenarios: creations },
-  { what: 'issuers and servers are deleted, and hosts opt out', scenarios: removals },
+  {
+    what: 'the scope of clients is changed, and others are deleted',
+    scenarios: [...named('change'), ...named('deletion')],
+  },
+  {
+    what: 'issuers and servers are made and deleted, hosts opt in and out',
+    scenarios: [...creations, ...removals],
+  },
 ]);

@@ -11,6 +11,8 @@ export interface Victim {
   readonly place: Place;
 }
 
+const lookAgainMs = 100;
+
 interface Hold {
   /** It is there, and stays there. */
   waiting(): boolean;
@@ -68,12 +70,15 @@ export async function killThere(world: CrashWorld, victims: readonly Victim[]): 
     const hold = holdAnswer(world, victim);
     if (hold !== undefined) holds.set(victim, hold);
   }
+  const patient = victims.filter((victim) => !holds.has(victim));
+  await Promise.all(patient.map(({ subject }) => subject.begin()));
+  await inPlace(world, plan, patient, holds);
   // Nobody waits for an answer for ever, so that who comes late begins first.
   const latest = Math.max(0, ...[...holds.keys()].map(({ place }) => place.after));
   await Promise.all(
-    victims.map(async (victim) => {
-      if (holds.has(victim)) await sleep(latest - victim.place.after);
-      await victim.subject.begin();
+    [...holds.keys()].map(async ({ subject, place }) => {
+      await sleep(latest - place.after);
+      await subject.begin();
     }),
   );
   await inPlace(world, plan, victims, holds);
@@ -110,7 +115,9 @@ export async function killRecovering(
     const points = await world.points(plan);
     waiting = subjects.filter((subject) => held(points, subject));
     const others = subjects.filter((subject) => !waiting.includes(subject));
-    return (await Promise.all(others.map(settled))).every(Boolean);
+    const done = (await Promise.all(others.map(settled))).every(Boolean);
+    if (!done) await sleep(lookAgainMs);
+    return done;
   }, 120_000);
   await killed(world, subjects);
   return waiting.length;
