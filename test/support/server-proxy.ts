@@ -7,6 +7,7 @@ import { createServer, Agent, request as httpsRequest } from 'node:https';
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { listen, type Listening } from './listen.ts';
 import type { KeyPairPem } from './throwaway-ca.ts';
 
@@ -92,6 +93,8 @@ class Proxy implements ServerProxy {
   readonly #upstream: Agent;
   readonly #rules = new Set<Rule>();
   readonly #requests: ServerRequest[] = [];
+  /** Below TLS, by the port from which they come. */
+  readonly #sockets = new Map<number, Socket>();
   #listening: Listening | undefined;
 
   constructor(options: ServerProxyOptions) {
@@ -119,7 +122,12 @@ class Proxy implements ServerProxy {
   async open(): Promise<void> {
     const { certPem: cert, keyPem: key } = this.#options.certificate;
     const server = createServer({ cert, key }, (request, response) => {
-      this.#serve(request, response).catch(() => request.socket.resetAndDestroy());
+      this.#serve(request, response).catch(() => this.#reset(request));
+    });
+    server.on('connection', (socket: Socket) => {
+      const port = socket.remotePort ?? 0;
+      this.#sockets.set(port, socket);
+      socket.once('close', () => this.#sockets.delete(port));
     });
     server.on('tlsClientError', () => undefined);
     this.#listening = await listen(server, this.#options.port, this.#options.address);
@@ -144,7 +152,7 @@ class Proxy implements ServerProxy {
     if (fault?.kind === 'delay') await sleep(fault.milliseconds);
     const answer = await this.#ask(request, sent);
     const body = await read(answer);
-    if (fault?.kind === 'reset') return void request.socket.resetAndDestroy();
+    if (fault?.kind === 'reset') return this.#reset(request);
     if (fault?.kind === 'replace') return send(response, fault.with(asked));
     const {
       'content-length': _length,
@@ -159,6 +167,11 @@ class Proxy implements ServerProxy {
     );
     if (fault?.kind === 'headers') return response.flushHeaders();
     response.end(fault?.kind === 'truncate' ? body.subarray(0, body.length / 2) : body);
+  }
+
+  /** RST: not by the TLS layer, which knows no such thing. */
+  #reset({ socket }: IncomingMessage): void {
+    this.#sockets.get(socket.remotePort ?? 0)?.resetAndDestroy();
   }
 
   #ask(request: IncomingMessage, sent: Buffer): Promise<IncomingMessage> {
