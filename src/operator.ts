@@ -44,6 +44,11 @@ const platformWorkers = 4;
 /** Within what kubelet grants by default before it kills (30 s); the rest is for events and for the Lease. */
 const drainMs = 20_000;
 
+export interface OperatorOptions {
+  /** Told of each step of every kind. */
+  observer?: StepObserver | undefined;
+}
+
 export interface Operator {
   /** Where health and metrics are served. */
   readonly port: number;
@@ -61,6 +66,7 @@ export async function startOperator(
   config: Config,
   logger: Logger,
   onLost: (why: OperatorError) => void,
+  { observer: told }: OperatorOptions = {},
 ): Promise<Operator> {
   const clock = systemClock;
   const metrics = createMetrics();
@@ -93,7 +99,14 @@ export async function startOperator(
   });
   const connections = new ServerConnections({ fence, metrics: metrics.serverCalls });
   const enforcement = new Enforcement();
-  const observer: StepObserver = { before: fence, after: () => undefined };
+  const observer: StepObserver = {
+    async before(kind, step, key) {
+      await told?.before(kind, step, key);
+      // Last, however long that took: nobody may have become the leader meanwhile.
+      fence();
+    },
+    after: (kind, step, key) => told?.after(kind, step, key),
+  };
   const caches = createCaches(kube, config, logger, metrics);
   const { namespace: operatorNamespace, clusterId, controllerName } = config;
 

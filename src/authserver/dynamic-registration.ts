@@ -90,7 +90,10 @@ export const dynamicRegistration: RegistrationDriver = {
       { operation: 'remove', action, method: 'DELETE', url, headers: headersWith(token) },
       signal,
     );
-    if (answer.status !== 204 && answer.status !== 200) throw refusal(action, answer, [token], clientGone);
+    // RFC 7592 §2.3 wants 204; 200 is seen too. A web page is a gateway's, and says nothing of the client.
+    if (answer.status === 204 || (answer.status === 200 && (answer.empty || answer.json !== undefined))) return;
+    if (answer.status === 200) throw answerInvalid(action, 'it is no JSON, a web page perhaps');
+    throw refusal(action, answer, [token], clientGone);
   },
 };
 

@@ -20,6 +20,8 @@ export interface ServerAnswer {
   status: number;
   /** Undefined where the body is no JSON, whatever its content type says. */
   json: unknown;
+  /** It has no body. */
+  empty: boolean;
   /** For 3xx: the origin of Location, which is not followed. Its path and query may carry anything. */
   redirectedTo: string | undefined;
   /** Milliseconds, from Retry-After. */
@@ -100,6 +102,7 @@ export function exchange(request: ServerRequest, signal: AbortSignal): Promise<S
             kind: 'answer',
             status,
             json: parseJson(Buffer.concat(chunks)),
+            empty: size === 0,
             redirectedTo: status >= 300 && status <= 399 ? originOf(location, url) : undefined,
             retryAfterMs: parseRetryAfter(retryAfter),
           }),

@@ -61,10 +61,10 @@ export interface Kind<Observed, Desired, S extends Step> {
   settle(view: View<Observed, Desired>, findings: readonly Finding<S>[], signal: AbortSignal): Promise<void>;
 }
 
-/** Called around every step: tests kill the process here. */
+/** Called around every step, which waits for it: tests kill the process here. */
 export interface StepObserver {
-  before(kind: string, step: string, key: string): void;
-  after(kind: string, step: string, key: string): void;
+  before(kind: string, step: string, key: string): void | Promise<void>;
+  after(kind: string, step: string, key: string): void | Promise<void>;
 }
 
 export interface Plan<S extends Step> {
@@ -165,7 +165,7 @@ export class Pass<Observed, Desired, S extends Step> {
 
   async #run(key: string, step: S, basis: string | undefined, view: View<Observed, Desired>, signal: AbortSignal) {
     const started = this.#clock.monotonic();
-    this.#observer?.before(this.#kind.name, step.name, key);
+    await this.#observer?.before(this.#kind.name, step.name, key);
     try {
       await this.#kind.run(step, view, signal);
       this.#failures.get(key)?.delete(step.name);
@@ -181,7 +181,7 @@ export class Pass<Observed, Desired, S extends Step> {
         'step failed',
       );
     }
-    this.#observer?.after(this.#kind.name, step.name, key);
+    await this.#observer?.after(this.#kind.name, step.name, key);
   }
 
   #remember(key: string, step: S, basis: string | undefined, error: OperatorError): Failure {

@@ -441,6 +441,10 @@ describe('registration at a hostile server', () => {
       server.answer((_request, response) => response.writeHead(status).end());
       await remove();
     }
+    server.answer(json(200, {}));
+    await remove();
+    server.answer((_request, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<html>'));
+    assert.equal((await failure(remove())).code, 'AnswerInvalid', 'the page of a gateway is no removal');
     const outcomes = {
       401: 'RegistrationUnauthorized',
       403: 'RegistrationUnauthorized',

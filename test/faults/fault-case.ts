@@ -4,10 +4,10 @@ import type { Injection } from '../support/fault-proxy.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { report } from './report.ts';
 import { stopRivals } from './rival.ts';
-import { Work } from './work.ts';
+import { type Leftover, Work } from './work.ts';
 import { emptied, requestsSince, silence, type FaultWorld } from './world.ts';
 
-export interface FaultCase {
+export interface FaultCase<W extends FaultWorld = FaultWorld> {
   /** A word or two, unique: also the prefix of its clients' names. */
   name: string;
   area: string;
@@ -16,30 +16,33 @@ export interface FaultCase {
   /** What comes of it. */
   outcome: string;
   /** The operator may be another one afterwards. */
-  setUp?(world: FaultWorld): Promise<void>;
+  setUp?(world: W): Promise<void>;
   /** Undone again, whatever came of it. */
-  tearDown?(world: FaultWorld): Promise<void>;
+  tearDown?(world: W): Promise<void>;
   /** Begins it; what is returned ends it, or has only to be waited for. */
-  begin(world: FaultWorld, work: Work): Promise<() => Promise<void>>;
+  begin(world: W, work: Work): Promise<() => Promise<void>>;
   /** Milliseconds for which it lasts at least. */
   lastsMs?: number;
   /** Requests to the API server, from its beginning until silence, at most. Default: three times the undisturbed run's. */
   requestsAtMost?: number;
+  /** Default: nothing. */
+  leaves?: Leftover;
+  /** Milliseconds from its end, by which it must be as if it had never been. Default: three minutes, a limit and no measure. */
+  recoversWithinMs?: number;
 }
 
 /** Twice of what an undisturbed run needs. */
 const requestsAtMost = 400;
-/** No measure but a limit: the table has the measure. */
 const recoveryLimitMs = 180_000;
 
 /** Ends it, once it was met. */
-export async function over(injection: Injection): Promise<void> {
+export async function over(injection: Pick<Injection, 'hits' | 'end'>): Promise<void> {
   await waitFor(() => injection.hits > 0, 60_000);
   injection.end();
 }
 
 /** One fault over the whole installation, and afterwards everything is as if it had never been. */
-export async function runCase(world: FaultWorld, fault: FaultCase): Promise<void> {
+export async function runCase<W extends FaultWorld>(world: W, fault: FaultCase<W>): Promise<void> {
   await emptied(world);
   await fault.setUp?.(world);
   try {
@@ -51,9 +54,10 @@ export async function runCase(world: FaultWorld, fault: FaultCase): Promise<void
   }
 }
 
-async function suffer(world: FaultWorld, fault: FaultCase): Promise<void> {
+async function suffer<W extends FaultWorld>(world: W, fault: FaultCase<W>): Promise<void> {
   const { pid } = world.operator;
-  const work = new Work(world, fault.name.toLowerCase().replaceAll(' ', '-'));
+  const leaves = fault.leaves ?? { orphans: 0, suspected: 0 };
+  const work = new Work(world, fault.name.toLowerCase().replaceAll(' ', '-'), leaves);
   await work.prepare();
   await silence(world);
   const began = Date.now();
@@ -64,16 +68,17 @@ async function suffer(world: FaultWorld, fault: FaultCase): Promise<void> {
   await end();
   await done;
   const ended = Date.now();
+  const limitMs = fault.recoversWithinMs ?? recoveryLimitMs;
   let missing: string | undefined = 'not looked at';
-  await waitFor(async () => (missing = await work.missing()) === undefined, recoveryLimitMs).catch(() => {
-    throw new Error(`${fault.name}: ${recoveryLimitMs / 1000} s after its end: ${missing}`);
+  await waitFor(async () => (missing = await work.missing()) === undefined, limitMs).catch(() => {
+    throw new Error(`${fault.name}: ${limitMs / 1000} s after its end: ${missing}`);
   });
   const recoveredMs = Date.now() - ended;
   await silence(world);
   const requests = requestsSince(world, began).length;
   assert.equal(await work.missing(), undefined, 'what was reached holds');
   // Five that were prepared, and the one that was created.
-  assert.equal(work.registrations, 6, 'POST /reg once a client');
+  assert.equal(work.registrations, 6 + leaves.orphans, 'POST /reg once a client');
   assert.equal(world.operator.pid, pid);
   assert.equal(await panics(world), 0, 'no reconcile threw what nobody expected');
   assert.ok(requests <= (fault.requestsAtMost ?? requestsAtMost), `${requests} requests to the API server`);

@@ -3,8 +3,14 @@ import { oauthClients } from '../../src/api/resources.ts';
 import { edited, INGRESSES, SCOPES, serverReady } from '../e2e/lifecycle-world.ts';
 import { apply, documents, namespace } from '../support/cluster-objects.ts';
 import type { FaultProxy, ProxiedRequest } from '../support/fault-proxy.ts';
-import { CLIENTS_ALLOWED, startInstallation, type Installation } from '../support/installation.ts';
+import {
+  CLIENTS_ALLOWED,
+  startInstallation,
+  type Installation,
+  type InstallationOptions,
+} from '../support/installation.ts';
 import { TestClient } from '../support/oauth-client.ts';
+import type { KubernetesObject } from '../../src/kube/resource.ts';
 import type { OperatorProcess } from '../support/operator.ts';
 import { SELF_SIGNED_SERVER, selfSignedPlatform } from '../support/self-signed-platform.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -17,30 +23,46 @@ export interface FaultWorld {
   operator: OperatorProcess;
 }
 
-export async function startFaultWorld(): Promise<FaultWorld> {
-  const installation = await startInstallation({ faultProxy: true });
+type Start = () => Promise<OperatorProcess>;
+
+export interface FaultWorldOptions {
+  installation?: InstallationOptions;
+  /** What the platform grants besides. */
+  clients?: Record<string, unknown>;
+  /** Of the AuthorizationServers, as they are applied. */
+  edit?: (object: KubernetesObject) => KubernetesObject;
+  /** Once the cluster is there: who starts the operator, each time. Default: as it is shipped. */
+  startOperator?: (installation: Installation) => Promise<Start>;
+}
+
+export async function startFaultWorld(options: FaultWorldOptions = {}): Promise<FaultWorld & { restart: Start }> {
+  const installation = await startInstallation({ ...options.installation, faultProxy: true });
   try {
-    return await prepared(installation);
+    return await prepared(installation, options);
   } catch (error) {
     await installation.stop();
     throw error;
   }
 }
 
-async function prepared(installation: Installation): Promise<FaultWorld> {
+async function prepared(
+  installation: Installation,
+  { clients, startOperator, edit = (object) => object }: FaultWorldOptions,
+): Promise<FaultWorld & { restart: Start }> {
   const { kube, ingressController, faultProxy: proxy } = installation;
   if (proxy === undefined) throw new Error('the installation has no fault proxy');
   await apply(
     kube,
-    ...edited(await installation.platform()),
-    ...edited(selfSignedPlatform(installation, SCOPES)),
+    ...edited(await installation.platform(), clients).map(edit),
+    ...edited(selfSignedPlatform(installation, SCOPES), clients).map(edit),
     ...(await documents(INGRESSES)),
     namespace(NAMESPACE, CLIENTS_ALLOWED),
   );
-  const operator = await installation.startOperator();
+  const restart = (await startOperator?.(installation)) ?? (() => installation.startOperator());
+  const operator = await restart();
   await Promise.all(['corporate', SELF_SIGNED_SERVER].map((name) => serverReady(installation, name)));
   await ingressController.settled();
-  return { installation, proxy, operator };
+  return { installation, proxy, operator, restart };
 }
 
 export function clientOf({ installation }: FaultWorld, name: string): TestClient {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import * as fc from 'fast-check';
 import { OperatorError, type Retry } from '../../src/errors.ts';
 import { Pass, earliest, evaluate, type Finding, type Kind, type StepObserver } from '../../src/runtime/pass.ts';
@@ -321,11 +322,29 @@ describe('killed anywhere', () => {
     const shop = new Workshop().build('a', 'b');
     const seen: string[] = [];
     shop.observer = {
-      before: (kind, step, key) => seen.push(`before ${kind} ${step} ${key}`),
-      after: (kind, step, key) => seen.push(`after ${kind} ${step} ${key}`),
+      before: (kind, step, key) => void seen.push(`before ${kind} ${step} ${key}`),
+      after: (kind, step, key) => void seen.push(`after ${kind} ${step} ${key}`),
     };
     await shop.pass().reconcile('k', never);
     assert.deepEqual(seen, ['before workshop a k', 'after workshop a k', 'before workshop b k', 'after workshop b k']);
+  });
+
+  test('an observer is waited for, before the step and before the next look', async () => {
+    const shop = new Workshop().build('a', 'b');
+    let go = () => undefined as void;
+    shop.observer = {
+      before: (_kind, step) => (step === 'a' ? new Promise((resolve) => (go = resolve)) : undefined),
+      after: (_kind, step) => (step === 'a' ? new Promise((resolve) => (go = resolve)) : undefined),
+    };
+    const done = shop.pass().reconcile('k', never);
+    await setImmediate();
+    assert.deepEqual(shop.ran, []);
+    go();
+    await setImmediate();
+    assert.deepEqual(shop.ran, ['a']);
+    go();
+    await done;
+    assert.deepEqual(shop.ran, ['a', 'b']);
   });
 
   test('what died is resumed by another pass, whichever step it died at', async () => {

@@ -29,8 +29,8 @@ export interface AuthorizationServerOptions {
   tls?: KeyPairPem;
   /** Required as bearer token at registration. Default: registration is open. */
   initialAccessToken?: string;
-  /** Whether an update replaces the registration access token. Default true, as oidc-provider's. */
-  rotateRegistrationAccessToken?: boolean;
+  /** Whether an update replaces the registration access token, asked at each. Default true, as oidc-provider's. */
+  rotateRegistrationAccessToken?: boolean | (() => boolean);
   /** In seconds. Default 300. */
   accessTokenTTL?: number;
   /** Default: none, and both of RFC 8705. */

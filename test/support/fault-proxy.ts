@@ -10,6 +10,7 @@ import { Agent, request as httpsRequest } from 'node:https';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { isKubernetesObject } from '../../src/kube/resource.ts';
 import { statusOf, type ApiFault } from './api-fault.ts';
 import { apiRequestOf, type ApiRequest } from './api-request.ts';
 import { listen, type Listening } from './listen.ts';
@@ -19,6 +20,8 @@ import type { KeyPairPem } from './throwaway-ca.ts';
 export interface Injection {
   /** Requests, open watches or events that met it. */
   readonly hits: number;
+  /** Requests that the API server has carried out, and whose senders are there and wait for the answer. */
+  readonly unanswered: number;
   end(): void;
 }
 
@@ -29,6 +32,7 @@ export interface FaultProxyOptions {
   certificate: KeyPairPem;
 }
 
+/** Its name is also known on create. */
 export interface ProxiedRequest extends ApiRequest {
   /** Epoch milliseconds. */
   at: number;
@@ -84,6 +88,7 @@ class Rule implements Injection {
   readonly when: (request: ApiRequest) => boolean;
   readonly fault: ApiFault;
   hits = 0;
+  unanswered = 0;
   #left: number;
 
   constructor(when: (request: ApiRequest) => boolean, fault: ApiFault, times: number) {
@@ -94,6 +99,12 @@ class Rule implements Injection {
 
   concerns(request: ApiRequest): boolean {
     return this.#left > 0 && this.when(request);
+  }
+
+  /** Until the sender gives up, or dies. */
+  keep(response: Http2ServerResponse): void {
+    this.unanswered += 1;
+    response.once('close', () => (this.unanswered -= 1));
   }
 
   hit(): void {
@@ -195,31 +206,43 @@ class Proxy {
     return rule;
   }
 
-  #faultFor(asked: ApiRequest, kinds: (kind: ApiFault['kind']) => boolean): ApiFault | undefined {
+  #ruleFor(asked: ApiRequest, kinds: (kind: ApiFault['kind']) => boolean): Rule | undefined {
     for (const rule of this.#rules) {
       if (!kinds(rule.fault.kind) || !rule.concerns(asked)) continue;
       rule.hit();
-      return rule.fault;
+      return rule;
     }
     return undefined;
   }
 
   async #serve(request: Http2ServerRequest, response: Http2ServerResponse): Promise<void> {
-    const asked = apiRequestOf(request.method, request.url);
-    this.#requests.push({ ...asked, at: Date.now() });
-    const fault = this.#faultFor(asked, (kind) => kind !== 'delay');
+    const at = Date.now();
+    const { asked, sent } = await whole(request);
+    this.#requests.push({ ...asked, at });
+    const rule = this.#ruleFor(asked, (kind) => kind !== 'delay');
+    const fault = rule?.fault;
     if (fault?.kind === 'answer') return refuse(response, fault.status, fault.reason, fault.headers);
     if (fault?.kind === 'reset' && fault.when === 'before') return this.#reset(request);
     if (fault?.kind === 'silence' && fault.when === 'before') return;
     const headers = this.#authenticated(request);
     if (headers === undefined) return refuse(response, 401, 'Unauthorized');
     const path = pathFrom(request.url, asked, fault);
-    const answer = await this.#ask(request, path, headers);
+    const answer = await this.#ask(request, path, headers, sent);
     if (asked.verb === 'watch' && answer.statusCode === 200)
       return this.#watch(request, response, asked, answer, fault);
+    await this.#answer(request, response, answer, rule);
+  }
+
+  async #answer(
+    request: Http2ServerRequest,
+    response: Http2ServerResponse,
+    answer: IncomingMessage,
+    rule: Rule | undefined,
+  ): Promise<void> {
     const body = await read(answer);
+    const fault = rule?.fault;
     if (fault?.kind === 'reset') return this.#reset(request);
-    if (fault?.kind === 'silence') return;
+    if (fault?.kind === 'silence') return rule?.keep(response);
     const { 'content-length': _length, ...others } = passedOn(answer.headers);
     response.writeHead(answer.statusCode ?? 502, others);
     response.end(fault?.kind === 'truncate' ? body.subarray(0, body.length / 2) : body);
@@ -229,6 +252,7 @@ class Proxy {
     request: Http2ServerRequest,
     path: string,
     headers: Record<string, string | string[]>,
+    sent: Buffer,
   ): Promise<IncomingMessage> {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const url = new URL(path, this.#options.target);
@@ -236,7 +260,7 @@ class Proxy {
     asking.on('error', reject);
     // Who has gone is not answered; the API server acts all the same.
     request.on('aborted', () => request.method === 'GET' && asking.destroy());
-    request.pipe(asking);
+    asking.end(sent);
     return promise;
   }
 
@@ -262,7 +286,7 @@ class Proxy {
       const lines = `${rest}${text}`.split('\n');
       rest = lines.pop() ?? '';
       for (const line of lines) {
-        const late = this.#faultFor(asked, (kind) => kind === 'delay');
+        const late = this.#ruleFor(asked, (kind) => kind === 'delay')?.fault;
         watch.send(line, late?.kind === 'delay' ? late.milliseconds : 0);
       }
     });
@@ -296,11 +320,20 @@ function refuse(response: Http2ServerResponse, status: number, reason: string, h
   response.end(statusOf(status, reason));
 }
 
-async function read(answer: IncomingMessage): Promise<Buffer> {
+async function read(message: IncomingMessage | Http2ServerRequest): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  answer.on('data', (chunk: Buffer) => chunks.push(chunk));
-  await once(answer, 'end');
+  message.on('data', (chunk: Buffer) => chunks.push(chunk));
+  await once(message, 'end');
   return Buffer.concat(chunks);
+}
+
+/** With what it sends; what it creates is named there. */
+async function whole(request: Http2ServerRequest): Promise<{ asked: ApiRequest; sent: Buffer }> {
+  const asked = apiRequestOf(request.method, request.url);
+  const sent = request.method === 'GET' ? Buffer.alloc(0) : await read(request);
+  if (asked.verb !== 'create') return { asked, sent };
+  const object: unknown = JSON.parse(sent.toString());
+  return { asked: isKubernetesObject(object) ? { ...asked, name: object.metadata.name } : asked, sent };
 }
 
 export function startFaultProxy(options: FaultProxyOptions): Promise<FaultProxy> {

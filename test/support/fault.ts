@@ -11,12 +11,13 @@ export interface ReceivedRequest {
 
 /**
  * What goes wrong with a request: a `respond`ed answer never reaches the server; `reset` lets it act and then cuts the
- * connection; `rewrite` lets it act and changes the JSON that it answers.
+ * connection; `rewrite` lets it act and changes the JSON that it answers; `late` lets it act and waits before it answers.
  */
 export type FaultAction =
   | { kind: 'respond'; status: number; body: string; headers?: Readonly<Record<string, string>> }
   | { kind: 'reset'; when: 'before' | 'after' }
-  | { kind: 'rewrite'; body: (body: Readonly<Record<string, unknown>>) => unknown };
+  | { kind: 'rewrite'; body: (body: Readonly<Record<string, unknown>>) => unknown }
+  | { kind: 'late'; until: (body: Readonly<Record<string, unknown>>, gone: AbortSignal) => Promise<void> };
 
 /** Asked before a request is handled, so that it may also wait; undefined lets the request through. */
 export type Fault = (request: ReceivedRequest) => Promise<FaultAction | undefined> | FaultAction | undefined;
@@ -44,4 +45,9 @@ export async function answer(
   await next();
   if (action?.kind === 'reset') return cut(context);
   if (action?.kind === 'rewrite' && isRecord(context.body)) context.body = action.body(context.body);
+  if (action?.kind === 'late') {
+    const gone = new AbortController();
+    context.req.socket.once('close', () => gone.abort());
+    await action.until(isRecord(context.body) ? context.body : {}, gone.signal);
+  }
 }

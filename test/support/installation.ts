@@ -4,7 +4,11 @@ import { resolve } from 'node:path';
 import { Agent, request } from 'undici';
 import { KubeClient } from '../../src/kube/client.ts';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
-import { startAuthorizationServer, type AuthorizationServer } from './authorization-server.ts';
+import {
+  startAuthorizationServer,
+  type AuthorizationServer,
+  type AuthorizationServerOptions,
+} from './authorization-server.ts';
 import { apply, documents, ingress, localService, namespace, opaqueSecret } from './cluster-objects.ts';
 import { startControlPlane, type ControlPlane } from './control-plane.ts';
 import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
@@ -12,7 +16,7 @@ import { freePort } from './free-port.ts';
 import { startIngressController, type IngressController } from './ingress-controller.ts';
 import { BLANK_CERTIFICATE_HEADERS, HOSTS } from './oauth-deployment.ts';
 import { grantOperatorRights } from './operator-rights.ts';
-import { startOperator, type OperatorProcess } from './operator.ts';
+import { startOperator, type OperatorCommand, type OperatorProcess } from './operator.ts';
 import { startResourceServer, type ResourceServer } from './resource-server.ts';
 import { createThrowawayCa, type ThrowawayCa } from './throwaway-ca.ts';
 
@@ -33,7 +37,7 @@ export interface InstallationOptions {
   scope?: readonly string[];
   /** Seconds. */
   accessTokenTTL?: number;
-  rotateRegistrationAccessToken?: boolean;
+  rotateRegistrationAccessToken?: AuthorizationServerOptions['rotateRegistrationAccessToken'];
   /** How long the authorization server keeps what it read from a client's jwks_uri. */
   keySetCacheSeconds?: number;
   /** Take nginx from Debian where it is missing and we are root. Default true; else a Node stand-in serves. */
@@ -62,7 +66,7 @@ export interface Installation {
   /** The platform's example, for the ports of this installation. */
   platform(): Promise<KubernetesObject[]>;
   /** As the chart's ServiceAccount, with its rights and no others. */
-  startOperator(environment?: Record<string, string>): Promise<OperatorProcess>;
+  startOperator(environment?: Record<string, string>, command?: OperatorCommand): Promise<OperatorProcess>;
   stop(): Promise<void>;
 }
 
@@ -197,11 +201,12 @@ async function start(options: InstallationOptions, parts: AsyncDisposableStack):
     operatorKubeconfig,
     origin,
     platform: async () => localised(await documents(resolve(root, 'examples/platform.yaml')), origin, serverCa.certPem),
-    async startOperator(environment) {
+    async startOperator(environment, command) {
       const operator = await startOperator({
         kubeconfigPath: operatorKubeconfig,
         clusterId: CLUSTER_ID,
         logFile,
+        ...(command && { command }),
         environment: { CERTBOUND_WATCH_NAMESPACES: scope.join(','), ...environment },
       });
       parts.defer(async () => void (await operator.stop()));
