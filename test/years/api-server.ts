@@ -180,7 +180,8 @@ function patchedFinalizers({ metadata }: KubernetesObject, body: unknown): strin
     if (!isRecord(operation)) return undefined;
     const { op, path, value } = operation;
     const is = path === '/metadata/uid' ? metadata.uid : (metadata.finalizers ?? null);
-    const same = JSON.stringify(is) === JSON.stringify(value) || (Array.isArray(is) && is.length === 0 && value === null);
+    const same =
+      JSON.stringify(is) === JSON.stringify(value) || (Array.isArray(is) && is.length === 0 && value === null);
     if (op === 'test' && !same) return undefined;
     if (op === 'add' && Array.isArray(value)) finalizers = value.map(String);
   }

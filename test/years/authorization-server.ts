@@ -64,11 +64,11 @@ export class ModelAuthorizationServer {
     return hasSubject(certificate, metadata);
   }
 
-  /** A standby takes over that has not heard of the last update. @returns whether there was one */
-  failOver(clientId: string): boolean {
-    const before = this.#clients.get(clientId)?.before;
-    if (before !== undefined) this.#clients.set(clientId, before);
-    return before !== undefined;
+  /** A standby takes over that has not heard of the last update. @returns how to take it back */
+  failOver(clientId: string): () => void {
+    const last = this.#clients.get(clientId);
+    if (last?.before !== undefined) this.#clients.set(clientId, last.before);
+    return () => last !== undefined && this.#clients.set(clientId, last);
   }
 
   handle(request: Request): Answer {

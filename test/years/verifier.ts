@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash, createPrivateKey, type X509Certificate } from 'node:crypto';
 import { durationMs } from '../../src/api/duration.ts';
-import type { OAuthClientSpec } from '../../src/api/oauth-client.ts';
+import { DEFAULT_DURATION, type OAuthClientSpec } from '../../src/api/oauth-client.ts';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
 import { readRecord, type CertificateState } from '../../src/oauthclient/record.ts';
 import { certificatesFromPem } from '../../src/x509/pem.ts';
@@ -40,6 +40,8 @@ export class Verifier {
   /** How often P1 and P3 were looked at. */
   looks = 0;
   publications = 0;
+  /** Renewals that were begun before their time. */
+  readonly early: string[] = [];
 
   constructor(scene: Scene) {
     this.#scene = scene;
@@ -73,6 +75,7 @@ export class Verifier {
     const { certificates } = record.state;
     for (const certificate of certificates) {
       const known = this.issued.get(certificate.x5tS256);
+      if (known === undefined && certificate.reason === 'RenewalDue') this.#assertDue(certificates);
       this.issued.set(certificate.x5tS256, { ...certificate, at: known?.at ?? this.#scene.now() });
     }
     const live = certificates.filter(({ notAfter }) => Date.parse(notAfter) > this.#scene.now());
@@ -82,6 +85,18 @@ export class Verifier {
       Object.keys(record.material.certificates).toSorted(),
       certificates.map(({ x5tS256 }) => x5tS256).toSorted(),
     );
+  }
+
+  /** By the spec as it is: `renewBefore` before the end, or a tenth of that earlier; in proportion where the life was shortened. */
+  #assertDue(certificates: readonly CertificateState[]): void {
+    const published = certificates.find(({ role }) => role === 'Published');
+    if (published === undefined) return;
+    const { duration = DEFAULT_DURATION, renewBefore } = this.#scene.spec().certificate ?? {};
+    const end = Date.parse(published.notAfter);
+    const share = Math.min(1, (end - Date.parse(published.stagedAt)) / durationMs(duration));
+    const before = (renewBefore === undefined ? durationMs(duration) / 3 : durationMs(renewBefore)) * share;
+    const now = this.#scene.now();
+    if (now < end - 1.1 * before - 1_000) this.early.push(`${published.x5tS256} at ${instant(now)}`);
   }
 
   /** P1: what an application reads is accepted, and P3: so is what it may have read before. */
@@ -117,7 +132,10 @@ export class Verifier {
 /** P1: they change in one write, never by halves. */
 function credentialsIn(secret: KubernetesObject): Credentials {
   const values = Object.fromEntries(
-    Object.entries(Object(secret['data'])).map(([key, value]) => [key, Buffer.from(String(value), 'base64').toString()]),
+    Object.entries(Object(secret['data'])).map(([key, value]) => [
+      key,
+      Buffer.from(String(value), 'base64').toString(),
+    ]),
   );
   const { 'tls.crt': chainPem = '', 'tls.key': key = '', x5t_s256: x5tS256 = '', client_id: clientId = '' } = values;
   const chain = certificatesFromPem(chainPem);

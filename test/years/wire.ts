@@ -53,11 +53,7 @@ class Wire extends Dispatcher {
   readonly #chain: readonly X509Certificate[];
   readonly #address: string | undefined;
 
-  constructor(
-    deliver: (sent: Sent) => Received,
-    chain: readonly X509Certificate[],
-    address: string | undefined,
-  ) {
+  constructor(deliver: (sent: Sent) => Received, chain: readonly X509Certificate[], address: string | undefined) {
     super();
     this.#deliver = deliver;
     this.#chain = chain;
