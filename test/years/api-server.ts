@@ -76,6 +76,25 @@ export class ModelApiServer {
     return this.#store(key, found, merged(found, body));
   }
 
+  /** The objects that are kept, made anew. @param withStatus whose status stays */
+  rebuild(kept: (object: KubernetesObject) => boolean, withStatus: (object: KubernetesObject) => boolean): void {
+    const objects = [...this.#objects];
+    this.#objects.clear();
+    for (const [key, object] of objects.filter(([, one]) => kept(one))) {
+      const { name, namespace, labels, annotations } = object.metadata;
+      const own = Object.entries(annotations ?? {}).filter(([one]) => !one.startsWith('nginx.ingress.kubernetes.io/'));
+      const metadata: ObjectMeta = {
+        name,
+        ...(namespace === undefined ? {} : { namespace }),
+        ...(labels === undefined ? {} : { labels }),
+        annotations: Object.fromEntries(own),
+      };
+      const { status, ...rest } = object;
+      const made = { ...rest, metadata, ...(withStatus(object) ? { status } : {}) };
+      this.#store(key, undefined, this.#created(made, 'people'));
+    }
+  }
+
   /** It goes at once, or waits for its finalizers. */
   #delete(key: string, found: KubernetesObject): unknown {
     if ((found.metadata.finalizers ?? []).length === 0) {
