@@ -209,6 +209,7 @@ export class World {
    */
   rebuild(): void {
     this.kill();
+    this.verifier.withdrawn();
     this.api.rebuild(
       ({ kind, metadata }) => kind !== 'ConfigMap' && (kind !== 'Secret' || metadata.namespace === OPERATOR_NAMESPACE),
       ({ kind }) => kind === 'AuthorizationServer',
@@ -278,6 +279,12 @@ export class World {
     const status = Object(this.#get(clientCertificateIssuers, { name })['status']);
     const ready = status.conditions?.find(({ type }: { type: string }) => type === 'Ready');
     return ready === undefined ? undefined : `${ready.status}/${ready.reason}`;
+  }
+
+  /** When its CA ends, RFC 3339. */
+  issuerEnd(name: string): string | undefined {
+    const status = Object(this.#get(clientCertificateIssuers, { name })['status']);
+    return status.generations?.[0]?.notAfter;
   }
 
   #platform(): void {
