@@ -10,6 +10,18 @@ interface Entry {
   readonly subresource?: string | undefined;
 }
 
+/** When ours wrote last, epoch milliseconds: by the API server's clock, in whole seconds. It outlives this process. */
+export function lastOwnWrite<E extends Entry>(
+  managedFields: readonly E[],
+  isOurs: (entry: E) => boolean,
+): number | undefined {
+  const times = managedFields
+    .filter((entry) => (entry.subresource ?? '') === '' && isOurs(entry))
+    .map((entry) => Date.parse(entry.time ?? ''))
+    .filter(Number.isFinite);
+  return times.length === 0 ? undefined : Math.max(...times);
+}
+
 /** The field manager that wrote last, of those that are not ours; undefined where there is none. */
 export function lastOtherWriter<E extends Entry>(
   managedFields: readonly E[],

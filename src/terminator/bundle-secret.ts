@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { GROUP, OPT_IN, Role, ROLE_LABEL } from '../api/annotations.ts';
 import { objectMeta } from '../api/metadata.ts';
-import { OPERATOR_FIELD_MANAGER, lastOtherWriter } from '../kube/field-managers.ts';
-import type { KubernetesObject } from '../kube/resource.ts';
+import { OPERATOR_FIELD_MANAGER, lastOtherWriter, lastOwnWrite } from '../kube/field-managers.ts';
+import type { KubernetesObject, ManagedFieldsEntry } from '../kube/resource.ts';
 import { certificatesFromPem } from '../x509/pem.ts';
 import { type Scope, scopeKey } from './scope.ts';
 
@@ -28,6 +28,8 @@ export interface BundleProjection {
   ca: string | undefined;
   /** SHA-256 of each CA certificate's DER, lower-case hexadecimal; empty when ca.crt cannot be read. */
   hashes: readonly string[];
+  /** When the operator wrote it last, epoch milliseconds. */
+  writtenAt: number | undefined;
   /** The field manager that wrote last, other than the operator's own. */
   lastWriter: string | undefined;
   deleting: boolean;
@@ -62,13 +64,13 @@ export function projectBundle(object: KubernetesObject): BundleProjection | unde
     dataKeys: Object.keys(data).toSorted(),
     ca,
     hashes: hashesOf(ca),
-    lastWriter: lastOtherWriter(
-      object.metadata.managedFields ?? [],
-      ({ manager }) => manager === OPERATOR_FIELD_MANAGER,
-    ),
+    writtenAt: lastOwnWrite(object.metadata.managedFields ?? [], isOurs),
+    lastWriter: lastOtherWriter(object.metadata.managedFields ?? [], isOurs),
     deleting: metadata.deletionTimestamp !== undefined,
   };
 }
+
+const isOurs = ({ manager }: ManagedFieldsEntry): boolean => manager === OPERATOR_FIELD_MANAGER;
 
 function hashesOf(pem: string | undefined): string[] {
   if (pem === undefined) return [];

@@ -12,7 +12,7 @@ export interface TerminatorView {
   inEffect: boolean;
   /** SHA-256 of each CA certificate in the bundle that those annotations name, lower-case hexadecimal. */
   caHashes: readonly string[];
-  /** When this process wrote its annotations or its bundle last, epoch milliseconds. */
+  /** When the operator wrote its annotations or its bundle last, epoch milliseconds. */
   changedAt: number | undefined;
 }
 

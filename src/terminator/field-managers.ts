@@ -1,6 +1,6 @@
 /** Who owns which annotation, by `metadata.managedFields` (fieldsV1 of server-side apply). */
 import { z } from 'zod';
-import { lastOtherWriter } from '../kube/field-managers.ts';
+import { lastOtherWriter, lastOwnWrite } from '../kube/field-managers.ts';
 
 /** Our manager on Ingresses: annotations, and nothing else. */
 export const FIELD_MANAGER = 'certbound-terminator';
@@ -44,6 +44,11 @@ export function annotationOwners(managedFields: readonly unknown[]): AnnotationO
     }
   }
   return { own: own.toSorted(), others };
+}
+
+/** When our apply changed it last, epoch milliseconds. */
+export function appliedAt(managedFields: readonly unknown[]): number | undefined {
+  return lastOwnWrite(entriesOf(managedFields), isOurs);
 }
 
 export function lastWriter(managedFields: readonly unknown[]): string | undefined {

@@ -3,7 +3,7 @@ import { CLIENT_CERTIFICATES, MODE, OPT_IN } from '../api/annotations.ts';
 import { objectMeta } from '../api/metadata.ts';
 import type { KubernetesObject } from '../kube/resource.ts';
 import type { ClientCertificates } from './driver.ts';
-import { annotationOwners, lastWriter } from './field-managers.ts';
+import { annotationOwners, appliedAt, lastWriter } from './field-managers.ts';
 import { driverKeys } from './registry.ts';
 
 /** What the owner of an Ingress asks of us. */
@@ -37,6 +37,8 @@ export interface IngressProjection {
   otherOwners: Readonly<Record<string, readonly string[]>>;
   /** Annotation keys that our field manager owns, whether drivers still know them or not. */
   ownKeys: readonly string[];
+  /** When our apply changed it last, epoch milliseconds. */
+  appliedAt: number | undefined;
   /** The field manager of the latest write but ours. */
   lastWriter: string | undefined;
   deleting: boolean;
@@ -93,6 +95,7 @@ export function projectIngress(object: KubernetesObject): IngressProjection {
     driverAnnotations: Object.fromEntries(Object.entries(annotations).filter(([key]) => driverKeys.has(key))),
     otherOwners: Object.fromEntries([...owners.others].filter(([key]) => driverKeys.has(key))),
     ownKeys: owners.own,
+    appliedAt: appliedAt(metadata.managedFields),
     lastWriter: lastWriter(metadata.managedFields),
     deleting: metadata.deletionTimestamp !== undefined,
     creationTimestamp: metadata.creationTimestamp,

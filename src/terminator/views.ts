@@ -280,11 +280,14 @@ export class TerminatorViews {
   }
 
   #changedAt({ ingress, bundle }: Member): number | undefined {
-    const targets = [
-      ingressTarget(ingress.uid),
-      ...(bundle === undefined ? [] : [bundleTarget(ingress.namespace, bundle.name)]),
+    const known = [
+      // Another process may have written them, a moment before this one was started.
+      ingress.appliedAt,
+      bundle?.writtenAt,
+      this.#memory.writtenAt(ingressTarget(ingress.uid)),
+      bundle === undefined ? undefined : this.#memory.writtenAt(bundleTarget(ingress.namespace, bundle.name)),
     ];
-    const times = targets.flatMap((target) => this.#memory.writtenAt(target) ?? []);
+    const times = known.filter((time) => time !== undefined);
     return times.length === 0 ? undefined : Math.max(...times);
   }
 }

@@ -164,6 +164,8 @@ describe('at most three certificates live', () => {
   ]);
 });
 
+const changedAt = (since: number): Distribution => ({ state: 'distributed', lagging: [], since });
+
 describe('a certificate is distributed before it is tried', () => {
   /** The published one has 15 days when its successor is begun. */
   const third = now + 10 * day;
@@ -196,6 +198,33 @@ describe('a certificate is distributed before it is tried', () => {
     ],
     ['then it is proved', () => holding(due, aNext()), proving],
     ['nothing waits where no certificate is on its way', () => ({ ...settled(), distribution: behind('waiting') }), []],
+    [
+      'a successor waits for terminators to load what was changed just now, which one that answers for the others does not tell',
+      () => ({ ...holding(due, aNext()), distribution: changedAt(now) }),
+      ['TerminatorsReady=Unknown/Propagating blocks'],
+      now + 59_999,
+    ],
+    [
+      'for as long as the platform says',
+      () => ({ ...holding(due, aNext()), distribution: changedAt(now) }),
+      proving,
+      now + 60_000,
+    ],
+    ['a first one does not', () => ({ ...holding(aNext()), distribution: changedAt(now) }), proving],
+    [
+      'nor one whose predecessor would end meanwhile',
+      () => ({
+        ...holding(aCertificate('old', { notAfter: instant(now + 60_000) }), aNext()),
+        distribution: changedAt(now + 40_000),
+      }),
+      proving,
+      now + 40_000,
+    ],
+    [
+      'nor for a clock that was set back',
+      () => ({ ...holding(due, aNext()), distribution: changedAt(now + hour) }),
+      proving,
+    ],
   ]);
 
   test('however short renewBefore is', () => {
@@ -296,6 +325,6 @@ test('a proof that failed before a terminator was put right is tried at once aft
     return findingsOf({ ...renewing, distribution }).find(({ step }) => step?.name === 'prove')?.basis;
   };
   assert.ok(basisAt() !== undefined);
-  assert.equal(basisAt(now), basisAt(now));
-  assert.notEqual(basisAt(now), basisAt(now + 1));
+  assert.equal(basisAt(now - hour), basisAt(now - hour));
+  assert.notEqual(basisAt(now - hour), basisAt(now - hour + 1));
 });

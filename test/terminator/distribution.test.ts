@@ -141,3 +141,17 @@ test('distributed since the last write to a terminator in front of the server; o
   assert.deepEqual(distributed(world), { state: 'distributed', lagging: [], since: world.now - 1_000 });
   assert.deepEqual(distributed(world.server({ terminators: [] })), { state: 'distributed', lagging: [] });
 });
+
+test('a restart does not forget when they were written', () => {
+  const writtenAt = '2025-12-31T23:59:50Z';
+  const by = (manager: string) => [{ manager, operation: 'Update', time: writtenAt }];
+  const world = listed()
+    .bundle(bundle, (secret) => ({ ...secret, metadata: { ...secret.metadata, managedFields: by('certbound') } }))
+    .ingress({ annotations });
+  assert.deepEqual(distributed(world), { state: 'distributed', lagging: [], since: Date.parse(writtenAt) });
+
+  world.bundle(bundle, (secret) => ({ ...secret, metadata: { ...secret.metadata, managedFields: by('somebody') } }));
+  assert.deepEqual(distributed(world), { state: 'distributed', lagging: [] });
+  world.ingress({ annotations, managers: { 'certbound-terminator': Object.keys(annotations) } });
+  assert.deepEqual(distributed(world), { state: 'distributed', lagging: [], since: world.now });
+});

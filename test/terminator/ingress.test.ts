@@ -56,6 +56,7 @@ test('an Ingress as the cache keeps it', () => {
     driverAnnotations: { [secret]: 'payments/x' },
     otherOwners: { [secret]: ['kubectl'] },
     ownKeys: [secret],
+    appliedAt: Date.parse('2026-01-03T00:00:00Z'),
     lastWriter: 'kubectl',
     deleting: false,
     creationTimestamp: '2026-01-01T00:00:00Z',

@@ -177,12 +177,16 @@ const keySetRead: ClientCheck = {
 /** Everything in front of the server trusts what the next certificate needs, before anything is tried with it. */
 const distributed: ClientCheck = {
   name: 'distributed',
-  find({ observed: { record, distribution }, now }) {
+  find({ observed: { record, distribution }, desired: { propagationMs }, now }) {
     const next = certificateIn(record?.state, 'Next');
-    if (next === undefined || distribution.state === 'distributed') return undefined;
+    if (next === undefined) return undefined;
     const current = certificateIn(record?.state, 'Published');
-    // What can't be reached blocks only until a third of the remaining life (protocols, §1 "Distributed").
     const patience = current === undefined ? undefined : thirdLeft(current, next);
+    if (distribution.state === 'distributed') {
+      const until = Math.min((distribution.since ?? -Infinity) + propagationMs, patience ?? -Infinity);
+      return propagating(distribution.since, until, now);
+    }
+    // What can't be reached blocks only until a third of the remaining life (protocols, §1 "Distributed").
     const overdue = patience !== undefined && now >= patience;
     return {
       condition: Condition.terminators,
@@ -194,6 +198,17 @@ const distributed: ClientCheck = {
     };
   },
 };
+
+/**
+ * Terminators that share an address answer for each other: that three calls got through says nothing of the one that has not
+ * loaded the bundle yet, and what is published works on all of them. So a proof counts from when a change has reached them.
+ */
+function propagating(since: number | undefined, at: number, now: number): ClientFinding | undefined {
+  // A clock that was set back is no reason to wait for longer.
+  if (since === undefined || now < since || now >= at) return undefined;
+  const message = `The terminators were changed at ${new Date(since).toISOString()}, and may not all have loaded it before ${new Date(at).toISOString()} (spec.propagation).`;
+  return waiting(Condition.terminators, 'Propagating', message, at);
+}
 
 /** When a third is left of the life that the published certificate had as its successor was begun. */
 function thirdLeft(current: CertificateState, next: CertificateState): number {

@@ -1,0 +1,478 @@
+/** A platform and one client, for years: the operator is the real one, and what is around it a model with a clock. */
+import { OPT_IN, CLIENT_CERTIFICATES, RENEW_REQUESTED } from '../../src/api/annotations.ts';
+import { durationMs } from '../../src/api/duration.ts';
+import { oauthClient, type AuthMethod, type OAuthClientSpec } from '../../src/api/oauth-client.ts';
+import { authorizationServers, clientCertificateIssuers, oauthClients } from '../../src/api/resources.ts';
+import { OperatorError } from '../../src/errors.ts';
+import { KubeError } from '../../src/kube/kube-error.ts';
+import {
+  ingressClasses,
+  ingresses,
+  namespaces,
+  resourcePath,
+  secrets,
+  type KubernetesObject,
+  type Resource,
+} from '../../src/kube/resource.ts';
+import { readRecord, recordName, type ClientRecord } from '../../src/oauthclient/record.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { createThrowawayCa } from '../support/throwaway-ca.ts';
+import { issuerUrl, isReady, now } from '../oauthclient/view.ts';
+import { ModelApiServer, ModelTransport, type ObjectChange } from './api-server.ts';
+import { ModelAuthorizationServer, mtlsOrigin, registrationOrigin, type ServerHabits } from './authorization-server.ts';
+import { OPERATOR_NAMESPACE, OperatorLife } from './operator.ts';
+import { randomFrom, type Random } from './random.ts';
+import { Replica } from './terminators.ts';
+import { Verifier } from './verifier.ts';
+import { ModelConnection, type Received, type Sent } from './wire.ts';
+
+/** What applications trust at the server, in keystores too. */
+const serverCaPem = (await createThrowawayCa('Server CA')).certPem;
+
+/** The operator's process ended here. */
+class Killed extends Error {}
+
+/** What the next registration calls come to. `lost`: carried out, and nobody learns of it. */
+export type CallFate = 'ok' | 'refused' | 'unavailable' | 'lost';
+/** What the next writes to the API server come to. */
+export type WriteFate = 'ok' | 'refused' | 'lost';
+
+export interface WorldOptions {
+  method: AuthMethod;
+  spec?: Partial<OAuthClientSpec>;
+  server?: Partial<ServerHabits>;
+  /** Of the three replicas of the terminator. */
+  delaysMs?: readonly [number, number, number];
+  /** `each`: every replica has an address of its own. `one`: they share it, and each connection meets any of them. */
+  addresses?: 'one' | 'each';
+  /** Life of a managed CA. */
+  caDuration?: string;
+  propagation?: string;
+  verifyInterval?: string;
+  seed?: number;
+  /** False where the promise is known not to hold: look at `works`. Default true. */
+  watched?: boolean;
+}
+
+export const CLIENT = { namespace: 'payments', name: 'batch' };
+const INGRESS = { namespace: 'identity', name: 'mtls' };
+const HOST = new URL(mtlsOrigin).hostname;
+const tokenLifetimeMs = 300_000;
+const ADDRESSES = { one: ['192.0.2.10'], each: ['192.0.2.1', '192.0.2.2', '192.0.2.3'] };
+
+export class World {
+  readonly clock = new FakeClock(now);
+  readonly api: ModelApiServer;
+  readonly authorizationServer: ModelAuthorizationServer;
+  readonly replicas: readonly Replica[];
+  readonly verifier: Verifier;
+  readonly random: Random;
+  calls: CallFate[] = [];
+  writes: WriteFate[] = [];
+  /** The authorization server can't be reached before. */
+  awayUntil = 0;
+  /** Tokens that were issued. */
+  tokens = 0;
+  readonly #options: WorldOptions;
+  readonly #addresses: readonly string[];
+  #life: OperatorLife | undefined;
+  #dead = false;
+  #pointsLeft = Infinity;
+  #violation: unknown;
+  /** A change that is somebody else's. */
+  #foreign = false;
+  #issuers = 1;
+  #reloads: { at: number; replica: Replica }[] = [];
+
+  constructor(options: WorldOptions) {
+    this.#options = options;
+    this.random = randomFrom(options.seed ?? 1);
+    this.#addresses = ADDRESSES[options.addresses ?? 'each'];
+    this.replicas = (options.delaysMs ?? [0, 4_000, 10_000]).map((delay) => new Replica(delay));
+    this.authorizationServer = new ModelAuthorizationServer(this.clock, {
+      rotates: false,
+      lagMs: 0,
+      ...options.server,
+    });
+    this.api = new ModelApiServer(this.clock, (change) => this.#changed(change));
+    this.verifier = new Verifier({
+      replicas: this.replicas,
+      authorizationServer: this.authorizationServer,
+      now: () => this.clock.now(),
+      spec: () => this.client.spec,
+      propagationMs: durationMs(options.propagation ?? '60s'),
+      tokenLifetimeMs,
+    });
+    this.#platform();
+  }
+
+  get client() {
+    return oauthClient.parse(this.#get(oauthClients, CLIENT));
+  }
+
+  get record(): ClientRecord | undefined {
+    const ref = { namespace: OPERATOR_NAMESPACE, name: recordName(CLIENT.namespace, CLIENT.name) };
+    const object = this.#find(secrets, ref);
+    return object === undefined ? undefined : readRecord(object);
+  }
+
+  get ready(): string | undefined {
+    const condition = this.client.status?.conditions?.find(({ type }) => type === 'Ready');
+    return condition === undefined ? undefined : `${condition.status}/${condition.reason}`;
+  }
+
+  /** Whether what applications read now is accepted, and what they read before. */
+  get works(): boolean {
+    try {
+      this.verifier.verify();
+      return this.verifier.published !== undefined;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Something is half done: a certificate on its way, or a call to the server. */
+  get busy(): boolean {
+    const state = this.record?.state;
+    return state?.intent !== undefined || state?.certificates.some(({ role }) => role === 'Next') === true;
+  }
+
+  get running(): boolean {
+    return this.#life !== undefined;
+  }
+
+  start(): void {
+    this.#dead = false;
+    this.#pointsLeft = Infinity;
+    const wire = { before: () => this.#beforeWrite(), after: () => this.#afterWrite() };
+    this.#life = new OperatorLife({
+      transport: new ModelTransport(this.api, wire),
+      clock: this.clock,
+      connect: (server) => new ModelConnection(server, (sent) => this.#deliver(sent)),
+      objects: this.api.objects(),
+      observer: { before: () => undefined, after: () => this.#afterStep() },
+    });
+  }
+
+  /** It ends at once, with whatever it has in memory. */
+  kill(): void {
+    this.#life = undefined;
+  }
+
+  /** It dies at the n-th point from now at which something reaches a server, or its answer comes. */
+  killAfter(points: number): void {
+    this.#pointsLeft = points;
+  }
+
+  /** Until then, or until the operator dies. @returns whether it lives */
+  async run(until: number): Promise<boolean> {
+    if (this.#life === undefined) this.#advanceTo(until);
+    while (this.#life !== undefined && this.clock.now() < until) {
+      const due = await this.#reconcile(this.#life);
+      this.#rethrow();
+      if (this.#dead) this.kill();
+      else if (due > this.clock.now()) this.#advanceTo(Math.min(until, due));
+    }
+    this.#rethrow();
+    return this.#life !== undefined;
+  }
+
+  async #reconcile(life: OperatorLife): Promise<number> {
+    try {
+      return await life.reconcile();
+    } catch (error) {
+      // The API server did not take a write.
+      if (error instanceof OperatorError || error instanceof Killed) return -Infinity;
+      throw error;
+    }
+  }
+
+  /** The team applies its manifest. */
+  createClient(): void {
+    const { method, spec } = this.#options;
+    this.#create(oauthClients, {
+      metadata: CLIENT,
+      spec: { authorizationServerRef: { name: 'corporate' }, tokenEndpointAuthMethod: method, ...spec },
+    });
+  }
+
+  /** The platform has been there for a while when the first client comes. */
+  async begin(): Promise<void> {
+    this.start();
+    await this.run(this.clock.now() + 5 * 60_000);
+    this.createClient();
+  }
+
+  /**
+   * Everything was lost but the operator's own Secrets, and is applied again from Git: every uid is another, no status is
+   * there, and no published Secret.
+   */
+  rebuild(): void {
+    this.kill();
+    this.verifier.withdrawn();
+    this.api.rebuild(
+      ({ kind, metadata }) => kind !== 'ConfigMap' && (kind !== 'Secret' || metadata.namespace === OPERATOR_NAMESPACE),
+      ({ kind }) => kind === 'AuthorizationServer',
+    );
+  }
+
+  /** The team edits its manifest. */
+  change(spec: Partial<OAuthClientSpec>): void {
+    const found = this.#get(oauthClients, CLIENT);
+    this.#put(oauthClients, { ...found, spec: { ...Object(found['spec']), ...spec } });
+  }
+
+  requestRenewal(value: string): void {
+    const found = this.#get(oauthClients, CLIENT);
+    const annotations = { ...found.metadata.annotations, [RENEW_REQUESTED]: value };
+    this.#put(oauthClients, { ...found, metadata: { ...found.metadata, annotations } });
+  }
+
+  deleteClient(): void {
+    this.#call('DELETE', oauthClients, CLIENT);
+    this.verifier.withdrawn();
+  }
+
+  /** Somebody deletes the published Secret, or writes one value of it. */
+  damage(value: string | undefined): void {
+    const ref = { ...CLIENT, name: `${CLIENT.name}-oauth` };
+    const found = this.#find(secrets, ref);
+    if (found === undefined) return;
+    this.#foreign = true;
+    if (value === undefined) this.#call('DELETE', secrets, ref);
+    else this.#put(secrets, { ...found, data: { ...Object(found['data']), 'tls.key': value } });
+    this.#foreign = false;
+  }
+
+  get takesCAs(): boolean {
+    return this.#options.method === 'tls_client_auth' && this.#issuers < 10;
+  }
+
+  get rotates(): boolean {
+    return this.#options.server?.rotates === true;
+  }
+
+  /** The authorization server forgets the last update of the client, where that takes nothing from what is promised. */
+  failOver(): void {
+    const clientId = this.verifier.published?.clientId;
+    if (clientId === undefined) return;
+    const takeBack = this.authorizationServer.failOver(clientId);
+    try {
+      this.verifier.verify();
+    } catch {
+      takeBack();
+    }
+  }
+
+  /** The platform has another CA: its issuer is granted, and becomes the server's default. */
+  addIssuer(): void {
+    const name = `clients-${++this.#issuers}`;
+    this.#create(clientCertificateIssuers, { metadata: { name }, spec: this.#issuerSpec() });
+    const found = this.#get(authorizationServers, { name: 'corporate' });
+    const spec = Object(found['spec']);
+    const clients = { ...spec.clients, issuers: [...spec.clients.issuers, name] };
+    this.#put(authorizationServers, { ...found, spec: { ...spec, clients, defaultIssuerRef: { name } } });
+  }
+
+  /** `Ready` of an issuer, as `True/AuthorityUsable`. */
+  issuerReady(name: string): string | undefined {
+    const status = Object(this.#get(clientCertificateIssuers, { name })['status']);
+    const ready = status.conditions?.find(({ type }: { type: string }) => type === 'Ready');
+    return ready === undefined ? undefined : `${ready.status}/${ready.reason}`;
+  }
+
+  /** When its CA ends, RFC 3339. */
+  issuerEnd(name: string): string | undefined {
+    const status = Object(this.#get(clientCertificateIssuers, { name })['status']);
+    return status.generations?.[0]?.notAfter;
+  }
+
+  #platform(): void {
+    const { method, propagation, verifyInterval } = this.#options;
+    const certificates = method === 'tls_client_auth' ? 'required' : 'request';
+    const backend = { service: { name: 'as', port: { number: 80 } } };
+    for (const name of ['payments', 'identity', OPERATOR_NAMESPACE]) this.#create(namespaces, { metadata: { name } });
+    this.#create(ingressClasses, { metadata: { name: 'nginx' }, spec: { controller: 'k8s.io/ingress-nginx' } });
+    this.#create(ingresses, {
+      metadata: { ...INGRESS, annotations: { [OPT_IN]: 'corporate', [CLIENT_CERTIFICATES]: certificates } },
+      spec: {
+        ingressClassName: 'nginx',
+        tls: [{ hosts: [HOST], secretName: 'tls' }],
+        rules: [{ host: HOST, http: { paths: [{ path: '/', pathType: 'Prefix', backend }] } }],
+      },
+    });
+    this.#create(clientCertificateIssuers, { metadata: { name: 'clients-1' }, spec: this.#issuerSpec() });
+    this.#create(authorizationServers, {
+      metadata: { name: 'corporate' },
+      spec: {
+        issuer: issuerUrl,
+        dynamicRegistration: {},
+        caBundle: serverCaPem,
+        connectTo: [{ host: HOST, addresses: this.#addresses }],
+        defaultIssuerRef: { name: 'clients-1' },
+        ...(propagation === undefined ? {} : { propagation }),
+        ...(verifyInterval === undefined ? {} : { verifyInterval }),
+        terminators: [{ group: 'networking.k8s.io', kind: 'Ingress', ...INGRESS }],
+        clients: {
+          namespaces: { names: ['payments'] },
+          issuers: ['clients-1'],
+          methods: [method],
+          grantTypes: ['client_credentials'],
+          scopes: ['accounts:read', 'accounts:write'],
+          identityTemplates: [
+            { dn: 'CN={namespace}.{name},OU={clusterId}' },
+            { dnsName: '{name}.{namespace}.clients.example.com' },
+          ],
+          recovery: 'Recreate',
+        },
+      },
+      // Its own reconciler is tested elsewhere.
+      status: {
+        endpoints: {
+          tokenEndpoint: `${mtlsOrigin}/token`,
+          revocationEndpoint: `${mtlsOrigin}/revoke`,
+          registrationEndpoint: `${registrationOrigin}/reg`,
+        },
+        capabilities: { authMethods: [method], certificateBoundTokens: true },
+        conditions: isReady(),
+      },
+    });
+  }
+
+  #issuerSpec() {
+    const { method, caDuration } = this.#options;
+    const managed = caDuration === undefined ? {} : { duration: caDuration };
+    const policy = { namespaces: { names: ['payments'] }, maxDuration: '8784h' };
+    return method === 'tls_client_auth' ? { ca: { managed }, policy } : { selfSigned: {}, policy };
+  }
+
+  #changed(change: ObjectChange): void {
+    this.#life?.observe(change);
+    const object = change.after ?? change.before;
+    const { kind, metadata } = object ?? {};
+    this.#guard(() => {
+      if (kind === 'Secret' && metadata?.name === `${CLIENT.name}-oauth`) {
+        this.verifier.secretChanged(change, this.#foreign);
+      }
+      if (kind === 'Secret' && metadata?.name === recordName(CLIENT.namespace, CLIENT.name)) {
+        this.verifier.recordChanged(change);
+      }
+    });
+    const terminated = kind === 'Ingress' || metadata?.name.startsWith('certbound-trust-') === true;
+    if (!terminated) return;
+    for (const replica of this.replicas) this.#reloads.push({ at: this.clock.now() + replica.delayMs, replica });
+  }
+
+  /** Time passes; whatever a terminator loads meanwhile is looked at when it is loaded. */
+  #advanceTo(end: number): void {
+    for (;;) {
+      const due = this.#reloads.toSorted((a, b) => a.at - b.at).find(({ at }) => at <= end);
+      this.clock.advance((due?.at ?? end) - this.clock.now());
+      if (due !== undefined) {
+        this.#reloads = this.#reloads.filter((one) => one !== due);
+        this.#load(due.replica);
+      }
+      this.#guard(this.#verify);
+      if (due === undefined) return;
+    }
+  }
+
+  readonly #verify = () => this.verifier.verify();
+
+  #load(replica: Replica): void {
+    const ingress = this.#get(ingresses, INGRESS);
+    const reference = ingress.metadata.annotations?.['nginx.ingress.kubernetes.io/auth-tls-secret'] ?? '/';
+    const [namespace = '', name = ''] = reference.split('/');
+    replica.load(ingress, this.#find(secrets, { namespace, name }));
+  }
+
+  /** A promise that is broken inside the operator's own calls would count as a failed step there. */
+  #guard(look: () => void): void {
+    if (this.#options.watched === false && look === this.#verify) return;
+    try {
+      look();
+    } catch (error) {
+      this.#violation ??= error;
+    }
+  }
+
+  #rethrow(): void {
+    if (this.#violation !== undefined) throw this.#violation;
+  }
+
+  #afterStep(): void {
+    this.#rethrow();
+    if (this.#dead) throw new Killed();
+  }
+
+  /** @returns whether the operator is dead by now */
+  #point(): boolean {
+    if (this.#pointsLeft-- <= 0) this.#dead = true;
+    return this.#dead;
+  }
+
+  #beforeWrite(): void {
+    if (this.#point() || this.writes[0] === 'refused') {
+      if (!this.#dead) this.writes.shift();
+      throw new KubeError('It was not written.', { status: 500, reason: 'InternalError' });
+    }
+  }
+
+  #afterWrite(): void {
+    this.#advanceTo(this.clock.now() + 5);
+    if (this.#point() || this.writes.shift() === 'lost') {
+      throw new KubeError('The answer was lost.', { status: 0, reason: 'Unavailable' });
+    }
+  }
+
+  #deliver(sent: Sent): Received {
+    if (this.#dead || this.clock.now() < this.awayUntil) return 'unconnected';
+    if (this.#point()) return 'unconnected';
+    const changes = sent.origin === registrationOrigin && sent.method !== 'GET';
+    const fate = changes ? (this.calls.shift() ?? 'ok') : 'ok';
+    this.#advanceTo(this.clock.now() + 10 + this.random.below(300));
+    if (fate === 'refused') return { status: 400, json: { error: 'invalid_client_metadata' } };
+    if (fate === 'unavailable') return { status: 503, json: undefined };
+    const answer = this.authorizationServer.handle({ ...sent, certificate: this.#forwarded(sent) });
+    this.#guard(this.#verify);
+    if (sent.path === '/token' && answer.status === 200) this.tokens++;
+    if (fate === 'lost') return 'broken';
+    // Who dies with the answer of a server that replaces tokens in hand has lost the token (docs/guide.md, Known limits).
+    if (changes && sent.method === 'PUT' && this.rotates) return answer;
+    return this.#point() ? 'broken' : answer;
+  }
+
+  /** The client certificate as a replica of the terminator lets it through. */
+  #forwarded({ origin, address, chain }: Sent) {
+    if (origin !== mtlsOrigin) return undefined;
+    const own = this.#addresses.indexOf(address ?? '');
+    const index = this.#addresses.length === this.replicas.length ? own : this.random.below(this.replicas.length);
+    return this.replicas[index]?.passes(chain, this.clock.now()) === true ? chain[0] : undefined;
+  }
+
+  #create(resource: Resource, object: KubernetesObject): void {
+    const { namespace } = object.metadata;
+    const path = resourcePath(resource, { namespace });
+    const body = { apiVersion: resource.version, kind: resource.kind, ...object };
+    this.api.call({ action: 'create', method: 'POST', path, query: { fieldManager: 'people' }, body });
+  }
+
+  #put(resource: Resource, object: KubernetesObject): void {
+    const { namespace, name } = object.metadata;
+    this.api.call({ action: 'update', method: 'PUT', path: resourcePath(resource, { namespace, name }), body: object });
+  }
+
+  #call(method: 'DELETE', resource: Resource, ref: { namespace: string; name: string }): void {
+    this.api.call({ action: 'delete', method, path: resourcePath(resource, ref) });
+  }
+
+  #find(resource: Resource, ref: { namespace?: string; name: string }): KubernetesObject | undefined {
+    return this.api.find(resourcePath(resource, ref));
+  }
+
+  #get(resource: Resource, ref: { namespace?: string; name: string }): KubernetesObject {
+    const object = this.#find(resource, ref);
+    if (object === undefined) throw new TypeError(`there is no ${resource.kind} ${ref.name}`);
+    return object;
+  }
+}
