@@ -8,11 +8,11 @@ export interface Listening {
   stop(): Promise<void>;
 }
 
-/** Binds to 127.0.0.1. @param port default: one the system chooses */
-export async function listen(server: Server, port = 0): Promise<Listening> {
+/** @param port default: one the system chooses */
+export async function listen(server: Server, port = 0, host = '127.0.0.1'): Promise<Listening> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, '127.0.0.1', resolve);
+    server.listen(port, host, resolve);
   });
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('the server has no port');
