@@ -7,6 +7,7 @@ import type { PublishedSecrets } from './published.ts';
 export interface ApplicationOptions extends Surroundings {
   ref: ClientRef;
   published: PublishedSecrets;
+  drainMs: number;
   /** Between two calls of a Pod. */
   pauseMs: number;
   /** In [0, 1). */
@@ -15,13 +16,24 @@ export interface ApplicationOptions extends Surroundings {
 }
 
 /** A call takes its time, and a clock is read before it is sent. */
-const marginMs = 2_000;
+const marginMs = 3_000;
 /** Of a token's life; then another is asked for. */
-const tokenShare = 0.75;
+const tokenShare = 0.6;
 
 /** Sleeps; an abort ends it early. */
 async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   await sleep(milliseconds, undefined, { signal }).catch(() => undefined);
+}
+
+/** What is published now, and from its replacement on for as long as its drain. */
+function identityOf(options: ApplicationOptions): Identity {
+  const { ref, published, drainMs } = options;
+  const credentials = published.current(ref);
+  return new Identity(
+    credentials,
+    options,
+    () => (published.replacedAt(ref, credentials.x5tS256) ?? Infinity) + drainMs,
+  );
 }
 
 const isFresh = ({ issuedAt, expiresAt }: BoundToken) => Date.now() < issuedAt + (expiresAt - issuedAt) * tokenShare;
@@ -35,7 +47,7 @@ const isFresh = ({ issuedAt, expiresAt }: BoundToken) => Date.now() < issuedAt +
 export async function contractApplication(options: ApplicationOptions, delayMs: () => number): Promise<void> {
   const { ref, published, pauseMs, random, signal } = options;
   const pods = 3;
-  let current = new Identity(published.current(ref), options);
+  let current = identityOf(options);
   let changed = new AbortController();
   const tokens: (BoundToken | undefined)[] = Array.from({ length: pods });
   const old: Promise<void>[] = [];
@@ -63,7 +75,7 @@ export async function contractApplication(options: ApplicationOptions, delayMs: 
     for (const token of tokens) if (token !== undefined) old.push(toTheEnd(before, token, options));
     changed.abort();
     changed = new AbortController();
-    current = new Identity(published.current(ref), options);
+    current = identityOf(options);
     old.push(podsOf(current, changed.signal));
   };
   published.onChange(ref, () => {
@@ -89,12 +101,11 @@ async function toTheEnd(identity: Identity, token: BoundToken, options: Applicat
 }
 
 /** Reads the Secret at its start alone, and starts anew when the drain of what it read is about to end. */
-export async function readOnceApplication(options: ApplicationOptions, drainMs: number): Promise<void> {
-  const { ref, published, pauseMs, random, signal } = options;
+export async function readOnceApplication(options: ApplicationOptions): Promise<void> {
+  const { pauseMs, random, signal } = options;
   while (!signal.aborted) {
-    const identity = new Identity(published.current(ref), options);
-    const { x5tS256 } = identity.credentials;
-    const drained = () => Date.now() > (published.replacedAt(ref, x5tS256) ?? Infinity) + drainMs - marginMs;
+    const identity = identityOf(options);
+    const drained = () => Date.now() > identity.goodUntil() - marginMs;
     await identity.use(async () => {
       let token: BoundToken | undefined;
       for (let turn = Math.floor(random() * identity.replicas); !signal.aborted && !drained(); turn++) {

@@ -4,7 +4,7 @@ import { createSecureContext } from 'node:tls';
 import { Agent, request } from 'undici';
 import { z } from 'zod';
 import { claimsOf, type ClientCredentials } from '../../support/application.ts';
-import type { CallOutcome, Caller, Tally } from './tally.ts';
+import { LATE, type CallOutcome, type Caller, type Tally } from './tally.ts';
 
 /** Each on a connection that resumes the TLS session, as long as the terminator knows it. */
 const requestsPerConnection = 5;
@@ -33,14 +33,18 @@ interface Answer {
 export class Identity {
   readonly credentials: ClientCredentials;
   readonly #surroundings: Surroundings;
+  /** Epoch milliseconds. */
+  readonly goodUntil: () => number;
   readonly #agents: readonly Agent[];
   #users = 0;
 
-  constructor(credentials: ClientCredentials, surroundings: Surroundings) {
+  /** @param goodUntil when its drain ends, epoch milliseconds; Infinity while that is not known */
+  constructor(credentials: ClientCredentials, surroundings: Surroundings, goodUntil: () => number) {
     const { certificate, caPem } = credentials;
     const secureContext = createSecureContext({ cert: certificate.certPem, key: certificate.keyPem, ca: caPem });
     this.credentials = credentials;
     this.#surroundings = surroundings;
+    this.goodUntil = goodUntil;
     this.#agents = surroundings.addresses.map(
       (address) =>
         new Agent({
@@ -87,7 +91,7 @@ export class Identity {
     const granted = typeof answer !== 'string' && answer.status === 200 ? response : undefined;
     const boundTo = granted === undefined ? undefined : confirmation.safeParse(claimsOf(granted.access_token)).data;
     const bound = boundTo?.cnf['x5t#S256'] === x5tS256;
-    this.#add(caller, 'token', answer, granted !== undefined && bound);
+    this.#add(caller, 'token', answer, granted !== undefined && bound, Infinity);
     if (granted === undefined || !bound) return undefined;
     return { value: granted.access_token, issuedAt, expiresAt: issuedAt + granted.expires_in * 1000 };
   }
@@ -97,17 +101,22 @@ export class Identity {
     const answer = await this.#call(replica, this.#surroundings.apiUrl, { method: 'GET', headers });
     const { x5tS256 } = this.credentials;
     const accepted = typeof answer !== 'string' && answer.status === 200 && answer.json['x5t_s256'] === x5tS256;
-    this.#add(caller, 'API', answer, accepted);
+    this.#add(caller, 'API', answer, accepted, token.expiresAt);
   }
 
-  #add(caller: Caller, endpoint: CallOutcome['endpoint'], answer: Answer | string, accepted: boolean): void {
+  #add(
+    caller: Caller,
+    endpoint: CallOutcome['endpoint'],
+    answer: Answer | string,
+    accepted: boolean,
+    expiresAt: number,
+  ): void {
     const { clientId, x5tS256 } = this.credentials;
     const detail = `client ${clientId}, certificate ${x5tS256}, at ${new Date().toISOString()}`;
     const said = typeof answer === 'string' ? answer : answer.text.slice(0, 200);
-    this.#surroundings.tally.add(caller, {
-      endpoint,
-      ...(accepted ? {} : { refusal: { reason: reasonOf(answer), detail: `${detail}: ${said}` } }),
-    });
+    const late = Date.now() >= Math.min(expiresAt, this.goodUntil());
+    const refusal = late ? LATE : { reason: reasonOf(answer), detail: `${detail}: ${said}` };
+    this.#surroundings.tally.add(caller, { endpoint, ...(accepted ? {} : { refusal }) });
   }
 
   /** @returns the error's words where there is no answer */

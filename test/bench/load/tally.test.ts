@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Tally } from './tally.ts';
+import { LATE, Tally } from './tally.ts';
 
 const refused = (reason: string) => ({ reason, detail: 'when and where' });
 
@@ -10,9 +10,10 @@ test('calls and refusals are counted by who called', () => {
   tally.add('contract', { endpoint: 'API', refusal: refused('400') });
   tally.add('old token', { endpoint: 'API', refusal: refused('401 invalid_token') });
   tally.addResent();
+  tally.add('old token', { endpoint: 'API', refusal: LATE });
   assert.deepEqual([tally.calls(), tally.calls('contract'), tally.calls('read-once')], [3, 2, 0]);
   assert.deepEqual([tally.refused(), tally.refused('contract'), tally.refused('read-once')], [2, 1, 0]);
-  assert.equal(tally.resent, 1);
+  assert.deepEqual([tally.resent, tally.late], [1, 1]);
 });
 
 test('it tells of each reason with its number, and the first refusals in full', () => {

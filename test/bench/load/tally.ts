@@ -6,18 +6,26 @@ export type Caller = 'contract' | 'read-once' | 'old token';
 export interface CallOutcome {
   endpoint: 'token' | 'API';
   /** Undefined where it was answered as it must be. */
-  refusal?: { reason: string; detail: string };
+  refusal?: { reason: string; detail: string } | typeof LATE;
 }
 
 const mostSamples = 20;
+
+/** What a call was made with was no longer good when its answer came: on a starved machine it takes that long. */
+export const LATE = 'late';
 
 export class Tally {
   readonly #calls = new Map<string, number>();
   readonly #refusals = new Map<string, number>();
   readonly #samples: string[] = [];
   #resent = 0;
+  #late = 0;
 
   add(caller: Caller, { endpoint, refusal }: CallOutcome): void {
+    if (refusal === LATE) {
+      this.#late += 1;
+      return;
+    }
     const name = `${caller}, ${endpoint}`;
     this.#calls.set(name, (this.#calls.get(name) ?? 0) + 1);
     if (refusal === undefined) return;
@@ -42,6 +50,9 @@ export class Tally {
 
   get resent(): number {
     return this.#resent;
+  }
+  get late(): number {
+    return this.#late;
   }
 
   /** Calls and refusals by caller, endpoint and reason, and the first refusals in full. */

@@ -19,9 +19,9 @@ const rotationsPerSecond = 5;
 
 const longestReload = ({ reloadSeconds = 10 }: RunOptions) => reloadSeconds * 1000;
 /** Short, so that drains are; never shorter than the margins of those that use them. */
-const accessTokenTTL = ({ reloadSeconds = 10 }: RunOptions) => Math.max(5, reloadSeconds);
+const accessTokenTTL = ({ reloadSeconds = 10 }: RunOptions) => Math.max(10, 2 * reloadSeconds);
 /** A change that comes while a replica reloads waits for its next reload; nginx takes a moment for one. */
-const propagationSeconds = (options: RunOptions) => Math.ceil(longestReload(options) / 1000) + 5;
+const propagationSeconds = ({ reloadSeconds = 10 }: RunOptions) => reloadSeconds + Math.max(5, reloadSeconds);
 const seedOf = ({ run }: RunOptions) => run + 1;
 
 export function b7World(options: RunOptions): WorldOptions {
@@ -56,10 +56,20 @@ export const b7: Measure = async (world, options) => {
   const tally = new Tally();
   const applications = all.flatMap((ref, i) => {
     const apiUrl = `${world.origin(isSelfSigned(ref) ? 'selfSignedApi' : 'api')}/`;
-    const its = { ref, published, pauseMs, random, signal, addresses: world.addresses, apiUrl, tally };
+    const its = {
+      ref,
+      published,
+      drainMs: drainSeconds * 1000,
+      pauseMs,
+      random,
+      signal,
+      addresses: world.addresses,
+      apiUrl,
+      tally,
+    };
     // Half of them watch the Secret, half have it as mounted files, which change later.
     const delayMs = () => (i % 2 === 0 ? 0 : random() * (drainSeconds / 3) * 1000);
-    return [contractApplication(its, delayMs), readOnceApplication(its, drainSeconds * 1000)];
+    return [contractApplication(its, delayMs), readOnceApplication(its)];
   });
   const rotations = new Rotations({
     world,
@@ -88,10 +98,10 @@ export const b7: Measure = async (world, options) => {
   } finally {
     clearInterval(telling);
     loading.abort();
+    for (const line of tally.lines()) say(line);
   }
   await load;
   const seconds = since(started);
-  for (const line of tally.lines()) say(line);
   const reloads = world.ingressControllers.map((controller) => controller.generation());
   say(`seed ${seedOf(options)}; reloads of each replica: ${reloads.join(', ')}; ${Math.round(seconds)} s`);
   say(
@@ -110,6 +120,7 @@ export const b7: Measure = async (world, options) => {
     ...calls('read-once'),
     ...calls('old token'),
     { measure: `${title}: sent again, a kept connection being closed`, value: tally.resent, unit: 'calls' },
+    { measure: `${title}: answers after the end of a token or a drain, not counted`, value: tally.late, unit: 'calls' },
     { measure: `${title}: rotations`, value: rotations.done, unit: 'rotations' },
     { measure: `${title}: rotations to another CA`, value: rotations.moved, unit: 'rotations' },
     { measure: `${title}: changes of the CA bundle`, value: rotations.bundleChanges, unit: 'changes' },
