@@ -9,6 +9,8 @@ const usage = `npm run bench -- [MEASURE …] [options]
   B1      500 OAuthClients, registered and proved, to Ready; beside it cert-manager's 500 Certificates
   B2      one apply to Ready, idle
   B3      writes per client, create to Ready and renewal
+  B7      refused calls in --rotations N (default 1000) of --clients N (default 100), three terminators that reload 0-10 s apart
+  B8      the leader killed, and ended, until the next renewal is done, with --clients N (default 1000)
   scale   B4, B5 and B6 of --clients N (default 1000): time to Ready, cold restart, memory, silence
   soak    constant change of --clients N (default 200): memory, sockets, watches; one run unless --runs says more
 
@@ -16,6 +18,8 @@ const usage = `npm run bench -- [MEASURE …] [options]
   --clients N    instead of the measure's own number
   --rest N       seconds of B6, default 600
   --minutes N    of the soak, default 30
+  --rotations N  of B7, of all clients together
+  --reload N     of B7: seconds to a terminator's reload, at most; default 10
   --profile KIND cpu: prints where the operator's time went; heap: keeps a sampling heap profile
 `;
 
@@ -26,6 +30,8 @@ const { values, positionals } = parseArgs({
     clients: { type: 'string' },
     rest: { type: 'string', default: '600' },
     minutes: { type: 'string', default: '30' },
+    rotations: { type: 'string' },
+    reload: { type: 'string' },
     profile: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
@@ -53,7 +59,7 @@ const summary = (all: readonly number[]) => {
 };
 
 for (const name of chosen) {
-  const runs = Number(values.runs ?? (name === 'soak' ? 1 : 5));
+  const runs = Number(values.runs ?? (['soak', 'B7', 'B8'].includes(name) ? 1 : 5));
   const figures = new Map<string, Figure[]>();
   for (let run = 0; run < runs; run++) {
     const say = (line: string) => process.stderr.write(`${name} run ${run + 1} of ${runs}: ${line}\n`);
@@ -63,6 +69,8 @@ for (const name of chosen) {
       profile,
       restSeconds: Number(values.rest),
       minutes: Number(values.minutes),
+      rotations: values.rotations === undefined ? undefined : Number(values.rotations),
+      reloadSeconds: values.reload === undefined ? undefined : Number(values.reload),
       say,
     });
     for (const figure of results) {

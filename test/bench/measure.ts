@@ -21,6 +21,10 @@ export interface RunOptions {
   restSeconds: number;
   /** Of the soak. */
   minutes: number;
+  /** Of B7, in all. Default 1,000. */
+  rotations?: number | undefined;
+  /** Of B7: the longest time to a reload. Default 10. */
+  reloadSeconds?: number | undefined;
   say: (line: string) => void;
 }
 

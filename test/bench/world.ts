@@ -22,7 +22,7 @@ import { clusterObjects } from '../support/ingress-objects.ts';
 import { CLIENTS_ALLOWED, INGRESS_CLASS, localised } from '../support/installation.ts';
 import { BLANK_CERTIFICATE_HEADERS, HOSTS } from '../support/oauth-deployment.ts';
 import { grantOperatorRights } from '../support/operator-rights.ts';
-import { createThrowawayCa } from '../support/throwaway-ca.ts';
+import { createThrowawayCa, type ThrowawayCa } from '../support/throwaway-ca.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { startAuthorizationServerProcess, type AuthorizationServerProcess } from './authorization-server.ts';
 import { profileFlags, type ProfileKind } from './profile.ts';
@@ -42,6 +42,8 @@ export interface OperatorUnderTest {
   log(): Promise<string>;
   /** SIGTERM; the profile is written then. */
   stop(): Promise<void>;
+  /** SIGKILL. */
+  kill(): Promise<void>;
 }
 
 export interface ClientRef {
@@ -49,12 +51,26 @@ export interface ClientRef {
   name: string;
 }
 
+export interface WorldOptions {
+  /** Of the terminator, each on an address of its own. Default 1. */
+  replicas?: number;
+  /** They follow every change, each reload this long after what it is for. Default: they are asked once. */
+  reloadDelayMs?: (() => number) | undefined;
+  /** Seconds. */
+  accessTokenTTL?: number | undefined;
+}
+
 export interface BenchWorld {
   readonly plane: ControlPlane;
   readonly kube: KubeClient;
   readonly authorizationServer: AuthorizationServerProcess;
-  readonly ingressController: IngressController;
-  startOperator(profile?: ProfileKind): Promise<OperatorUnderTest>;
+  readonly ingressControllers: readonly IngressController[];
+  /** Of the terminator's replicas. */
+  readonly addresses: readonly string[];
+  /** Issues the terminators' own certificates. */
+  readonly serverCa: ThrowawayCa;
+  origin(host: keyof typeof HOSTS): string;
+  startOperator(profile?: ProfileKind, podName?: string): Promise<OperatorUnderTest>;
   /** Until the platform's objects are ready and the terminator has what they ask for. */
   platformReady(): Promise<void>;
   /** Creates them with many requests at a time. */
@@ -120,17 +136,19 @@ function isReady(status: OAuthClientStatus | undefined): boolean {
   return is('Ready') && !is('Reconciling');
 }
 
-export async function startBenchWorld(): Promise<BenchWorld> {
+export async function startBenchWorld(options: WorldOptions = {}): Promise<BenchWorld> {
   const parts = new AsyncDisposableStack();
   try {
-    return await start(parts);
+    return await start(options, parts);
   } catch (error) {
     await parts.disposeAsync();
     throw error;
   }
 }
 
-async function start(parts: AsyncDisposableStack): Promise<BenchWorld> {
+async function start(options: WorldOptions, parts: AsyncDisposableStack): Promise<BenchWorld> {
+  const { replicas = 1, reloadDelayMs } = options;
+  const addresses = Array.from({ length: replicas }, (_, i) => `127.0.0.${i + 1}`);
   const httpsPort = await freePort();
   const origin = (host: keyof typeof HOSTS) => `https://${HOSTS[host]}:${httpsPort}`;
   const plane = await startControlPlane({ crds: [resolve(root, 'crds')] });
@@ -141,8 +159,11 @@ async function start(parts: AsyncDisposableStack): Promise<BenchWorld> {
   const authorizationServer = await startAuthorizationServerProcess({
     issuer: origin('browser'),
     mtlsOrigin: origin('mtls'),
+    selfSignedOrigin: origin('selfSigned'),
+    selfSignedApiOrigin: origin('selfSignedApi'),
     initialAccessToken,
     rotateRegistrationAccessToken: true,
+    ...(options.accessTokenTTL === undefined ? {} : { accessTokenTTL: options.accessTokenTTL }),
   });
   parts.defer(() => authorizationServer.stop());
   const serverCa = await createThrowawayCa('Example Server CA');
@@ -166,21 +187,41 @@ async function start(parts: AsyncDisposableStack): Promise<BenchWorld> {
     ingress({ namespace: IDENTITY, name: 'authorization-server' }, HOSTS.browser, 'authorization-server'),
   );
   const operatorKubeconfig = await grantOperatorRights(plane, kube);
-  const platform = localised(await documents(resolve(root, 'examples/platform.yaml')), origin, serverCa.certPem);
+  const platform = localised(
+    await documents(resolve(root, 'examples/platform.yaml')),
+    origin,
+    serverCa.certPem,
+    addresses,
+  );
   const optedIn = (await documents(resolve(root, 'examples/ingresses.yaml'))).filter(
     ({ metadata }) => metadata.namespace === IDENTITY,
   );
   await apply(kube, ...platform, ...optedIn);
   const cluster = clusterObjects(plane.kubeconfigPath);
-  const ingressController = await startIngressController({
-    // Asked once, when the platform is ready: what it costs to watch every Secret is not to be measured.
-    source: { read: (options) => cluster.read(options), onChange: () => undefined, stop: () => cluster.stop() },
-    httpsPort,
-    installNginx: true,
-    terminator: 'nginx',
-    proxySetHeaders: BLANK_CERTIFICATE_HEADERS,
-  });
-  parts.defer(() => ingressController.stop());
+  parts.defer(() => cluster.stop());
+  const changed = new EventTarget();
+  // Else asked once, when the platform is ready: what it costs to watch every Secret is not to be measured.
+  if (reloadDelayMs !== undefined) cluster.onChange(() => changed.dispatchEvent(new Event('change')), {});
+  const httpPort = await freePort();
+  const ingressControllers: IngressController[] = [];
+  for (const address of addresses) {
+    const controller = await startIngressController({
+      source: {
+        read: (read) => cluster.read(read),
+        onChange: (listener) => changed.addEventListener('change', listener),
+        stop: () => Promise.resolve(),
+      },
+      address,
+      httpsPort,
+      httpPort,
+      installNginx: true,
+      terminator: 'nginx',
+      proxySetHeaders: BLANK_CERTIFICATE_HEADERS,
+      ...(reloadDelayMs === undefined ? {} : { reloadDelayMs }),
+    });
+    parts.defer(() => controller.stop());
+    ingressControllers.push(controller);
+  }
   const watching = new AbortController();
   parts.defer(() => watching.abort());
   let watch: Promise<ClientWatch> | undefined;
@@ -189,9 +230,12 @@ async function start(parts: AsyncDisposableStack): Promise<BenchWorld> {
     plane,
     kube,
     authorizationServer,
-    ingressController,
-    async startOperator(profile) {
-      const operator = await startOperator(plane.dir, operatorKubeconfig, profile);
+    ingressControllers,
+    addresses,
+    serverCa,
+    origin,
+    async startOperator(profile, podName = 'certbound-0') {
+      const operator = await startOperator(plane.dir, operatorKubeconfig, profile, podName);
       parts.defer(() => operator.stop());
       return operator;
     },
@@ -200,11 +244,7 @@ async function start(parts: AsyncDisposableStack): Promise<BenchWorld> {
         const status: unknown = (await kube.get(authorizationServers, { name: 'corporate' }))?.['status'];
         return JSON.stringify(status ?? {}).includes('"type":"Ready"') && isReady(Object(status));
       }, 60_000);
-      const annotated = async () => {
-        await ingressController.settled();
-        return ingressController.config().includes('ssl_verify_client');
-      };
-      await waitFor(annotated, 60_000);
+      await Promise.all(ingressControllers.map((controller) => waitFor(() => asksForCertificates(controller), 60_000)));
     },
     create: (refs) => inParallel(refs, 32, (ref) => kube.create(oauthClients, clientObject(ref))),
     watchClients: () => (watch ??= watchClients(kube, watching.signal)),
@@ -224,10 +264,16 @@ async function start(parts: AsyncDisposableStack): Promise<BenchWorld> {
   };
 }
 
+async function asksForCertificates(controller: IngressController): Promise<boolean> {
+  await controller.settled();
+  return controller.config().includes('ssl_verify_client');
+}
+
 async function startOperator(
   dir: string,
   kubeconfig: string,
   profile: ProfileKind | undefined,
+  podName: string,
 ): Promise<OperatorUnderTest> {
   const port = await freePort();
   const logFile = join(dir, `operator-${port}.log`);
@@ -241,7 +287,7 @@ async function startOperator(
       CERTBOUND_CLUSTER_ID: 'bench',
       CERTBOUND_HTTP_ADDRESS: '127.0.0.1',
       CERTBOUND_HTTP_PORT: String(port),
-      CERTBOUND_POD_NAME: 'certbound-0',
+      CERTBOUND_POD_NAME: podName,
     },
   });
   const get = async (path: string): Promise<{ ok: boolean; text: string }> => {
@@ -272,6 +318,10 @@ async function startOperator(
     log: () => readFile(logFile, 'utf8'),
     async stop() {
       await child.end(30_000);
+    },
+    async kill() {
+      process.kill(child.pid, 'SIGKILL');
+      await child.exited;
     },
   };
 }

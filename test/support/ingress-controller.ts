@@ -11,13 +11,18 @@ import { createThrowawayCa } from './throwaway-ca.ts';
 export interface IngressControllerOptions extends IngressModelOptions {
   /** Where Ingresses, Secrets and Services come from: a cluster, or a list (`objectList`). */
   source: { kubeconfigPath: string } | ObjectSource;
+  /** Of loopback. Default 127.0.0.1; another for each replica on the same ports. */
+  address?: string;
   /** Default: free ones. */
   httpsPort?: number;
   httpPort?: number;
   /** What ingress-nginx's ConfigMap of `proxy-set-headers` holds. */
   proxySetHeaders?: Readonly<Record<string, string>>;
-  /** Milliseconds between the sight of a change and the reload, as slow controllers have them. Default 0. */
-  reloadDelayMs?: number;
+  /**
+   * Milliseconds between the sight of a change and the reload, as slow controllers have them; asked for each reload. What
+   * changes in the meantime is in the same reload. Default 0.
+   */
+  reloadDelayMs?: () => number;
   /** Install nginx from Debian where it is missing and we are root. Default false. */
   installNginx?: boolean;
   /** `nginx`: fail where there is none. `node`: the stand-in. Default: nginx, or the stand-in with a word about it. */
@@ -26,7 +31,7 @@ export interface IngressControllerOptions extends IngressModelOptions {
 
 export interface IngressController {
   readonly kind: 'nginx' | 'node';
-  readonly address: '127.0.0.1';
+  readonly address: string;
   readonly httpsPort: number;
   readonly httpPort: number;
   /** What the terminator runs with: nginx.conf. */
@@ -56,7 +61,7 @@ async function createTerminator(
 }
 
 class Controller implements IngressController {
-  readonly address = '127.0.0.1';
+  readonly address: string;
   readonly kind: 'nginx' | 'node';
   readonly httpsPort: number;
   readonly httpPort: number;
@@ -71,12 +76,14 @@ class Controller implements IngressController {
   #running: Promise<void> | undefined;
 
   constructor(parts: {
+    address: string;
     kind: 'nginx' | 'node';
     ports: { httpsPort: number; httpPort: number };
     terminator: Terminator;
     source: ObjectSource;
     options: IngressControllerOptions;
   }) {
+    this.address = parts.address;
     this.kind = parts.kind;
     this.httpsPort = parts.ports.httpsPort;
     this.httpPort = parts.ports.httpPort;
@@ -108,9 +115,9 @@ class Controller implements IngressController {
   }
 
   async #pass(): Promise<void> {
-    const model = buildIngressModel(await this.#source.read(this.#options), this.#options);
-    const delay = this.#options.reloadDelayMs ?? 0;
+    const delay = this.#options.reloadDelayMs?.() ?? 0;
     if (delay > 0 && this.#generation > 0) await sleep(delay, undefined, { signal: this.#stopped.signal });
+    const model = buildIngressModel(await this.#source.read(this.#options), this.#options);
     try {
       if (await this.#terminator.apply(model)) this.#generation += 1;
       this.#model = model;
@@ -169,8 +176,8 @@ class Controller implements IngressController {
 }
 
 /**
- * A small ingress controller: what ingress-nginx would serve for these objects, on 127.0.0.1. It serves when this
- * resolves.
+ * A small ingress controller: what ingress-nginx would serve for these objects, on a loopback address. It serves when
+ * this resolves.
  */
 export async function startIngressController(options: IngressControllerOptions): Promise<IngressController> {
   const fake = await createThrowawayCa('Kubernetes Ingress Controller Fake Certificate');
@@ -178,13 +185,15 @@ export async function startIngressController(options: IngressControllerOptions):
     httpsPort: options.httpsPort ?? (await freePort()),
     httpPort: options.httpPort ?? (await freePort()),
   };
+  const { address = '127.0.0.1' } = options;
   const { kind, terminator } = await createTerminator(options, {
+    address,
     ...ports,
     fakeCertificate: { certificate: fake.certPem, key: fake.keyPem },
     ...(options.proxySetHeaders && { proxySetHeaders: options.proxySetHeaders }),
   });
   const source = 'kubeconfigPath' in options.source ? clusterObjects(options.source.kubeconfigPath) : options.source;
-  const controller = new Controller({ kind, ports, terminator, source, options });
+  const controller = new Controller({ kind, address, ports, terminator, source, options });
   try {
     return await controller.start();
   } catch (error) {

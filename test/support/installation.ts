@@ -70,17 +70,22 @@ export interface Installation {
   stop(): Promise<void>;
 }
 
-/** `examples/` speak of port 443 and of a certificate that every client trusts; here both are this machine's. */
+/**
+ * `examples/` speak of port 443 and of a certificate that every client trusts; here both are this machine's.
+ *
+ * @param addresses of the terminator's replicas
+ */
 export function localised(
   objects: KubernetesObject[],
   origin: Installation['origin'],
   caBundle: string,
+  addresses: readonly string[] = ['127.0.0.1'],
 ): KubernetesObject[] {
   return objects.map((object) => {
     if (object.kind !== 'AuthorizationServer') return object;
     const spec: unknown = object['spec'];
     const hosts = Object.values(HOSTS);
-    const connectTo = hosts.map((host) => ({ host, addresses: ['127.0.0.1'] }));
+    const connectTo = hosts.map((host) => ({ host, addresses: [...addresses] }));
     return { ...object, spec: { ...Object(spec), issuer: origin('browser'), caBundle, connectTo } };
   });
 }

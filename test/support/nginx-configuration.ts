@@ -127,8 +127,8 @@ function serverLines(host: HostModel, options: NginxConfigurationOptions, files:
   const pair = host.tls ?? options.fakeCertificate;
   const body = [
     `server_name ${serverName(host.hostname)};`,
-    `listen 127.0.0.1:${options.httpPort};`,
-    `listen 127.0.0.1:${options.httpsPort} ssl http2;`,
+    `listen ${options.address}:${options.httpPort};`,
+    `listen ${options.address}:${options.httpsPort} ssl http2;`,
     `ssl_certificate ${files.add('tls', pair.certificate)};`,
     `ssl_certificate_key ${files.add('key', pair.key)};`,
   ];
@@ -147,12 +147,12 @@ function serverLines(host: HostModel, options: NginxConfigurationOptions, files:
 }
 
 /** Without ssl-reject-handshake, a client that sends no SNI would get the first host's client authentication. */
-const defaultServer = ({ httpPort, httpsPort }: NginxConfigurationOptions): string[] => [
+const defaultServer = ({ address, httpPort, httpsPort }: NginxConfigurationOptions): string[] => [
   '# start server _',
   'server {',
   '  server_name _;',
-  `  listen 127.0.0.1:${httpPort} default_server;`,
-  `  listen 127.0.0.1:${httpsPort} default_server ssl http2;`,
+  `  listen ${address}:${httpPort} default_server;`,
+  `  listen ${address}:${httpsPort} default_server ssl http2;`,
   '  ssl_reject_handshake on;',
   '  location "/" { return 404; }',
   '}',

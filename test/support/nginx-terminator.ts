@@ -28,9 +28,9 @@ const entrySchema = z.object({
   sessionReused: z.string(),
 });
 
-function accepts(port: number): Promise<boolean> {
+function accepts(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ host: '127.0.0.1', port });
+    const socket = connect({ host, port });
     socket.once('connect', () => {
       socket.destroy();
       resolve(true);
@@ -94,7 +94,8 @@ class NginxTerminator implements Terminator {
     });
     this.#child = child;
     await this.#until('nginx accepts connections', child, async () => {
-      return (await accepts(this.#options.httpsPort)) && (await accepts(this.#options.httpPort));
+      const { address, httpsPort, httpPort } = this.#options;
+      return (await accepts(address, httpsPort)) && (await accepts(address, httpPort));
     });
   }
 

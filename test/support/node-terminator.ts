@@ -109,7 +109,8 @@ class NodeTerminator implements Terminator {
     );
     secure.on('tlsClientError', () => undefined);
     const plain = createServer(listener);
-    this.#listening = [await listen(plain, this.#options.httpPort), await listen(secure, this.#options.httpsPort)];
+    const { address, httpPort, httpsPort } = this.#options;
+    this.#listening = [await listen(plain, httpPort, address), await listen(secure, httpsPort, address)];
   }
 
   #serve(request: IncomingMessage, response: ServerResponse): void {

@@ -16,6 +16,7 @@ export const HOSTS = {
   mtls: 'mtls.as.example.test',
   selfSigned: 'self.as.example.test',
   api: 'api.example.test',
+  selfSignedApi: 'self.api.example.test',
 } as const;
 
 type HostName = keyof typeof HOSTS;

@@ -11,11 +11,12 @@ export const SELF_SIGNED_SERVER = 'corporate-self-signed';
  * whose terminator verifies nothing (RFC 8705 §2.2).
  */
 export function selfSignedPlatform(
-  world: Installation,
+  world: Pick<Installation, 'origin' | 'serverCa'> & { addresses?: readonly string[] },
   scopes: readonly string[],
   clientKeys: 'jwks' | 'jwks_uri' = 'jwks',
 ): KubernetesObject[] {
   const mtls = world.origin('selfSigned');
+  const { addresses = ['127.0.0.1'] } = world;
   const issuer = 'self-signed';
   const namespaces = { selector: { matchLabels: CLIENTS_ALLOWED } };
   const terminator = { namespace: 'identity', name: 'authorization-server-self-signed' };
@@ -37,7 +38,7 @@ export function selfSignedPlatform(
           initialAccessTokenSecretRef: { name: 'corporate-initial-access-token', key: 'token' },
         },
         caBundle: world.serverCa.certPem,
-        connectTo: Object.values(HOSTS).map((host) => ({ host, addresses: ['127.0.0.1'] })),
+        connectTo: Object.values(HOSTS).map((host) => ({ host, addresses: [...addresses] })),
         mtlsEndpoints: {
           tokenEndpoint: `${mtls}/token`,
           introspectionEndpoint: `${mtls}/token/introspection`,

@@ -18,6 +18,8 @@ export interface AccessLogEntry {
 }
 
 export interface TerminatorOptions {
+  /** To listen on: a loopback address. */
+  address: string;
   httpPort: number;
   httpsPort: number;
   /** Served for hosts without a certificate of their own. */

@@ -1,0 +1,127 @@
+/** Rotations of many clients, by annotation and by another issuer, and what makes the terminators reload meanwhile. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RENEW_REQUESTED } from '../../../src/api/annotations.ts';
+import { authorizationServers, oauthClients } from '../../../src/api/resources.ts';
+import type { BenchWorld, ClientRef, ClientWatch } from '../world.ts';
+import { ISSUERS, touchOtherIngress } from './platform.ts';
+import type { PublishedSecrets } from './published.ts';
+
+const patience = 300_000;
+
+export interface RotationOptions {
+  world: BenchWorld;
+  watch: ClientWatch;
+  published: PublishedSecrets;
+  /** Those of tls_client_auth, which have an issuer. */
+  byCa: readonly ClientRef[];
+  selfSigned: readonly ClientRef[];
+  /** Of each client. */
+  rotations: number;
+  /** Between two of one client, at least. */
+  spacingMs: number;
+  /** In [0, 1). */
+  random: () => number;
+  say: (line: string) => void;
+}
+
+export class Rotations {
+  readonly #options: RotationOptions;
+  readonly #issuerOf = new Map<ClientRef, string>();
+  #granted: (typeof ISSUERS)[number] = ISSUERS[0];
+  #done = 0;
+  #moved = 0;
+  #bundles = 0;
+
+  constructor(options: RotationOptions) {
+    this.#options = options;
+  }
+
+  /** Successors that were published. */
+  get done(): number {
+    return this.#done;
+  }
+  /** Those of them that came from another CA. */
+  get moved(): number {
+    return this.#moved;
+  }
+  /** How often a CA joined or left the terminators' bundle. */
+  get bundleChanges(): number {
+    return this.#bundles;
+  }
+
+  /** Every client again and again. */
+  async run(): Promise<void> {
+    const { byCa, selfSigned } = this.#options;
+    await Promise.all([...byCa, ...selfSigned].map((ref) => this.#rotate(ref, byCa.includes(ref))));
+  }
+
+  async #rotate(ref: ClientRef, byCa: boolean): Promise<void> {
+    const { world, published, rotations, spacingMs, random } = this.#options;
+    await sleep(random() * spacingMs);
+    for (let i = 0; i < rotations; i++) {
+      const { x5tS256 } = published.current(ref);
+      const issuer = this.#granted.name;
+      const move = byCa && (this.#issuerOf.get(ref) ?? ISSUERS[0].name) !== issuer;
+      this.#issuerOf.set(ref, issuer);
+      const patch = move
+        ? { spec: { certificate: { issuerRef: { name: issuer } } } }
+        : { metadata: { annotations: { [RENEW_REQUESTED]: `rotation ${i}` } } };
+      await world.kube.patch(oauthClients, ref, patch, { type: 'merge' });
+      await published.changed(ref, x5tS256, patience).catch((error: unknown) => {
+        throw new Error(JSON.stringify(this.#options.watch.status(ref)), { cause: error });
+      });
+      this.#done += 1;
+      if (move) this.#moved += 1;
+      await sleep(spacingMs * (1 + 0.2 * random()));
+    }
+  }
+
+  /**
+   * The platform goes over from one CA to the other, and back: the other is granted, clients move with their next rotation,
+   * and the one that no live certificate is from is taken out.
+   */
+  async changeIssuers(signal: AbortSignal): Promise<void> {
+    const { world, say, spacingMs } = this.#options;
+    await sleep(spacingMs, undefined, { signal }).catch(() => undefined);
+    for (let turn = 1; !signal.aborted; turn++) {
+      const before = this.#granted;
+      const next = ISSUERS[turn % ISSUERS.length] ?? before;
+      await this.#grant(world, [before.name, next.name], before.name);
+      // At once, as whoever applies all of it together: the terminators have yet to hear of it.
+      this.#granted = next;
+      say(`granted ${next.name}; ${this.#done} rotations`);
+      while (!signal.aborted && !this.#hasLeft(before.dn)) await sleep(1_000);
+      if (signal.aborted) return;
+      await this.#grant(world, [next.name], next.name);
+      say(`took ${before.name} out; ${this.#done} rotations`);
+      await sleep(spacingMs / 2, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  async #grant({ kube }: BenchWorld, issuers: readonly string[], defaultIssuer: string): Promise<void> {
+    const spec = { defaultIssuerRef: { name: defaultIssuer }, clients: { issuers } };
+    await kube.patch(authorizationServers, { name: 'corporate' }, { spec }, { type: 'merge' });
+    this.#bundles += 1;
+  }
+
+  /** No certificate of this issuer is used by anybody. */
+  #hasLeft(dn: string): boolean {
+    const { byCa, watch, published } = this.#options;
+    const rdns = dn.split(',').toSorted().join();
+    return byCa.every((ref) =>
+      (watch.status(ref).certificates ?? [])
+        // One that was not published yet is of the issuer that is granted by now.
+        .map(({ x5tS256 }) => published.issuerOf(x5tS256)?.split('\n').toSorted().join())
+        .every((issuer) => issuer !== rdns),
+    );
+  }
+
+  /** Other teams change their Ingresses, so that every replica reloads every few seconds. */
+  async touchIngresses(everyMs: number, signal: AbortSignal): Promise<void> {
+    const { world, random } = this.#options;
+    for (let i = 0; !signal.aborted; i++) {
+      await touchOtherIngress(world, `/version-${i}`);
+      await sleep(everyMs * (0.5 + random()), undefined, { signal }).catch(() => undefined);
+    }
+  }
+}
