@@ -148,12 +148,28 @@ describe('at most three certificates live', () => {
     const plan = planOf(three());
     assert.deepEqual(plan.findings.map(brief), ['CertificateReady=Unknown/RotationWaits']);
     assert.equal(plan.at, now + hour);
+    const longer = [
+      draining('a', { notAfter: instant(now + 90 * day) }),
+      draining('b', { notAfter: instant(now + 90 * day) }),
+    ];
+    const end = Date.parse(due.notAfter);
+    assert.equal(planOf(holding(due, ...longer)).at, end - (end - Date.parse(due.stagedAt)) / 10);
   });
 
   eachRow([
     [
       'one that has ended doesn’t count',
       () => holding(due, draining('a'), draining('b', { notAfter: instant(now) })),
+      staged('RenewalDue'),
+    ],
+    [
+      'but what is published never ends for it: those that drain may live longer',
+      () =>
+        holding(
+          aCertificate('old', { stagedAt: instant(now - 9 * day), notAfter: instant(now + day) }),
+          draining('a', { notAfter: instant(now + 20 * day) }),
+          draining('b', { notAfter: instant(now + 20 * day) }),
+        ),
       staged('RenewalDue'),
     ],
     [
@@ -283,7 +299,11 @@ describe('a published certificate is proved again', () => {
   eachRow([
     ['when it is time', () => reproved(0, now), ['Proved=Unknown/ProvingAgain → provePublished']],
     ['a first refusal is no verdict', () => reproved(1, now + 5000), []],
-    ['a second one is', () => reproved(2, now + hour), ['Proved=False/Refused']],
+    [
+      'a second one is, and the registration is looked at',
+      () => reproved(2, now + hour),
+      ['Proved=False/Refused', 'Registered=Unknown/Inspecting → inspectRegistration'],
+    ],
     ['and is looked into again', () => reproved(2, now), ['Proved=Unknown/ProvingAgain → provePublished']],
     [
       'not when it has ended: that says enough',

@@ -1,4 +1,5 @@
 /** One life of the operator: its caches, its memory, and the passes of three kinds. All of it is the real code. */
+import { Enforcement } from '../../src/authserver/enforcement.ts';
 import { createCaches, type Caches } from '../../src/caches.ts';
 import { Role, ROLE_LABEL } from '../../src/api/annotations.ts';
 import type { AuthorizationServer } from '../../src/api/authorization-server.ts';
@@ -65,12 +66,14 @@ export class OperatorLife {
         controllerName: 'certbound.dev/operator',
         clusterId,
         operatorNamespace: OPERATOR_NAMESPACE,
+        jwksUrl: undefined,
       },
       {
         kube,
         ...caches,
         records: new RecordStore(kube, caches.records, OPERATOR_NAMESPACE),
         connection: connect,
+        enforcement: new Enforcement(),
         credentials: () => Promise.resolve({}),
         registrationDriver: driverFor,
         issuerDriver: issuerRegistry({

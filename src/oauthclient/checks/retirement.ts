@@ -36,7 +36,7 @@ const provedAgain: Check<ClientView, ClientStep> = {
   },
 };
 
-/** Refused twice: whether the server still knows the client says its registration. What was changed there is put right. */
+/** Refused twice: whether the server still knows the client says its registration. */
 const registrationInspected: Check<ClientView, ClientStep> = {
   name: 'registrationInspected',
   find({ observed: { reproof, record } }) {

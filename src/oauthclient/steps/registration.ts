@@ -64,33 +64,44 @@ export const updateRegistration: ClientAction = async (context, view, signal) =>
 /** The answer to an update was lost: what the server holds now is read, and compared as after any update. */
 export const recoverUpdate: ClientAction = async (context, view, signal) => {
   const loaded = await context.records.load(recordOf(view), signal);
-  await context.records.save(loaded, await readAgain(context, view, loaded, signal), signal);
-};
-
-/** With what the server holds now; where that is not what was asked for, it is asked for again. */
-async function readAgain(
-  context: StepContext,
-  view: ClientView,
-  loaded: LoadedRecord,
-  signal: AbortSignal,
-): Promise<ClientRecord> {
   const asked = required(view.desired.metadata, 'metadata');
-  const driver = driverOf(context, view);
-  const connection = context.connection(serverOf(view));
-  const registration = await withEitherToken(loaded, (handle) => driver.read(connection, handle, signal));
+  const registration = await readRegistration(context, view, loaded, signal);
   const record = withRegistration(loaded, registration, asked, context.clock.now());
   const current = changedMembers(asked, registration.metadata).length === 0;
   const stored = required(record.state.registration, 'a registration');
   const state = { ...record.state, registration: { ...stored, askedDigest: current ? stored.askedDigest : '' } };
-  return { ...record, state };
+  await context.records.save(loaded, { ...record, state }, signal);
+};
+
+function readRegistration(
+  context: StepContext,
+  view: ClientView,
+  loaded: LoadedRecord,
+  signal: AbortSignal,
+): Promise<Registration> {
+  const driver = driverOf(context, view);
+  const connection = context.connection(serverOf(view));
+  return withEitherToken(loaded, (handle) => driver.read(connection, handle, signal));
 }
 
-/** The server refuses the certificate: whether it still knows the client, and as what. */
+/**
+ * The server refuses the certificate: whether it still knows the client. What it holds is not put right here: a standby that
+ * has not heard of the last update would take a second one, and forget it with its token when the first server is back.
+ */
 export const inspectRegistration: ClientAction = async (context, view, signal) => {
   const { uid } = view.observed.client.metadata;
   const loaded = await context.records.load(recordOf(view), signal);
+  const { material } = loaded;
   try {
-    await context.records.save(loaded, await readAgain(context, view, loaded, signal), signal);
+    const answer = await readRegistration(context, view, loaded, signal);
+    const before = material.registration;
+    const { registrationAccessToken } = answer;
+    // Some servers replace it with every read.
+    if (registrationAccessToken !== undefined && registrationAccessToken !== before?.registrationAccessToken) {
+      const metadata = before?.lastAnswer ?? answer.metadata;
+      const registration = registrationMaterial(before, { ...answer, metadata });
+      await context.records.save(loaded, { ...loaded, material: { ...material, registration } }, signal);
+    }
     context.reproofs.looked(uid, 'present');
   } catch (thrown) {
     if (asOperatorError(thrown).code !== 'RegistrationAccessTokenLost') throw thrown;
