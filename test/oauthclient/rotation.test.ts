@@ -150,7 +150,26 @@ describe('at most three certificates live', () => {
     assert.equal(plan.at, now + hour);
   });
 
+  const long = { notAfter: instant(now + 180 * day) };
+  const outlived = () => holding(due, draining('a', long), draining('b', long));
+
+  test('and what was merely asked for, for as long as it takes', () => {
+    const current = aCertificate('old', { requested: { durationMs: 180 * day, algorithm: 'ECDSA', size: 256 } });
+    const plan = planOf(holding(current, draining('a', long), draining('b', long)));
+    assert.deepEqual(plan.findings.map(brief), ['CertificateReady=Unknown/RotationWaits']);
+    assert.equal(plan.at, now + 15 * day);
+  });
+
   eachRow([
+    ['a renewal that is due waits for none that outlives what is published', outlived, staged('RenewalDue')],
+    [
+      'but never has more than five live',
+      () => {
+        const certificates = outlived().record?.state?.certificates ?? [];
+        return holding(...certificates, draining('c', long), draining('d', long));
+      },
+      ['CertificateReady=Unknown/RotationWaits'],
+    ],
     [
       'one that has ended doesn’t count',
       () => holding(due, draining('a'), draining('b', { notAfter: instant(now) })),

@@ -7,6 +7,10 @@ import { Condition, act, stuck, waiting, type ClientFinding, type ClientStep, ty
 type ClientCheck = Check<ClientView, ClientStep>;
 
 const mostLiveCertificates = 3;
+/** With those that a due renewal may not wait for. */
+const mostLiveWhenDue = 5;
+
+const RENEWAL_DUE = 'RenewalDue';
 
 interface Cause {
   reason: string;
@@ -20,7 +24,7 @@ function causeOfIssuance({ observed: { record }, desired, now }: ClientView): Ca
   const current = certificateIn(state, 'Published');
   if (current === undefined) return { reason: 'Issuing', message: 'The first certificate is being issued.' };
   if (renewalOf(current, desired) <= now) {
-    return { reason: 'RenewalDue', message: `The certificate ends at ${current.notAfter} and is being renewed.` };
+    return { reason: RENEWAL_DUE, message: `The certificate ends at ${current.notAfter} and is being renewed.` };
   }
   if (desired.renewRequested !== undefined) {
     return { reason: 'RenewRequested', message: 'A renewal was asked for by annotation.' };
@@ -79,6 +83,16 @@ const superseded: ClientCheck = {
   },
 };
 
+/**
+ * Others that live long may still drain when the published one ends (a duration that was shortened): P1 comes before their number.
+ * A renewal that is due waits for half of what is left, and what was merely asked for waits for as long as it takes.
+ */
+function latestBeginning({ observed: { record }, desired }: ClientView, { reason }: Cause): number {
+  const current = certificateIn(record?.state, 'Published');
+  if (reason !== RENEWAL_DUE || current === undefined) return Infinity;
+  return (renewalOf(current, desired) + Date.parse(current.notAfter)) / 2;
+}
+
 const certificateNeeded: ClientCheck = {
   name: 'certificateNeeded',
   find(view): ClientFinding | undefined {
@@ -96,8 +110,9 @@ const certificateNeeded: ClientCheck = {
       };
     }
     const live = (observed.record?.state?.certificates ?? []).filter((c) => Date.parse(c.notAfter) > now);
-    if (live.length >= mostLiveCertificates) {
-      const at = Math.min(...live.map((c) => retirementOf(c, desired)));
+    const at = Math.min(...live.map((c) => retirementOf(c, desired)));
+    const most = at > latestBeginning(view, cause) ? mostLiveWhenDue : mostLiveCertificates;
+    if (live.length >= most) {
       return {
         ...waiting(
           Condition.certificate,
