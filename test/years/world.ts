@@ -78,7 +78,7 @@ export class World {
   #life: OperatorLife | undefined;
   #dead = false;
   #pointsLeft = Infinity;
-  #violation: unknown;
+  #violation: Error | undefined;
   /** A change that is somebody else's. */
   #foreign = false;
   #issuers = 1;
@@ -392,7 +392,7 @@ export class World {
     try {
       look();
     } catch (error) {
-      this.#violation ??= error;
+      this.#violation ??= error instanceof Error ? error : new Error(String(error));
     }
   }
 
