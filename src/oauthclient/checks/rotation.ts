@@ -1,5 +1,6 @@
 import { durationString } from '../../api/duration.ts';
 import type { Check } from '../../runtime/pass.ts';
+import { outdatedBy, RECORD_OUTDATED } from '../outdated.ts';
 import { certificateIn, type CertificateState } from '../record.ts';
 import { renewalOf, retirementOf } from '../schedule.ts';
 import { Condition, act, stuck, waiting, type ClientFinding, type ClientStep, type ClientView } from '../step.ts';
@@ -18,11 +19,17 @@ interface Cause {
 }
 
 /** Why a new certificate is needed now, or nothing. */
-function causeOfIssuance({ observed: { record }, desired, now }: ClientView): Cause | undefined {
+function causeOfIssuance(view: ClientView): Cause | undefined {
+  const { observed, desired, now } = view;
+  const { record } = observed;
   const state = record?.state;
   if (certificateIn(state, 'Next') !== undefined) return undefined;
   const current = certificateIn(state, 'Published');
   if (current === undefined) return { reason: 'Issuing', message: 'The first certificate is being issued.' };
+  if (outdatedBy(view) !== undefined) {
+    const message = 'The published certificate is not in the record, and is being replaced.';
+    return { reason: RECORD_OUTDATED, message };
+  }
   if (renewalOf(current, desired) <= now) {
     return { reason: RENEWAL_DUE, message: `The certificate ends at ${current.notAfter} and is being renewed.` };
   }
@@ -89,6 +96,7 @@ const superseded: ClientCheck = {
  */
 function latestBeginning({ observed: { record }, desired }: ClientView, { reason }: Cause): number {
   const current = certificateIn(record?.state, 'Published');
+  if (reason === RECORD_OUTDATED) return -Infinity;
   if (reason !== RENEWAL_DUE || current === undefined) return Infinity;
   return (renewalOf(current, desired) + Date.parse(current.notAfter)) / 2;
 }
