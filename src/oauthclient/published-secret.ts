@@ -3,6 +3,8 @@ import { z } from 'zod';
 import { OWNER_UID } from '../api/annotations.ts';
 import { OPERATOR_FIELD_MANAGER, lastOtherWriter } from '../kube/field-managers.ts';
 import type { KubernetesObject } from '../kube/resource.ts';
+import { certificatesFromPem } from '../x509/pem.ts';
+import { x5tS256 } from '../x509/thumbprint.ts';
 
 /** What an application needs to get certificate-bound tokens; the keys of the Secret that design and README promise. */
 export interface PublishedContent {
@@ -29,10 +31,12 @@ export function certificateValues(content: PublishedContent): Record<string, str
     'tls.key': content.privateKeyPem,
     'client-ca.crt': content.clientCaPem,
     // One file with key and chain: two files can be read mid-rotation.
-    'tls-bundle.pem': `${content.privateKeyPem.trimEnd()}\n${content.chainPem}`,
+    'tls-bundle.pem': bundleOf(content.privateKeyPem, content.chainPem),
     x5t_s256: content.x5tS256,
   };
 }
+
+const bundleOf = (privateKeyPem: string, chainPem: string) => `${privateKeyPem.trimEnd()}\n${chainPem}`;
 
 export function contextValues(context: PublishedContext): Record<string, string> {
   return {
@@ -65,6 +69,15 @@ export interface SecretProjection {
   /** The field manager other than ours that wrote last. */
   lastWriter: string | undefined;
   digests: Record<string, string>;
+  /** Of the certificate that it holds, where its values agree with each other. */
+  holds?: HeldCertificate | undefined;
+}
+
+export interface HeldCertificate {
+  x5tS256: string;
+  /** Epoch milliseconds. */
+  notBefore: number;
+  notAfter: number;
 }
 
 const secret = z.object({
@@ -75,9 +88,9 @@ const secret = z.object({
 
 export function projectSecret(object: KubernetesObject): SecretProjection {
   const { type, immutable, data } = secret.parse(object);
-  const decoded = Object.entries(data ?? {}).map(([key, value]) => [
+  const decoded = Object.entries(data ?? {}).map(([key, value]): [string, Buffer] => [
     key,
-    createHash('sha256').update(Buffer.from(value, 'base64')).digest('hex'),
+    Buffer.from(value, 'base64'),
   ]);
   return {
     namespace: object.metadata.namespace ?? '',
@@ -93,8 +106,25 @@ export function projectSecret(object: KubernetesObject): SecretProjection {
       object.metadata.managedFields ?? [],
       ({ manager }) => manager === OPERATOR_FIELD_MANAGER,
     ),
-    digests: Object.fromEntries(decoded),
+    digests: digests(Object.fromEntries(decoded)),
+    holds: heldCertificate((key) => decoded.find(([name]) => name === key)?.[1].toString() ?? ''),
   };
+}
+
+function heldCertificate(valueOf: (key: string) => string): HeldCertificate | undefined {
+  const [chainPem, privateKeyPem] = [valueOf('tls.crt'), valueOf('tls.key')];
+  if (valueOf('tls-bundle.pem') !== bundleOf(privateKeyPem, chainPem)) return undefined;
+  try {
+    const [leaf] = certificatesFromPem(chainPem);
+    if (leaf === undefined || x5tS256(leaf) !== valueOf('x5t_s256')) return undefined;
+    return {
+      x5tS256: x5tS256(leaf),
+      notBefore: leaf.validFromDate.getTime(),
+      notAfter: leaf.validToDate.getTime(),
+    };
+  } catch {
+    return undefined;
+  }
 }
 
 /** Keys of ours that are there only sometimes: where they are not wanted, an old one must not linger. */

@@ -3,6 +3,7 @@ import { mergeConditions, type Verdict } from '../api/conditions.ts';
 import type { OAuthClientStatus, RotationPhase } from '../api/oauth-client.ts';
 import { longestRenewRequest } from './desired.ts';
 import { refusalOf } from './observed.ts';
+import { RECORD_OUTDATED } from './outdated.ts';
 import { contextValues, digests } from './published-secret.ts';
 import { certificateHeld, certificateIn, type CertificateState, type RecordState } from './record.ts';
 import { renewalOf, retirementOf, type Schedule } from './schedule.ts';
@@ -270,7 +271,7 @@ function workingCertificate(view: ClientView, findings: readonly ClientFinding[]
   const { observed, now } = view;
   const { record, client } = observed;
   if (client.metadata.deletionTimestamp !== undefined) return undefined;
-  if (findings.some((f) => f.reason === 'NamespaceTerminating')) return undefined;
+  if (findings.some((f) => f.reason === 'NamespaceTerminating' || f.reason === RECORD_OUTDATED)) return undefined;
   const unwritten = findings.some(
     (f) => f.step?.name === 'publish' || f.step?.name === 'makeKeystores' || f.reason === SECRET_REVERTED,
   );

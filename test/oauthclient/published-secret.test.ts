@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { digestOf } from '../../src/oauthclient/digest.ts';
 import {
@@ -9,6 +9,8 @@ import {
   projectSecret,
   sameValues,
 } from '../../src/oauthclient/published-secret.ts';
+import { x5tS256 } from '../../src/x509/thumbprint.ts';
+import { testCa, testLeaf } from '../x509/authority.ts';
 
 const content = { privateKeyPem: 'key\n', chainPem: 'leaf\nca\n', clientCaPem: 'ca\n', x5tS256: 'thumb' };
 const context = { clientId: 'client-1', issuer: 'https://as', tokenEndpoint: 'https://as/token', serverCaPem: 'root' };
@@ -51,6 +53,19 @@ describe('the published Secret', () => {
     assert.equal(projection.digests['tls.key'], createHash('sha256').update('key\n').digest('hex'));
     assert.doesNotMatch(JSON.stringify(projection), /leaf|"key/);
     assert.equal(projection.ownerUid, 'uid-1');
+  });
+
+  test('tells which certificate it holds, where its values agree', async () => {
+    const leaf = await testLeaf(await testCa());
+    const thumbprint = x5tS256(new X509Certificate(leaf));
+    const real = certificateValues({ ...content, chainPem: leaf, x5tS256: thumbprint });
+    const { holds } = secret(real);
+    assert.equal(holds?.x5tS256, thumbprint);
+    assert.equal(holds.notAfter, new X509Certificate(leaf).validToDate.getTime());
+    for (const key of ['tls.crt', 'tls.key', 'tls-bundle.pem', 'x5t_s256']) {
+      assert.equal(secret({ ...real, [key]: 'damaged' }).holds, undefined, key);
+    }
+    assert.equal(secret(values).holds, undefined);
   });
 
   test('is the same only if every value of ours is; what others add is theirs', () => {

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { AuthMethod } from '../../src/api/oauth-client.ts';
 import type { Observed } from '../../src/oauthclient/observed.ts';
-import type { SecretProjection } from '../../src/oauthclient/published-secret.ts';
+import type { HeldCertificate, SecretProjection } from '../../src/oauthclient/published-secret.ts';
+import { statusOf } from '../../src/oauthclient/status.ts';
 import { eachRow } from './checks.ts';
 import {
   aCertificate,
@@ -19,6 +21,7 @@ import {
   recorded,
   settled,
   untouched,
+  viewOf,
 } from './view.ts';
 
 const renew = { 'certbound.dev/renew-requested': 'once' };
@@ -54,6 +57,74 @@ describe('at rest', () => {
   for (const method of ['tls_client_auth', 'self_signed_tls_client_auth'] as const) {
     test(`${method}: nothing is found`, () => assert.deepEqual(findingsOf(settled(method)), []));
   }
+});
+
+/** Seen a day ago, and replaced since: what the record has is older. */
+const newer = { x5tS256: 'unknown', notBefore: now - day, notAfter: now + 29 * day };
+const restored = (method?: AuthMethod, holds: HeldCertificate = newer): Observed => {
+  const observed = settled(method);
+  if (observed.published === undefined) throw new TypeError('nothing is published');
+  return {
+    ...observed,
+    published: { ...observed.published, digests: { ...observed.published.digests, 'tls.crt': 'x' }, holds },
+  };
+};
+
+describe('a record that was restored from an older copy', () => {
+  const replaced = [
+    'CertificateReady=Unknown/RecordOutdated',
+    'CertificateReady=Unknown/RecordOutdated → stageCertificate',
+  ];
+
+  eachRow([
+    ['what is published stays until its successor is accepted', () => restored(), replaced],
+    [
+      'also where what the record has ended',
+      () => recorded(restored(), { certificates: [aCertificate('old', { notAfter: instant(now) })] }),
+      replaced,
+    ],
+    [
+      'a registered key is not replaced unasked',
+      () => restored('self_signed_tls_client_auth'),
+      ['CertificateReady=False/RecordOutdated blocks'],
+    ],
+    [
+      'but when it is asked for',
+      () => {
+        const observed = restored('self_signed_tls_client_auth');
+        const metadata = { ...observed.client.metadata, annotations: renew };
+        return { ...observed, client: { ...observed.client, metadata } };
+      },
+      replaced,
+    ],
+    [
+      'what ended is written over',
+      () => restored('self_signed_tls_client_auth', { ...newer, notAfter: now }),
+      republish,
+    ],
+    ['so is an older one', () => restored(undefined, { ...newer, notBefore: now - 20 * day }), republish],
+    ['so is one beside a damaged value', () => digestsWith({ 'tls.crt': 'x' }), republish],
+    [
+      'so is another client’s',
+      () => {
+        const observed = restored();
+        const published = observed.published && {
+          ...observed.published,
+          digests: { ...observed.published.digests, client_id: 'x' },
+        };
+        return { ...observed, published };
+      },
+      republish,
+    ],
+  ]);
+
+  test('Ready speaks of nothing that the record has instead', () => {
+    const of = (observed: Observed) => statusOf(viewOf(observed), findingsOf(observed)).conditions?.[0];
+    assert.deepEqual([of(restored())?.status, of(restored())?.reason], ['Unknown', 'RecordOutdated']);
+    const stuck = of(restored('self_signed_tls_client_auth'));
+    assert.deepEqual([stuck?.status, stuck?.reason], ['False', 'RecordOutdated']);
+    assert.match(stuck?.message ?? '', /certificate unknown, .* restored from an older copy/);
+  });
 });
 
 describe('the record is the truth', () => {

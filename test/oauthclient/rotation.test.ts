@@ -21,6 +21,7 @@ import {
   now,
   planOf,
   recorded,
+  renewal,
   renewedAt,
   selfSigned,
   settled,
@@ -148,28 +149,36 @@ describe('at most three certificates live', () => {
     const plan = planOf(three());
     assert.deepEqual(plan.findings.map(brief), ['CertificateReady=Unknown/RotationWaits']);
     assert.equal(plan.at, now + hour);
-    const longer = [
-      draining('a', { notAfter: instant(now + 90 * day) }),
-      draining('b', { notAfter: instant(now + 90 * day) }),
-    ];
-    const end = Date.parse(due.notAfter);
-    assert.equal(planOf(holding(due, ...longer)).at, end - (end - Date.parse(due.stagedAt)) / 10);
+  });
+
+  /** Half of what `renewBefore` leaves. */
+  const latest = ({ notAfter }: CertificateState) => (renewal() + Date.parse(notAfter)) / 2;
+
+  const long = { notAfter: instant(now + 180 * day) };
+  const outlived = () => holding(due, draining('a', long), draining('b', long));
+
+  test('but not beyond half of what is left: others may outlive what is published', () => {
+    const plan = planOf(outlived());
+    assert.deepEqual(plan.findings.map(brief), ['CertificateReady=Unknown/RotationWaits']);
+    const begun = plan.at ?? 0;
+    const [due_] = outlived().record?.state?.certificates ?? [];
+    const [from, end] = [now, Date.parse(due_?.notAfter ?? '')];
+    assert.equal(begun, (from + end) / 2);
+    assert.deepEqual(findingsOf(outlived(), begun - 1).map(brief), ['CertificateReady=Unknown/RotationWaits']);
+    assert.deepEqual(findingsOf(outlived(), begun).map(brief), staged('RenewalDue'));
+  });
+
+  test('what was merely asked for waits until it is due', () => {
+    const current = aCertificate('old', { requested: { durationMs: 180 * day, algorithm: 'ECDSA', size: 256 } });
+    const plan = planOf(holding(current, draining('a', long), draining('b', long)));
+    assert.deepEqual(plan.findings.map(brief), ['CertificateReady=Unknown/RotationWaits']);
+    assert.equal(plan.at, latest(current));
   });
 
   eachRow([
     [
       'one that has ended doesn’t count',
       () => holding(due, draining('a'), draining('b', { notAfter: instant(now) })),
-      staged('RenewalDue'),
-    ],
-    [
-      'but what is published never ends for it: those that drain may live longer',
-      () =>
-        holding(
-          aCertificate('old', { stagedAt: instant(now - 9 * day), notAfter: instant(now + day) }),
-          draining('a', { notAfter: instant(now + 20 * day) }),
-          draining('b', { notAfter: instant(now + 20 * day) }),
-        ),
       staged('RenewalDue'),
     ],
     [

@@ -76,6 +76,14 @@ export class ModelApiServer {
     return this.#store(key, found, merged(found, body));
   }
 
+  /** @returns how to put those objects back as they are now */
+  backUp(of: (object: KubernetesObject) => boolean): () => void {
+    const copies = [...this.#objects].filter(([, object]) => of(object));
+    return () => {
+      for (const [key, copy] of copies) this.#store(key, this.#objects.get(key), this.#created(copy, 'people'));
+    };
+  }
+
   /** The objects that are kept, made anew. @param withStatus whose status stays */
   rebuild(kept: (object: KubernetesObject) => boolean, withStatus: (object: KubernetesObject) => boolean): void {
     const objects = [...this.#objects];

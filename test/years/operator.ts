@@ -4,7 +4,7 @@ import { createCaches, type Caches } from '../../src/caches.ts';
 import { Role, ROLE_LABEL } from '../../src/api/annotations.ts';
 import type { AuthorizationServer } from '../../src/api/authorization-server.ts';
 import { driverFor } from '../../src/authserver/registry.ts';
-import { ServerConnection } from '../../src/authserver/connection.ts';
+import type { ServerConnection } from '../../src/authserver/connection.ts';
 import { issuerRegistry } from '../../src/issuer/registry.ts';
 import { IssuerReconciler } from '../../src/issuer/reconcile.ts';
 import { KubeClient } from '../../src/kube/client.ts';
@@ -36,7 +36,7 @@ const never = new AbortController().signal;
 export interface LifeOptions {
   transport: Transport;
   clock: Clock;
-  connect(server: AuthorizationServer): ServerConnection;
+  connect: (server: AuthorizationServer) => ServerConnection;
   /** Everything that the API server has when it starts. */
   objects: Iterable<KubernetesObject>;
   observer: StepObserver;

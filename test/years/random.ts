@@ -1,9 +1,9 @@
 /** Chance that can be had again: mulberry32, seeded. */
 export interface Random {
   /** At least 0 and below 1. */
-  next(): number;
+  readonly next: () => number;
   /** A whole number, at least 0 and below the limit. */
-  below(limit: number): number;
+  readonly below: (limit: number) => number;
   pick<T>(from: readonly [T, ...T[]]): T;
 }
 

@@ -38,7 +38,7 @@ export interface History {
   until: number;
   /** Between one trouble and the next, at most. */
   longestPauseMs: number;
-  /** What may change in the client's certificates. Default: drain and scope alone. */
+  /** What its team may write into its manifest. Default: another scope. */
   changes?: readonly [Partial<OAuthClientSpec>, ...Partial<OAuthClientSpec>[]];
   troubles?: readonly [Trouble, ...Trouble[]];
 }
@@ -50,7 +50,7 @@ export async function live(
 ): Promise<Asked> {
   const asked: Asked = { renewals: 0, changes: 0 };
   const { random, clock } = world;
-  const changes = history.changes ?? [{ certificate: {} }];
+  const changes = history.changes ?? [{ scope: 'accounts:read' }, { scope: 'accounts:read accounts:write' }];
   await world.begin();
   while (clock.now() < until) {
     await run(world, Math.min(until, clock.now() + random.below(longestPauseMs)));

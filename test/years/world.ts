@@ -78,7 +78,7 @@ export class World {
   #life: OperatorLife | undefined;
   #dead = false;
   #pointsLeft = Infinity;
-  #violation: unknown;
+  #violation: Error | undefined;
   /** A change that is somebody else's. */
   #foreign = false;
   #issuers = 1;
@@ -216,6 +216,11 @@ export class World {
     );
   }
 
+  /** The operator's own Secrets are copied. @returns how to put the copies back */
+  backUp(): () => void {
+    return this.api.backUp(({ kind, metadata }) => kind === 'Secret' && metadata.namespace === OPERATOR_NAMESPACE);
+  }
+
   /** The team edits its manifest. */
   change(spec: Partial<OAuthClientSpec>): void {
     const found = this.#get(oauthClients, CLIENT);
@@ -245,7 +250,7 @@ export class World {
   }
 
   get takesCAs(): boolean {
-    return this.#options.method === 'tls_client_auth' && this.#issuers < 10;
+    return this.#options.method === 'tls_client_auth' && this.#issuers < 5;
   }
 
   get rotates(): boolean {
@@ -392,7 +397,7 @@ export class World {
     try {
       look();
     } catch (error) {
-      this.#violation ??= error;
+      this.#violation ??= error instanceof Error ? error : new Error(String(error));
     }
   }
 

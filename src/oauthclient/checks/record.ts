@@ -3,6 +3,7 @@ import { wholeSeconds } from '../../api/time.ts';
 import type { Check } from '../../runtime/pass.ts';
 import { contestOf, type Contest } from '../../runtime/contest.ts';
 import { digestOf } from '../digest.ts';
+import { outdatedBy, RECORD_OUTDATED, succeeding } from '../outdated.ts';
 import { certificateIn, recordDamaged, type CertificateState } from '../record.ts';
 import { contextValues, digests, sameValues, type SecretProjection } from '../published-secret.ts';
 import { claimState } from '../../authserver/claims.ts';
@@ -96,6 +97,30 @@ const secretFree: ClientCheck = {
   },
 };
 
+/** What works is left alone. With a constant subject a successor needs nothing but itself; a registered key is another matter. */
+const recordCurrent: ClientCheck = {
+  name: 'recordCurrent',
+  find(view) {
+    const held = outdatedBy(view);
+    if (held === undefined) return undefined;
+    const { record } = view.observed;
+    const { method, renewRequested, secretName } = view.desired;
+    const says =
+      `Secret "${secretName}" holds certificate ${held.x5tS256}, which the operator's own Secret ${record?.name} does not know: ` +
+      'that was restored from an older copy. What is published is left as it is';
+    if (method === 'tls_client_auth' || renewRequested !== undefined || succeeding(view, held)) {
+      const message = `${says} until its successor is accepted.`;
+      return { condition: Condition.certificate, status: 'Unknown', reason: RECORD_OUTDATED, message };
+    }
+    return stuck(
+      Condition.certificate,
+      RECORD_OUTDATED,
+      `${says}. Restore a newer copy. Or set the annotation certbound.dev/renew-requested: a new key then takes the place of ` +
+        'those that are registered, and what is published is refused from then on until its successor is published.',
+    );
+  },
+};
+
 /** Without the label the operator would not see it change. */
 function intact(secret: SecretProjection): boolean {
   return secret.type === 'kubernetes.io/tls' && secret.labels[ROLE_LABEL] === Role.published;
@@ -153,7 +178,7 @@ const published: ClientCheck = {
   name: 'published',
   find(view) {
     const wanted = wantedDigests(view);
-    if (wanted === undefined) return undefined;
+    if (wanted === undefined || outdatedBy(view) !== undefined) return undefined;
     const { record, published: secret, server } = view.observed;
     const content = digestOf(wanted);
     const holds = secret !== undefined && intact(secret) && sameValues(wanted, secret.digests);
@@ -171,9 +196,10 @@ const published: ClientCheck = {
 
 const expired: ClientCheck = {
   name: 'expired',
-  find({ observed: { record }, now }) {
-    const certificate = certificateIn(record?.state, 'Published');
-    if (certificate === undefined || Date.parse(certificate.notAfter) > now) return undefined;
+  find(view) {
+    const certificate = certificateIn(view.observed.record?.state, 'Published');
+    if (certificate === undefined || Date.parse(certificate.notAfter) > view.now) return undefined;
+    if (outdatedBy(view) !== undefined) return undefined;
     return {
       condition: Condition.certificate,
       status: 'False',
@@ -238,6 +264,7 @@ export const keepingChecks: readonly ClientCheck[] = [
   readable,
   owned,
   secretFree,
+  recordCurrent,
   keystored,
   published,
   expired,

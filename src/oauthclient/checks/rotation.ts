@@ -1,5 +1,6 @@
 import { durationString } from '../../api/duration.ts';
 import type { Check } from '../../runtime/pass.ts';
+import { outdatedBy, RECORD_OUTDATED } from '../outdated.ts';
 import { certificateIn, type CertificateState } from '../record.ts';
 import { renewalOf, retirementOf } from '../schedule.ts';
 import { Condition, act, stuck, waiting, type ClientFinding, type ClientStep, type ClientView } from '../step.ts';
@@ -15,13 +16,19 @@ interface Cause {
 }
 
 /** Why a new certificate is needed now, or nothing. */
-function causeOfIssuance({ observed: { record }, desired, now }: ClientView): Cause | undefined {
+function causeOfIssuance(view: ClientView): Cause | undefined {
+  const { observed, desired, now } = view;
+  const { record } = observed;
   const state = record?.state;
   if (certificateIn(state, 'Next') !== undefined) return undefined;
   const current = certificateIn(state, 'Published');
   if (current === undefined) return { reason: 'Issuing', message: 'The first certificate is being issued.' };
   if (current.compromised === true || desired.compromised.includes(current.x5tS256)) {
     return reportedCompromise(current);
+  }
+  if (outdatedBy(view) !== undefined) {
+    const message = 'The published certificate is not in the record, and is being replaced.';
+    return { reason: RECORD_OUTDATED, message };
   }
   if (renewalOf(current, desired) <= now) {
     return { reason: 'RenewalDue', message: `The certificate ends at ${current.notAfter} and is being renewed.` };
@@ -65,12 +72,6 @@ function issuerProblem({ observed: { issuer }, desired: { issuerName } }: Client
   };
 }
 
-/** P1 before the number: those that drain may outlive the one that is published, where its duration became shorter. */
-function lastTenth({ stagedAt, notAfter }: CertificateState): number {
-  const end = Date.parse(notAfter);
-  return end - (end - Date.parse(stagedAt)) / 10;
-}
-
 /** A client that can get no certificate takes nothing, not even its identity. */
 const issuerReady: ClientCheck = {
   name: 'issuerReady',
@@ -94,6 +95,17 @@ const superseded: ClientCheck = {
   },
 };
 
+/** What is published can't wait for these. */
+const urgent = [COMPROMISED, RECORD_OUTDATED];
+
+/**
+ * Others that live long may still drain when the published one ends (a duration that was shortened), and P1 comes before their
+ * number: a renewal that is due waits for half of what is left.
+ */
+function latestBeginning(published: CertificateState, desired: ClientView['desired']): number {
+  return (renewalOf(published, desired) + Date.parse(published.notAfter)) / 2;
+}
+
 const certificateNeeded: ClientCheck = {
   name: 'certificateNeeded',
   find(view): ClientFinding | undefined {
@@ -112,9 +124,11 @@ const certificateNeeded: ClientCheck = {
     }
     const live = (observed.record?.state?.certificates ?? []).filter((c) => Date.parse(c.notAfter) > now);
     const published = certificateIn(observed.record?.state, 'Published');
-    const urgent = published === undefined || cause.reason === COMPROMISED || now >= lastTenth(published);
-    if (live.length >= mostLiveCertificates && !urgent) {
-      const at = Math.min(lastTenth(published), ...live.map((c) => retirementOf(c, desired)));
+    const latest = published === undefined ? now : latestBeginning(published, desired);
+    const most = urgent.includes(cause.reason) ? Infinity : mostLiveCertificates + (now < latest ? 0 : 1);
+    if (live.length >= most) {
+      const gone = Math.min(...live.map((c) => retirementOf(c, desired)));
+      const at = now < latest ? Math.min(latest, gone) : gone;
       return {
         ...waiting(
           Condition.certificate,

@@ -1,0 +1,82 @@
+/** Backups that are too old, on either side: what is published goes on working, or the condition names what was lost. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { day, hour } from '../oauthclient/view.ts';
+import { World, type WorldOptions } from './world.ts';
+
+const methods = ['tls_client_auth', 'self_signed_tls_client_auth'] as const;
+
+async function ready(options: WorldOptions): Promise<World> {
+  const world = new World({ verifyInterval: '6h', ...options });
+  await world.begin();
+  await world.run(world.clock.now() + hour);
+  assert.equal(world.ready, 'True/Ready');
+  return world;
+}
+
+/** Several rotations, and the copy of the operator's own Secrets from before them is put back. */
+async function restored(world: World, ageMs: number): Promise<void> {
+  const restore = world.backUp();
+  await world.run(world.clock.now() + ageMs);
+  world.kill();
+  restore();
+  world.start();
+}
+
+/** Renewed every two days and a half or so. */
+const weekly: WorldOptions['spec'] = { certificate: { duration: '96h', drain: '1h' } };
+const monthly: WorldOptions['spec'] = { certificate: { drain: '1h' } };
+
+describe('the operator’s own Secrets are restored from a copy of a week ago', () => {
+  for (const [name, spec, days] of [
+    ['what it had has ended', weekly, 7],
+    ['what it had is still valid', monthly, 25],
+  ] as const) {
+    for (const rotates of [false, true]) {
+      test(`tls_client_auth, ${name}${rotates ? ', tokens rotate' : ''}: nobody is refused for a moment`, async () => {
+        const world = await ready({ method: 'tls_client_auth', spec, server: { rotates } });
+        await restored(world, days * day);
+        const before = world.verifier.published?.x5tS256;
+        await world.run(world.clock.now() + hour);
+        assert.equal(world.ready, 'True/Ready');
+        assert.notEqual(world.verifier.published?.x5tS256, before, 'a successor that the record knows');
+        assert.equal(world.authorizationServer.clientIds.length, 1);
+        await world.run(world.clock.now() + 40 * day);
+        assert.equal(world.ready, 'True/Ready');
+      });
+    }
+  }
+
+  test('self_signed_tls_client_auth: what is published is left alone, and the condition says what to do', async () => {
+    const world = await ready({ method: 'self_signed_tls_client_auth', spec: weekly });
+    await restored(world, 7 * day);
+    const before = world.verifier.published?.x5tS256;
+    await world.run(world.clock.now() + hour);
+    assert.equal(world.ready, 'False/RecordOutdated');
+    assert.equal(world.verifier.published?.x5tS256, before);
+    assert.ok(world.works);
+  });
+
+  test('self_signed_tls_client_auth: and goes on from there when it is asked to', async () => {
+    const world = await ready({ method: 'self_signed_tls_client_auth', spec: weekly, watched: false });
+    await restored(world, 7 * day);
+    await world.run(world.clock.now() + hour);
+    assert.equal(world.ready, 'False/RecordOutdated');
+    world.requestRenewal('1');
+    await world.run(world.clock.now() + hour);
+    assert.equal(world.ready, 'True/Ready');
+    assert.equal(world.authorizationServer.clientIds.length, 1);
+    await world.run(world.clock.now() + 8 * day);
+    assert.ok(world.works);
+  });
+
+  for (const method of methods) {
+    test(`${method}: a copy that misses nothing changes nothing`, async () => {
+      const world = await ready({ method });
+      await restored(world, day);
+      await world.run(world.clock.now() + hour);
+      assert.equal(world.ready, 'True/Ready');
+      assert.equal(world.verifier.issued.size, 1);
+    });
+  }
+});
