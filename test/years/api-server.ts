@@ -63,7 +63,12 @@ export class ModelApiServer {
       const { uid, resourceVersion } = object.metadata;
       const another = uid !== undefined && uid !== found.metadata.uid;
       if (another || resourceVersion !== found.metadata.resourceVersion) throw refused(409, 'Conflict');
-      return this.#store(key, found, replaced(found, object, subresource));
+      const after = replaced(found, object, subresource);
+      return this.#store(
+        key,
+        found,
+        subresource === undefined ? this.#managed(after, String(query?.['fieldManager'])) : after,
+      );
     }
     if (contentType === 'application/json-patch+json') {
       const finalizers = patchedFinalizers(found, body);
@@ -125,6 +130,15 @@ export class ModelApiServer {
       managedFields: [{ manager, operation: 'Update', time }],
     };
     return { ...object, metadata };
+  }
+
+  /** Who updates an object is in its managedFields with the time of the last update. */
+  #managed(object: KubernetesObject, manager: string): KubernetesObject {
+    const others = (object.metadata.managedFields ?? []).filter(
+      (one) => one.manager !== manager || one.operation !== 'Update',
+    );
+    const entry = { manager, operation: 'Update', time: instant(this.#clock.now()) };
+    return { ...object, metadata: { ...object.metadata, managedFields: [...others, entry] } };
   }
 
   /** Server-side apply of annotations alone: what the manager owned and leaves out goes. */
