@@ -107,8 +107,8 @@ describe('key sets that the server reads', () => {
     const one = client('changed');
     await one.apply();
     await one.ready();
-    await one.apply({ scope: 'accounts:read accounts:write' });
-    await waitFor(() => Promise.resolve(one.registrations()[0]?.['scope'] === 'accounts:read accounts:write'));
+    await one.apply({ scope: 'accounts:read' });
+    await waitFor(() => Promise.resolve(one.registrations()[0]?.['scope'] === 'accounts:read'));
     await one.ready();
     assert.equal(puts(), 1);
     const { x5tS256 } = await one.credentials();

@@ -7,7 +7,7 @@ import { boundTo, type TestClient } from '../support/oauth-client.ts';
 import { SELF_SIGNED_SERVER } from '../support/self-signed-platform.ts';
 import { startLifecycleWorld, type LifecycleWorld } from './lifecycle-world.ts';
 
-const both = 'accounts:read accounts:write';
+const narrower = 'accounts:read';
 
 describe('a registration that is gone', () => {
   let world: LifecycleWorld;
@@ -22,7 +22,7 @@ describe('a registration that is gone', () => {
     await client.apply();
     const { clientId = '' } = await client.ready();
     assert.ok(world.installation.authorizationServer.store.forgetClient(clientId));
-    await client.apply({ scope: both });
+    await client.apply({ scope: narrower });
     await client.until(
       ({ conditions }) => conditions?.some(({ reason }) => reason === 'RegistrationAccessTokenLost') === true,
     );
@@ -38,7 +38,7 @@ describe('a registration that is gone', () => {
     const registered = client.registrations();
     assert.deepEqual(
       registered.map((metadata) => [metadata['client_id'], metadata['scope']]),
-      [[clientId, both]],
+      [[clientId, narrower]],
     );
     const credentials = await client.credentials();
     assert.equal(credentials.clientId, clientId);
