@@ -34,10 +34,18 @@ export class Reproofs {
   }
 
   /** A refusal is looked into soon once, then at the usual pace: servers lock out clients that fail often. */
-  refused(uid: string, now: number, intervalMs: number, message: string): void {
+  refused(uid: string, now: number, intervalMs: number, message: string): Reproof {
     const refusals = (this.#byUid.get(uid)?.refusals ?? 0) + 1;
     const due = now + (refusals === 1 ? 5_000 : Math.min(20 * 60_000, intervalMs));
-    this.#byUid.set(uid, { due, refusals, message });
+    const reproof = { due, refusals, message };
+    this.#byUid.set(uid, reproof);
+    return reproof;
+  }
+
+  /** What it was refused for may have been put right just now. */
+  hasten(uid: string, now: number): void {
+    const known = this.#byUid.get(uid);
+    if (known !== undefined && known.refusals > 0) this.#byUid.set(uid, { ...known, due: now });
   }
 
   /** Unreachable says nothing about the certificate. */

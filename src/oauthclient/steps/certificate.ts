@@ -224,7 +224,11 @@ function notProved(
       );
 }
 
-/** P9: Ready means not disproved since. Unreachable changes nothing. */
+/**
+ * P9: Ready means not disproved since. Unreachable changes nothing. A server that was restored from a backup refuses a key that
+ * it has forgotten: at the second refusal in a row the registration counts as unknown, so that it is written again, once. A
+ * constant subject is in every backup that has the client.
+ */
 export function provePublished(thumbprint: string): ClientAction {
   return async (context, view, signal) => {
     const loaded = await context.records.load(recordOf(view), signal);
@@ -232,9 +236,15 @@ export function provePublished(thumbprint: string): ClientAction {
     const { uid } = view.observed.client.metadata;
     const now = context.clock.now();
     if (outcome.outcome === 'proved') context.reproofs.passed(uid, now, verifyIntervalMs(view.observed.server));
-    else if (outcome.outcome === 'refused')
-      context.reproofs.refused(uid, now, verifyIntervalMs(view.observed.server), outcome.message);
-    else context.reproofs.postponed(uid, now);
+    else if (outcome.outcome === 'refused') {
+      const interval = verifyIntervalMs(view.observed.server);
+      const { refusals } = context.reproofs.refused(uid, now, interval, outcome.message);
+      const { registration, method } = loaded.state;
+      const known = method === 'tls_client_auth' || refusals !== 2;
+      if (known || registration === undefined) return;
+      const state = { ...loaded.state, registration: { ...registration, askedDigest: '' } };
+      await context.records.save(loaded, { ...loaded, state }, signal);
+    } else context.reproofs.postponed(uid, now);
   };
 }
 

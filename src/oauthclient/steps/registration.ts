@@ -54,6 +54,7 @@ export const updateRegistration: ClientAction = async (context, view, signal) =>
     withEitherToken(loaded, (handle) => driver.update(connection, handle, asked, signal)),
   );
   await store(context, view, loaded, signal);
+  context.reproofs.hasten(view.observed.client.metadata.uid, context.clock.now());
 };
 
 /** The answer to an update was lost: what the server holds now is read, and compared as after any update. */
