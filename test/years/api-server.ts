@@ -63,7 +63,8 @@ export class ModelApiServer {
       const { uid, resourceVersion } = object.metadata;
       const another = uid !== undefined && uid !== found.metadata.uid;
       if (another || resourceVersion !== found.metadata.resourceVersion) throw refused(409, 'Conflict');
-      return this.#store(key, found, replaced(found, object, subresource));
+      const manager = String(query?.['fieldManager']);
+      return this.#store(key, found, this.#managed(replaced(found, object, subresource), found, manager, subresource));
     }
     if (contentType === 'application/json-patch+json') {
       const finalizers = patchedFinalizers(found, body);
@@ -125,6 +126,19 @@ export class ModelApiServer {
       managedFields: [{ manager, operation: 'Update', time }],
     };
     return { ...object, metadata };
+  }
+
+  /** Who wrote it, and when. */
+  #managed(
+    object: KubernetesObject,
+    { metadata: { managedFields = [] } }: KubernetesObject,
+    manager: string,
+    subresource: string | undefined,
+  ): KubernetesObject {
+    const time = instant(this.#clock.now());
+    const entry = { manager, operation: 'Update', time, ...(subresource === undefined ? {} : { subresource }) };
+    const others = managedFields.filter((one) => one.manager !== manager || one.subresource !== subresource);
+    return { ...object, metadata: { ...object.metadata, managedFields: [...others, entry] } };
   }
 
   /** Server-side apply of annotations alone: what the manager owned and leaves out goes. */

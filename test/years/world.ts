@@ -464,7 +464,13 @@ export class World {
 
   #put(resource: Resource, object: KubernetesObject): void {
     const { namespace, name } = object.metadata;
-    this.api.call({ action: 'update', method: 'PUT', path: resourcePath(resource, { namespace, name }), body: object });
+    this.api.call({
+      action: 'update',
+      method: 'PUT',
+      path: resourcePath(resource, { namespace, name }),
+      query: { fieldManager: 'people' },
+      body: object,
+    });
   }
 
   #call(method: 'DELETE', resource: Resource, ref: { namespace: string; name: string }): void {
