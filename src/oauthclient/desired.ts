@@ -220,13 +220,12 @@ function grantedScope(server: Observed['server']): string | undefined {
   return scopes.length === 0 ? undefined : scopes.join(' ');
 }
 
-/** Where the record is gone, status remembers: an annotation of long ago is no request to register anew. */
+/** Where the record is gone, or an older copy of it, status remembers: an annotation of long ago asks for nothing. */
 function renewRequest({ client, record }: Observed): string | undefined {
   const value = client.metadata.annotations[RENEW_REQUESTED];
-  const handled = record?.state === undefined ? client.status?.lastHandledRenew : record.state.lastHandledRenew;
-  return value === undefined || value.slice(0, longestRenewRequest) === handled?.slice(0, longestRenewRequest)
-    ? undefined
-    : value;
+  const handled = [record?.state?.lastHandledRenew, client.status?.lastHandledRenew];
+  const shown = value?.slice(0, longestRenewRequest);
+  return handled.some((one) => one?.slice(0, longestRenewRequest) === shown) ? undefined : value;
 }
 
 /** Of an annotation's value, what status has room for. */

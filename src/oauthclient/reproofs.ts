@@ -64,6 +64,12 @@ export class Reproofs {
     }
   }
 
+  /** What it was refused for may have been put right just now. */
+  hasten(uid: string, now: number): void {
+    const known = this.#byUid.get(uid);
+    if (known !== undefined && known.refusals > 0) this.#byUid.set(uid, { ...known, due: now });
+  }
+
   /** Unreachable says nothing about the certificate. */
   postponed(uid: string, now: number): void {
     const known = this.#byUid.get(uid);

@@ -170,6 +170,12 @@ describe('a renewal is requested', () => {
     assert.equal(desired(observed, now).renewRequested, undefined);
   });
 
+  test('not by one that status remembers and an older copy of the record does not', () => {
+    const { client, ...others } = annotated('two', recorded(settled(), { lastHandledRenew: 'one' }));
+    const told = { ...others, client: { ...client, status: { lastHandledRenew: 'two' } } };
+    assert.equal(desired(told, now).renewRequested, undefined);
+  });
+
   test('once, however long the value is', () => {
     const long = 'x'.repeat(5000);
     const observed = recorded(settled(), { lastHandledRenew: long });

@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import type { OAuthClientSpec } from '../../src/api/oauth-client.ts';
 import { renewalOf } from '../../src/oauthclient/schedule.ts';
 import { day, hour, viewOf, settled } from '../oauthclient/view.ts';
+import { assertWellEnded } from './ending.ts';
 import { randomFrom } from './random.ts';
 import { longestAbsenceMs } from './trouble.ts';
 import { World, type WorldOptions } from './world.ts';
@@ -45,6 +46,24 @@ describe('the operator is stopped for 72 hours', () => {
       }
       // Every write and every call of a renewal, before it arrived and after.
       assert.ok(died > 15, `it died at ${died} points`);
+    });
+  }
+
+  for (const method of methods) {
+    test(`${method}: at any point of a first registration, which is one, or one more that is reported`, async () => {
+      let died = 0;
+      for (let points = 0; points === died && points < 200; points++) {
+        const world = new World({ method, verifyInterval: '720h', seed: points });
+        await world.begin();
+        world.killAfter(points);
+        if (await world.run(world.clock.now() + hour)) continue;
+        died++;
+        await world.run(world.clock.now() + longestAbsenceMs);
+        world.start();
+        await world.run(world.clock.now() + hour);
+        assertWellEnded(world, { renewals: 0, changes: 0 });
+      }
+      assert.ok(died > 20, `it died at ${died} points`);
     });
   }
 

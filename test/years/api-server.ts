@@ -63,12 +63,8 @@ export class ModelApiServer {
       const { uid, resourceVersion } = object.metadata;
       const another = uid !== undefined && uid !== found.metadata.uid;
       if (another || resourceVersion !== found.metadata.resourceVersion) throw refused(409, 'Conflict');
-      const after = replaced(found, object, subresource);
-      return this.#store(
-        key,
-        found,
-        subresource === undefined ? this.#managed(after, String(query?.['fieldManager'])) : after,
-      );
+      const manager = String(query?.['fieldManager']);
+      return this.#store(key, found, this.#managed(replaced(found, object, subresource), found, manager, subresource));
     }
     if (contentType === 'application/json-patch+json') {
       const finalizers = patchedFinalizers(found, body);
@@ -132,12 +128,16 @@ export class ModelApiServer {
     return { ...object, metadata };
   }
 
-  /** Who updates an object is in its managedFields with the time of the last update. */
-  #managed(object: KubernetesObject, manager: string): KubernetesObject {
-    const others = (object.metadata.managedFields ?? []).filter(
-      (one) => one.manager !== manager || one.operation !== 'Update',
-    );
-    const entry = { manager, operation: 'Update', time: instant(this.#clock.now()) };
+  /** Who wrote it, and when. */
+  #managed(
+    object: KubernetesObject,
+    { metadata: { managedFields = [] } }: KubernetesObject,
+    manager: string,
+    subresource: string | undefined,
+  ): KubernetesObject {
+    const time = instant(this.#clock.now());
+    const entry = { manager, operation: 'Update', time, ...(subresource === undefined ? {} : { subresource }) };
+    const others = managedFields.filter((one) => one.manager !== manager || one.subresource !== subresource);
     return { ...object, metadata: { ...object.metadata, managedFields: [...others, entry] } };
   }
 

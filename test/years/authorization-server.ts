@@ -71,6 +71,15 @@ export class ModelAuthorizationServer {
     return () => last !== undefined && this.#clients.set(clientId, last);
   }
 
+  /** @returns how to restore it as it is now; what it has answered since is unknown to it then */
+  backUp(): () => void {
+    const copies = [...this.#clients];
+    return () => {
+      this.#clients.clear();
+      for (const [clientId, registration] of copies) this.#clients.set(clientId, registration);
+    };
+  }
+
   handle(request: Request): Answer {
     const { method, path } = request;
     if (path === '/reg') return this.#create(JSON.parse(request.body));

@@ -80,3 +80,34 @@ describe('the operator’s own Secrets are restored from a copy of a week ago', 
     });
   }
 });
+
+describe('the authorization server is restored from a backup', () => {
+  for (const rotates of [false, true]) {
+    test(`with the key before the last${rotates ? ', and the token before the last' : ''}: it is told again what it forgot`, async () => {
+      const world = await ready({ method: 'self_signed_tls_client_auth', server: { rotates }, watched: false });
+      const restore = world.authorizationServer.backUp();
+      world.requestRenewal('1');
+      await world.run(world.clock.now() + hour);
+      const before = world.verifier.published?.x5tS256;
+      restore();
+      assert.ok(!world.works);
+      await world.run(world.clock.now() + 7 * hour);
+      assert.equal(world.ready, 'True/Ready');
+      assert.equal(world.verifier.published?.x5tS256, before, 'nothing was issued for it');
+      assert.ok(world.works);
+    });
+  }
+
+  for (const method of methods) {
+    test(`${method}: without the client: Refused, and nothing is registered unasked`, async () => {
+      const world = new World({ method, verifyInterval: '6h', watched: false });
+      const restore = world.authorizationServer.backUp();
+      await world.begin();
+      await world.run(world.clock.now() + hour);
+      restore();
+      await world.run(world.clock.now() + 7 * hour);
+      assert.equal(world.ready, 'False/Refused');
+      assert.deepEqual(world.authorizationServer.clientIds, []);
+    });
+  }
+});

@@ -52,6 +52,9 @@ export async function live(
   const { random, clock } = world;
   const changes = history.changes ?? [{ scope: 'accounts:read' }, { scope: 'accounts:read accounts:write' }];
   await world.begin();
+  // The registration itself is not spared.
+  if (random.below(2) === 0) world.killAfter(random.below(40));
+  world.calls = [random.pick<CallFate>(['ok', 'refused', 'unavailable', 'lost'])];
   while (clock.now() < until) {
     await run(world, Math.min(until, clock.now() + random.below(longestPauseMs)));
     await befall(world, random.pick(troubles), asked, changes);

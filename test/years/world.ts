@@ -82,6 +82,8 @@ export class World {
   /** A change that is somebody else's. */
   #foreign = false;
   #issuers = 1;
+  /** Of a server that replaced it, and not stored yet. */
+  #tokenInHand = false;
   #reloads: { at: number; replica: Replica }[] = [];
 
   constructor(options: WorldOptions) {
@@ -412,6 +414,7 @@ export class World {
 
   /** @returns whether the operator is dead by now */
   #point(): boolean {
+    if (this.#tokenInHand) return this.#dead;
     if (this.#pointsLeft-- <= 0) this.#dead = true;
     return this.#dead;
   }
@@ -426,8 +429,10 @@ export class World {
   #afterWrite(): void {
     this.#advanceTo(this.clock.now() + 5);
     if (this.#point() || this.writes.shift() === 'lost') {
+      this.#tokenInHand = false;
       throw new KubeError('The answer was lost.', { status: 0, reason: 'Unavailable' });
     }
+    this.#tokenInHand = false;
   }
 
   #deliver(sent: Sent): Received {
@@ -443,7 +448,10 @@ export class World {
     if (sent.path === '/token' && answer.status === 200) this.tokens++;
     if (fate === 'lost') return 'broken';
     // Who dies with the answer of a server that replaces tokens in hand has lost the token (docs/guide.md, Known limits).
-    if (changes && sent.method === 'PUT' && this.rotates) return answer;
+    if (changes && sent.method === 'PUT' && this.rotates) {
+      this.#tokenInHand = answer.status === 200;
+      return answer;
+    }
     return this.#point() ? 'broken' : answer;
   }
 
@@ -464,7 +472,13 @@ export class World {
 
   #put(resource: Resource, object: KubernetesObject): void {
     const { namespace, name } = object.metadata;
-    this.api.call({ action: 'update', method: 'PUT', path: resourcePath(resource, { namespace, name }), body: object });
+    this.api.call({
+      action: 'update',
+      method: 'PUT',
+      path: resourcePath(resource, { namespace, name }),
+      query: { fieldManager: 'people' },
+      body: object,
+    });
   }
 
   #call(method: 'DELETE', resource: Resource, ref: { namespace: string; name: string }): void {

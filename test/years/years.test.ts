@@ -114,6 +114,30 @@ describe('ten years of one client', () => {
   }
 });
 
+describe('another CA, while three terminators take their time', () => {
+  for (const addresses of ['one', 'each'] as const) {
+    test(addresses === 'one' ? 'behind one address' : 'at an address each', async () => {
+      for (let seed = 0; seed < 3; seed++) {
+        const world = new World({
+          ...options({ method: 'tls_client_auth', spec: { certificate: { drain: '1h' } }, addresses }, seed),
+          delaysMs: [0, 2_000, 20_000],
+        });
+        await world.begin();
+        for (let more = 0; more < 4; more++) {
+          await world.run(world.clock.now() + 5 * day);
+          world.addIssuer();
+          // Also where the operator has forgotten when it wrote the bundle.
+          world.killAfter(4 + world.random.below(20));
+          if (!(await world.run(world.clock.now() + 2_000))) world.start();
+          world.killAfter(Infinity);
+        }
+        await settled(world);
+        assert.equal(new Set([...world.verifier.issued.values()].map(({ issuer }) => issuer)).size, 5);
+      }
+    });
+  }
+});
+
 describe('some years of one client, with everything that goes wrong', () => {
   for (const [name, kind] of Object.entries(kinds)) {
     test(name, async () => {

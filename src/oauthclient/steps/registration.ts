@@ -59,6 +59,7 @@ export const updateRegistration: ClientAction = async (context, view, signal) =>
     throw thrown;
   });
   await store(context, view, loaded, signal);
+  context.reproofs.hasten(view.observed.client.metadata.uid, context.clock.now());
 };
 
 /** The answer to an update was lost: what the server holds now is read, and compared as after any update. */
@@ -85,22 +86,26 @@ function readRegistration(
 }
 
 /**
- * The server refuses the certificate: whether it still knows the client. What it holds is not put right here: a standby that
- * has not heard of the last update would take a second one, and forget it with its token when the first server is back.
+ * The server refuses the certificate: whether it still knows the client, and as what. One that was restored from a backup has
+ * forgotten a key: what it holds otherwise than asked for is asked for again, but only after the second refusal, for a standby
+ * that lags behind would take every update and forget it again.
  */
 export const inspectRegistration: ClientAction = async (context, view, signal) => {
   const { uid } = view.observed.client.metadata;
+  const asked = required(view.desired.metadata, 'metadata');
   const loaded = await context.records.load(recordOf(view), signal);
-  const { material } = loaded;
+  const { state, material } = loaded;
+  const stored = required(state.registration, 'a registration');
   try {
     const answer = await readRegistration(context, view, loaded, signal);
-    const before = material.registration;
-    const { registrationAccessToken } = answer;
-    // Some servers replace it with every read.
-    if (registrationAccessToken !== undefined && registrationAccessToken !== before?.registrationAccessToken) {
-      const metadata = before?.lastAnswer ?? answer.metadata;
-      const registration = registrationMaterial(before, { ...answer, metadata });
-      await context.records.save(loaded, { ...loaded, material: { ...material, registration } }, signal);
+    const registration = registrationMaterial(material.registration, answer);
+    const differs = changedMembers(asked, answer.metadata).length > 0;
+    const again = differs && view.observed.reproof.refusals === 2;
+    // Some servers replace the token with every read.
+    if (again || registration?.registrationAccessToken !== material.registration?.registrationAccessToken) {
+      const askedDigest = again ? '' : stored.askedDigest;
+      const change = { state: { ...state, registration: { ...stored, askedDigest } } };
+      await context.records.save(loaded, { ...change, material: { ...material, registration } }, signal);
     }
     context.reproofs.looked(uid, 'present');
   } catch (thrown) {
@@ -279,7 +284,10 @@ function registrationMaterial(
   before: RecordMaterial['registration'],
   answer: Registration,
 ): RecordMaterial['registration'] {
-  const token = answer.registrationAccessToken ?? before?.registrationAccessToken;
+  // A server that was reached with the previous one gives it back: the newer one may be another replica's, or of a server
+  // that is restored and will be back.
+  const returned = answer.registrationAccessToken === before?.previousRegistrationAccessToken;
+  const token = (returned ? undefined : answer.registrationAccessToken) ?? before?.registrationAccessToken;
   const rotated = token !== before?.registrationAccessToken;
   const previous = rotated ? before?.registrationAccessToken : before?.previousRegistrationAccessToken;
   const uri = answer.registrationClientUri ?? before?.registrationClientUri;
