@@ -42,7 +42,7 @@ const scenarios: readonly ClientScenario[] = [
     prepare: prepared,
     begin: (client) => client.annotate({ [RENEW_REQUESTED]: 'now' }),
     certificates: 2,
-    over: (outcome) => isReady(outcome) && outcome.renewed && outcome.roles.length === 1,
+    over: (outcome) => isReady(outcome) && outcome.renewed && outcome.phase === 'Settled',
   },
   {
     name: 'deletion',
