@@ -42,7 +42,8 @@ const scenarios: readonly ClientScenario[] = [
     prepare: prepared,
     begin: (client) => client.annotate({ [RENEW_REQUESTED]: 'now' }),
     certificates: 2,
-    over: (outcome) => isReady(outcome) && outcome.renewed && outcome.roles.length === 1,
+    // The Secret is written before status says so.
+    over: (outcome) => isReady(outcome) && outcome.renewed && outcome.roles.length === 1 && outcome.phase === 'Settled',
   },
   {
     name: 'deletion',

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { waitFor } from '../support/wait-for.ts';
-import { dieThere, killRecovering, killThere, type Victim } from './crash.ts';
+import { dieThere, killRecovering, killThere, type Settled, type Victim } from './crash.ts';
 import { nameOf, writesOf, type Place, type Survey, type Surveyed } from './crash-place.ts';
 import type { CrashScenario, CrashSubject } from './crash-subject.ts';
 import type { CrashWorld } from './crash-world.ts';
@@ -106,8 +106,9 @@ export async function crashEverywhere(
   await Promise.all(subjects.map((subject) => subject.prepare()));
   const since = Date.now();
   const load = keepAllCalling(subjects);
-  await killThere(world, patients);
-  for (const nthOf of again) await diedAgain(world, patients, nthOf);
+  const settled = settledOf(patients);
+  await killThere(world, patients, settled);
+  for (const nthOf of again) await diedAgain(world, patients, { nthOf, settled });
   const plan = await world.plan({ mode: 'wait', halts: [] });
   const restarted = Date.now();
   await world.start();
@@ -123,17 +124,24 @@ export async function crashEverywhere(
   return new Map(patients.map(({ id, subject }) => [id, points.filter(({ key }) => key === subject.key).length]));
 }
 
-async function diedAgain(world: CrashWorld, patients: readonly Patient[], again: Again): Promise<void> {
-  const chosen = new Map<CrashSubject, number>();
-  const byId = new Map(patients.map((patient) => [patient.subject, patient]));
-  for (const { id, subject } of patients) {
-    const nth = again(id);
-    if (nth !== undefined) chosen.set(subject, nth);
-  }
-  const settled = async (subject: CrashSubject) => {
-    const patient = byId.get(subject);
+function settledOf(patients: readonly Patient[]): Settled {
+  const bySubject = new Map(patients.map((patient) => [patient.subject, patient]));
+  return async (subject) => {
+    const patient = bySubject.get(subject);
     return patient !== undefined && (await missing(patient)) === undefined;
   };
+}
+
+async function diedAgain(
+  world: CrashWorld,
+  patients: readonly Patient[],
+  { nthOf, settled }: { nthOf: Again; settled: Settled },
+): Promise<void> {
+  const chosen = new Map<CrashSubject, number>();
+  for (const { id, subject } of patients) {
+    const nth = nthOf(id);
+    if (nth !== undefined) chosen.set(subject, nth);
+  }
   const died = await killRecovering(world, chosen, settled);
   assert.ok(died > 0, 'nobody was recovering');
 }

@@ -7,6 +7,7 @@ import type { PassedPoint } from './crash-plan.ts';
 import type { CrashScenario, CrashSubject } from './crash-subject.ts';
 import type { CrashWorld } from './crash-world.ts';
 import type { RegistrationCall } from './registration-calls.ts';
+import { silence } from './world.ts';
 
 interface Reached {
   /** Milliseconds from the beginning of the undisturbed run. */
@@ -91,7 +92,9 @@ async function survey(
 ): Promise<Survey> {
   const since = Date.now();
   await subject.begin();
-  const outcome = await outcomeOf(scenario, subject);
+  await reached(scenario, subject);
+  await silence(world);
+  const outcome = await subject.outcome();
   await subject.verify();
   const passed = (await world.points(plan)).filter(({ kind, key }) => kind === subject.kind && key === subject.key);
   const writes = writesOf(world, subject, since);
@@ -101,7 +104,7 @@ async function survey(
   return { places: placesOf({ passed, writes, calls, since }), outcome, writes: writes.length };
 }
 
-async function outcomeOf(scenario: CrashScenario, subject: CrashSubject): Promise<unknown> {
+async function reached(scenario: CrashScenario, subject: CrashSubject): Promise<void> {
   let outcome: unknown;
   let last: unknown;
   await waitFor(async () => {
@@ -113,7 +116,6 @@ async function outcomeOf(scenario: CrashScenario, subject: CrashSubject): Promis
   }, 90_000).catch(() => {
     throw new Error(`${scenario.name}, undisturbed, does not end: ${JSON.stringify(outcome)}`, { cause: last });
   });
-  return outcome;
 }
 
 interface Seen {

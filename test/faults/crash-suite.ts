@@ -11,6 +11,16 @@ import type { CrashScenario } from './crash-subject.ts';
 import { startCrashWorld, type CrashWorld } from './crash-world.ts';
 import { Random, seedOf } from './random.ts';
 
+/** What fails does not take down what comes after it. */
+const survived = async <T>(world: CrashWorld, run: () => Promise<T>): Promise<T> => {
+  try {
+    return await run();
+  } catch (error) {
+    await world.revive();
+    throw error;
+  }
+};
+
 /** Scenarios that go on side by side, in one crash. */
 export interface CrashGroup {
   /** For people: what goes on. */
@@ -73,34 +83,40 @@ export function crashSuite(groups: readonly CrashGroup[]): void {
         });
 
         it('before and after each step, and between each write and its answer', async () => {
-          recoveries = await crashEverywhere(world(), all, { what, outcome: 'goes on with what is stored' });
+          recoveries = await survived(world(), () =>
+            crashEverywhere(world(), all, { what, outcome: 'goes on with what is stored' }),
+          );
         });
 
         it('the same, again at the first point of the recovery, and then at any', async (t) => {
           const seed = seedOf();
           t.diagnostic(`CERTBOUND_TEST_SEED=${seed}`);
           const random = new Random(seed);
-          await crashEverywhere(world(), all, {
+          const death = {
             what: `${what}; killed again at the first point after the restart, and at a random one after the next`,
             outcome: 'the same',
             again: [
-              (id) => (passed(id) > 0 ? 1 : undefined),
-              (id) => (passed(id) > 0 ? 1 + random.below(passed(id)) : undefined),
+              (id: string) => (passed(id) > 0 ? 1 : undefined),
+              (id: string) => (passed(id) > 0 ? 1 + random.below(passed(id)) : undefined),
             ],
-          });
+          };
+          await survived(world(), () => crashEverywhere(world(), all, death));
         });
 
         it('alone, at a step by chance', async (t) => {
           const seed = seedOf();
           t.diagnostic(`CERTBOUND_TEST_SEED=${seed}`);
           const random = new Random(seed);
-          for (const one of all) await crashAlone(world(), one, random.of(one.survey.places.filter(isStep)));
+          for (const one of all) {
+            const place = random.of(one.survey.places.filter(isStep));
+            await survived(world(), () => crashAlone(world(), one, place));
+          }
         });
       });
     }
 
     it('in a registration, where the platform wants to look itself', async () => {
-      await diesRegistering(world(), newcomers(world()), ['corporate', SELF_SIGNED_SERVER]);
+      await survived(world(), () => diesRegistering(world(), newcomers(world()), ['corporate', SELF_SIGNED_SERVER]));
     });
   });
 }

@@ -17,6 +17,8 @@ export interface CrashWorld extends FaultWorld {
   points(plan: string): Promise<PassedPoint[]>;
   /** Again, after it died. */
   start(): Promise<void>;
+  /** After a case that failed: nothing is held, and the operator runs. */
+  revive(): Promise<void>;
   readonly calls: RegistrationCalls;
   /** Whether the server replaces a registration access token on update. Default not: then no answer that is lost loses it. */
   rotatesTokens: boolean;
@@ -83,6 +85,13 @@ export async function startCrashWorld(): Promise<CrashWorld> {
     points: async (plan) => (await readPoints(inDir('points.jsonl'))).filter((point) => point.plan === plan),
     async start() {
       world.operator = await faults.restart();
+    },
+    async revive() {
+      await world.plan({ mode: 'wait', halts: [] });
+      world.proxy.endInjections();
+      world.calls.release();
+      await world.operator.stop();
+      await world.start();
     },
     nextName: (prefix) => `${prefix}-${++names}`,
   };

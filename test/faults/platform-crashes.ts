@@ -145,14 +145,7 @@ class PlatformSubject implements CrashSubject {
   async prepare(): Promise<void> {
     if (this.#life === 'made') return;
     await apply(this.#kube, this.#made.object);
-    await waitFor(
-      () =>
-        this.#present().then(
-          () => true,
-          () => false,
-        ),
-      60_000,
-    );
+    await waitFor(() => this.#present().then(isReady, () => false), 60_000);
   }
 
   async begin(): Promise<void> {

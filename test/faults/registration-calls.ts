@@ -16,16 +16,18 @@ export interface HeldCall {
 }
 
 class Hold implements HeldCall {
+  readonly #what: string;
   #left: number;
   waiting = false;
 
-  constructor(nth: number) {
+  constructor(what: string, nth: number) {
+    this.#what = what;
     this.#left = nth;
   }
 
-  async meet(gone: AbortSignal): Promise<void> {
-    this.#left -= 1;
-    if (this.#left !== 0) return;
+  async meet(what: string, gone: AbortSignal): Promise<void> {
+    if (what === this.#what) this.#left -= 1;
+    if (what !== this.#what || this.#left !== 0) return;
     this.waiting = true;
     await new Promise<void>((resolve) => {
       if (gone.aborted) resolve();
@@ -49,9 +51,9 @@ export class RegistrationCalls {
     return this.#calls.filter((call) => call.marker === marker && call.at >= since);
   }
 
-  /** The nth of this client from now on is carried out and not answered, for as long as who asked is there. */
-  hold(marker: string, nth: number): HeldCall {
-    const hold = new Hold(nth);
+  /** The nth of these from now on is carried out and not answered, for as long as who asked is there. */
+  hold(marker: string, what: string, nth: number): HeldCall {
+    const hold = new Hold(what, nth);
     this.#holds.set(marker, hold);
     return hold;
   }
@@ -69,8 +71,9 @@ export class RegistrationCalls {
       kind: 'late',
       until: async (body, gone) => {
         const marker = String((known ?? body)['client_name']);
-        this.#calls.push({ what: `${method} ${route}`, marker, at: Date.now() });
-        await this.#holds.get(marker)?.meet(gone);
+        const what = `${method} ${route}`;
+        this.#calls.push({ what, marker, at: Date.now() });
+        await this.#holds.get(marker)?.meet(what, gone);
       },
     };
   }

@@ -80,7 +80,10 @@ export class Work {
 
   async prepare(): Promise<void> {
     this.#registrations = this.#posted();
-    await Promise.all(this.#prepared.map((client) => client.apply()));
+    // Without a scope it would have all that is granted, and nothing would be left to change.
+    await Promise.all(
+      this.#prepared.map((client) => client.apply(client === this.changed ? { scope: 'accounts:read' } : {})),
+    );
     for (const client of this.#prepared) {
       await client.ready(120_000);
       this.#before.set(client, await lookAt(client));
