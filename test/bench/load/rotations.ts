@@ -2,6 +2,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RENEW_REQUESTED } from '../../../src/api/annotations.ts';
 import { authorizationServers, oauthClients } from '../../../src/api/resources.ts';
+import type { IngressModel } from '../../support/ingress-model.ts';
+import { HOSTS } from '../../support/oauth-deployment.ts';
+import { waitFor } from '../../support/wait-for.ts';
+import { since } from '../measure.ts';
 import type { BenchWorld, ClientRef, ClientWatch } from '../world.ts';
 import { ISSUERS, touchOtherIngress } from './platform.ts';
 import type { PublishedSecrets } from './published.ts';
@@ -31,6 +35,7 @@ export class Rotations {
   #done = 0;
   #moved = 0;
   #bundles = 0;
+  #longestWay = 0;
 
   constructor(options: RotationOptions) {
     this.#options = options;
@@ -47,6 +52,11 @@ export class Rotations {
   /** How often a CA joined or left the terminators' bundle. */
   get bundleChanges(): number {
     return this.#bundles;
+  }
+
+  /** Seconds from a grant to the reload of the last replica that had to hear of it. */
+  get longestWay(): number {
+    return this.#longestWay;
   }
 
   /** Every client again and again. */
@@ -98,10 +108,23 @@ export class Rotations {
     }
   }
 
-  async #grant({ kube }: BenchWorld, issuers: readonly string[], defaultIssuer: string): Promise<void> {
+  async #grant(
+    { kube, ingressControllers }: BenchWorld,
+    issuers: readonly string[],
+    defaultIssuer: string,
+  ): Promise<void> {
     const spec = { defaultIssuerRef: { name: defaultIssuer }, clients: { issuers } };
     await kube.patch(authorizationServers, { name: 'corporate' }, { spec }, { type: 'merge' });
     this.#bundles += 1;
+    const granted = performance.now();
+    const live = ({ hosts }: IngressModel) =>
+      hosts.find(({ hostname }) => hostname === HOSTS.mtls)?.clientAuthentication?.ca.match(/BEGIN CERT/g)?.length;
+    void Promise.all(
+      ingressControllers.map((controller) => waitFor(() => live(controller.model()) === issuers.length, patience)),
+    ).then(
+      () => (this.#longestWay = Math.max(this.#longestWay, since(granted))),
+      () => this.#options.say(`a replica has not heard of the grant of ${issuers.join(', ')}`),
+    );
   }
 
   /** No certificate of this issuer is used by anybody. */
