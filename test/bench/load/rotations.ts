@@ -32,6 +32,7 @@ export class Rotations {
   readonly #options: RotationOptions;
   readonly #issuerOf = new Map<ClientRef, string>();
   #granted: (typeof ISSUERS)[number] = ISSUERS[0];
+  #news = new AbortController();
   #done = 0;
   #moved = 0;
   #bundles = 0;
@@ -62,12 +63,15 @@ export class Rotations {
   /** Every client again and again. */
   async run(): Promise<void> {
     const { byCa, selfSigned } = this.#options;
-    await Promise.all([...byCa, ...selfSigned].map((ref) => this.#rotate(ref, byCa.includes(ref))));
+    await Promise.all([...byCa, ...selfSigned].map((ref, i) => this.#rotate(ref, byCa.includes(ref), i)));
   }
 
-  async #rotate(ref: ClientRef, byCa: boolean): Promise<void> {
+  /** Every second client moves to another CA as soon as it is granted, while the terminators have yet to hear of it. */
+  async #rotate(ref: ClientRef, byCa: boolean, index: number): Promise<void> {
     const { world, published, rotations, spacingMs, random } = this.#options;
-    await sleep(random() * spacingMs);
+    const pause = (milliseconds: number) =>
+      sleep(milliseconds, undefined, index % 2 === 0 ? { signal: this.#news.signal } : {}).catch(() => undefined);
+    await pause(random() * spacingMs);
     for (let i = 0; i < rotations; i++) {
       const { x5tS256 } = published.current(ref);
       const issuer = this.#granted.name;
@@ -82,7 +86,7 @@ export class Rotations {
       });
       this.#done += 1;
       if (move) this.#moved += 1;
-      await sleep(spacingMs * (1 + 0.2 * random()));
+      await pause(spacingMs * (1 + 0.2 * random()));
     }
   }
 
@@ -97,8 +101,9 @@ export class Rotations {
       const before = this.#granted;
       const next = ISSUERS[turn % ISSUERS.length] ?? before;
       await this.#grant(world, [before.name, next.name], before.name);
-      // At once, as whoever applies all of it together: the terminators have yet to hear of it.
       this.#granted = next;
+      this.#news.abort();
+      this.#news = new AbortController();
       say(`granted ${next.name}; ${this.#done} rotations`);
       while (!signal.aborted && !this.#hasLeft(before.dn)) await sleep(1_000);
       if (signal.aborted) return;
