@@ -43,7 +43,8 @@ export class Controller {
   }
 
   enqueue(key: string): void {
-    this.#queue.add(key);
+    if (this.#workers.length === 0) this.#queue.addToBacklog(key);
+    else this.#queue.add(key);
   }
 
   enqueueAfter(key: string, delayMs: number): void {

@@ -17,6 +17,7 @@ interface Delayed {
   timer: Timer;
 }
 
+const backlogShare = 4;
 /** Enough for a certificate's whole life; what is asked beyond is a mistake or Infinity. */
 const longestDelayMs = 10 * 365 * 24 * 3600 * 1000;
 
@@ -35,6 +36,11 @@ export class WorkQueue {
   /** The same keys in the order of their adding. Taking a Map's first key again and again is quadratic. */
   #order: string[] = [];
   #head = 0;
+  /** Those of the keys that were added before anybody worked, and not again since; the one with the latest news last. */
+  readonly #backlog = new Set<string>();
+  /** The backlog as it was when it was first taken from: a Set has no cheap way to its end. */
+  #backlogOrder: string[] | undefined;
+  #turn = 0;
   readonly #processing = new Map<string, number>();
   readonly #again = new Set<string>();
   readonly #delayed = new Map<string, Delayed>();
@@ -64,9 +70,26 @@ export class WorkQueue {
       this.#again.add(key);
       return;
     }
+    // News of one in the backlog: it waits with the others that have news.
+    if (this.#backlog.delete(key)) this.#order.push(key);
     if (this.#ready.has(key)) return;
     this.#metrics?.added();
     this.#makeReady(key);
+  }
+
+  /**
+   * Adds the key while nobody works yet: a replica that stands by hears of every key again and again. When it takes over, the
+   * one with the latest news goes first and those with news since then go before the backlog, for most of it needs nothing.
+   */
+  addToBacklog(key: string): void {
+    if (this.#shuttingDown || (this.#ready.has(key) && !this.#backlog.has(key))) return;
+    if (!this.#backlog.delete(key)) {
+      this.#metrics?.added();
+      this.#ready.set(key, this.#clock.monotonic());
+    }
+    this.#backlog.add(key);
+    this.#backlogOrder = undefined;
+    this.#metrics?.depth(this.#ready.size);
   }
 
   /** Adds the key once `delayMs` have passed. Of several delays the one that ends first counts. */
@@ -129,6 +152,7 @@ export class WorkQueue {
     this.#ready.clear();
     this.#order = [];
     this.#head = 0;
+    this.#backlog.clear();
     this.#again.clear();
     this.#metrics?.depth(0);
     for (const taker of this.#takers.splice(0)) taker(undefined);
@@ -163,12 +187,24 @@ export class WorkQueue {
 
   #next(): string | undefined {
     const key = this.#order[this.#head];
+    // One in so many is of the backlog, so that news without end does not keep it waiting without end.
+    if (this.#backlog.size > 0 && (key === undefined || ++this.#turn % backlogShare === 0))
+      return this.#nextOfBacklog();
     if (key === undefined) return undefined;
     this.#head += 1;
     if (this.#head > 1024 && this.#head * 2 > this.#order.length) {
       this.#order = this.#order.slice(this.#head);
       this.#head = 0;
     }
+    return key;
+  }
+
+  #nextOfBacklog(): string | undefined {
+    this.#backlogOrder ??= [...this.#backlog];
+    let key = this.#backlogOrder.pop();
+    // What has had news since is among the others.
+    while (key !== undefined && !this.#backlog.has(key)) key = this.#backlogOrder.pop();
+    if (key !== undefined) this.#backlog.delete(key);
     return key;
   }
 }

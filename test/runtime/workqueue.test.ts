@@ -24,6 +24,51 @@ describe('workqueue', () => {
     assert.deepEqual([await queue.take(), await queue.take(), await queue.take()], ['a', 'b', 'c']);
   });
 
+  test('what was added before anybody worked: the latest news first, and news since then before the rest', async () => {
+    const queue = new WorkQueue({ clock: new FakeClock() });
+    for (const key of ['a', 'b', 'c', 'd', 'b']) queue.addToBacklog(key);
+    assert.equal(queue.depth, 4);
+    assert.equal(await queue.take(), 'b');
+    queue.add('new');
+    queue.add('a');
+    assert.deepEqual([await queue.take(), await queue.take()], ['new', 'a']);
+    assert.deepEqual([await queue.take(), await queue.take()], ['d', 'c']);
+    assert.equal(queue.depth, 0);
+  });
+
+  test('a key of the backlog is taken once, whatever came after', async () => {
+    const queue = new WorkQueue({ clock: new FakeClock() });
+    queue.addToBacklog('a');
+    queue.add('a');
+    queue.addToBacklog('a');
+    assert.equal(queue.depth, 1);
+    assert.equal(await queue.take(), 'a');
+    queue.add('a');
+    assert.equal(queue.depth, 0);
+    queue.done('a');
+    assert.equal(await queue.take(), 'a');
+  });
+
+  test('news without end does not keep the backlog waiting without end', async () => {
+    const queue = new WorkQueue({ clock: new FakeClock() });
+    queue.addToBacklog('old');
+    queue.addToBacklog('older');
+    const taken: (string | undefined)[] = [];
+    for (let i = 0; i < 12; i++) {
+      queue.add(`new-${i}`);
+      taken.push(await queue.take());
+    }
+    assert.ok(taken.includes('old') && taken.includes('older'), taken.join());
+  });
+
+  test('shutting down drops the backlog too', async () => {
+    const queue = new WorkQueue({ clock: new FakeClock() });
+    queue.addToBacklog('a');
+    await queue.shutDown();
+    assert.equal(queue.depth, 0);
+    assert.equal(await queue.take(), undefined);
+  });
+
   test('a key added while it is worked on runs once more, after the first run', async () => {
     const queue = new WorkQueue({ clock: new FakeClock() });
     queue.add('a');

@@ -25,16 +25,7 @@ async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   await sleep(milliseconds, undefined, { signal }).catch(() => undefined);
 }
 
-/** What is published now, and from its replacement on for as long as its drain. */
-function identityOf(options: ApplicationOptions): Identity {
-  const { ref, published, drainMs } = options;
-  const credentials = published.current(ref);
-  return new Identity(
-    credentials,
-    options,
-    () => (published.replacedAt(ref, credentials.x5tS256) ?? Infinity) + drainMs,
-  );
-}
+const identityOf = (options: ApplicationOptions) => new Identity(options.published.current(options.ref), options);
 
 const isFresh = ({ issuedAt, expiresAt }: BoundToken) => Date.now() < issuedAt + (expiresAt - issuedAt) * tokenShare;
 
@@ -102,10 +93,10 @@ async function toTheEnd(identity: Identity, token: BoundToken, options: Applicat
 
 /** Reads the Secret at its start alone, and starts anew when the drain of what it read is about to end. */
 export async function readOnceApplication(options: ApplicationOptions): Promise<void> {
-  const { pauseMs, random, signal } = options;
+  const { published, drainMs, pauseMs, random, signal } = options;
   while (!signal.aborted) {
     const identity = identityOf(options);
-    const drained = () => Date.now() > identity.goodUntil() - marginMs;
+    const drained = () => Date.now() > published.replacedAt(identity.credentials.x5tS256) + drainMs - marginMs;
     await identity.use(async () => {
       let token: BoundToken | undefined;
       for (let turn = Math.floor(random() * identity.replicas); !signal.aborted && !drained(); turn++) {

@@ -4,7 +4,7 @@ import { createSecureContext } from 'node:tls';
 import { Agent, request } from 'undici';
 import { z } from 'zod';
 import { claimsOf, type ClientCredentials } from '../../support/application.ts';
-import { LATE, type CallOutcome, type Caller, type Tally } from './tally.ts';
+import type { Caller, Refusal, Tally } from './tally.ts';
 
 /** Each on a connection that resumes the TLS session, as long as the terminator knows it. */
 const requestsPerConnection = 5;
@@ -33,18 +33,14 @@ interface Answer {
 export class Identity {
   readonly credentials: ClientCredentials;
   readonly #surroundings: Surroundings;
-  /** Epoch milliseconds. */
-  readonly goodUntil: () => number;
   readonly #agents: readonly Agent[];
   #users = 0;
 
-  /** @param goodUntil when its drain ends, epoch milliseconds; Infinity while that is not known */
-  constructor(credentials: ClientCredentials, surroundings: Surroundings, goodUntil: () => number) {
+  constructor(credentials: ClientCredentials, surroundings: Surroundings) {
     const { certificate, caPem } = credentials;
     const secureContext = createSecureContext({ cert: certificate.certPem, key: certificate.keyPem, ca: caPem });
     this.credentials = credentials;
     this.#surroundings = surroundings;
-    this.goodUntil = goodUntil;
     this.#agents = surroundings.addresses.map(
       (address) =>
         new Agent({
@@ -106,17 +102,17 @@ export class Identity {
 
   #add(
     caller: Caller,
-    endpoint: CallOutcome['endpoint'],
+    endpoint: Refusal['endpoint'],
     answer: Answer | string,
     accepted: boolean,
     expiresAt: number,
   ): void {
     const { clientId, x5tS256 } = this.credentials;
-    const detail = `client ${clientId}, certificate ${x5tS256}, at ${new Date().toISOString()}`;
-    const said = typeof answer === 'string' ? answer : answer.text.slice(0, 200);
-    const late = Date.now() >= Math.min(expiresAt, this.goodUntil());
-    const refusal = late ? LATE : { reason: reasonOf(answer), detail: `${detail}: ${said}` };
-    this.#surroundings.tally.add(caller, { endpoint, ...(accepted ? {} : { refusal }) });
+    const { tally } = this.#surroundings;
+    tally.called(caller, endpoint);
+    if (accepted) return;
+    const detail = `client ${clientId}: ${typeof answer === 'string' ? answer : answer.text.slice(0, 200)}`;
+    tally.refuse({ caller, endpoint, reason: reasonOf(answer), detail, x5tS256, at: Date.now(), expiresAt });
   }
 
   /** @returns the error's words where there is no answer */
@@ -170,7 +166,6 @@ function wordsOf(error: unknown): string {
   return `${typeof code === 'string' ? code : 'no code'}: ${error instanceof Error ? error.message : String(error)}`;
 }
 
-/** Few words, so that equal ones can be counted. */
 function reasonOf(answer: Answer | string): string {
   if (typeof answer === 'string') return answer.replace(/:.*/s, '');
   const { error } = answer.json;

@@ -1,5 +1,6 @@
 /** The published Secrets as applications see them change. */
 import { X509Certificate } from 'node:crypto';
+import { z } from 'zod';
 import { Role, ROLE_LABEL } from '../../../src/api/annotations.ts';
 import type { KubeClient } from '../../../src/kube/client.ts';
 import { Informer } from '../../../src/kube/informer.ts';
@@ -9,35 +10,39 @@ import type { ClientRef } from '../world.ts';
 
 interface Publication {
   credentials: ClientCredentials;
-  /** When its successor was seen, epoch milliseconds. */
-  replacedAt: number | undefined;
+  /** Of the newest write, epoch milliseconds. Whoever hears of it late knows all the same when it was. */
+  writtenAt: number;
 }
 
+const writes = z.object({ managedFields: z.array(z.object({ time: z.coerce.date() })) });
 const keyOf = ({ namespace, name }: ClientRef) => `${namespace}/${name}`;
 
 export class PublishedSecrets {
   readonly synced: Promise<void>;
-  /** Of each client every certificate that was seen, the newest last. */
-  readonly #seen = new Map<string, Publication[]>();
-  readonly #listeners = new Map<string, Set<() => void>>();
+  readonly #current = new Map<string, ClientCredentials>();
+  /** By thumbprint, of each certificate that was seen. */
+  readonly #replacedAt = new Map<string, number>();
   readonly #issuers = new Map<string, string>();
+  readonly #listeners = new Map<string, Set<() => void>>();
 
   constructor(kube: KubeClient, signal: AbortSignal) {
-    const informer = new Informer({
+    const informer = new Informer<Publication>({
       client: kube,
       resource: secrets,
       labelSelector: `${ROLE_LABEL}=${Role.published}`,
-      project: credentialsOf,
+      project: (object) => ({
+        credentials: credentialsOf(object),
+        writtenAt: Math.max(...writes.parse(object.metadata).managedFields.map(({ time }) => time.getTime())),
+      }),
     });
     informer.onChange(({ namespace = '', name, current }) => {
       const key = keyOf({ namespace, name: name.replace(/-oauth$/, '') });
-      const seen = this.#seen.get(key) ?? [];
-      const last = seen.at(-1);
-      if (current === undefined || last?.credentials.x5tS256 === current.x5tS256) return;
-      if (last !== undefined) last.replacedAt = Date.now();
-      seen.push({ credentials: current, replacedAt: undefined });
-      this.#seen.set(key, seen);
-      this.#issuers.set(current.x5tS256, new X509Certificate(current.certificate.certPem).issuer);
+      const last = this.#current.get(key);
+      if (current === undefined || last?.x5tS256 === current.credentials.x5tS256) return;
+      const { credentials, writtenAt } = current;
+      if (last !== undefined) this.#replacedAt.set(last.x5tS256, writtenAt);
+      this.#current.set(key, credentials);
+      this.#issuers.set(credentials.x5tS256, new X509Certificate(credentials.certificate.certPem).issuer);
       for (const listener of this.#listeners.get(key) ?? []) listener();
     });
     informer.start(signal);
@@ -46,14 +51,14 @@ export class PublishedSecrets {
 
   /** What is published now. @throws where nothing was yet */
   current(ref: ClientRef): ClientCredentials {
-    const last = this.#seen.get(keyOf(ref))?.at(-1);
-    if (last === undefined) throw new Error(`nothing is published for ${keyOf(ref)}`);
-    return last.credentials;
+    const current = this.#current.get(keyOf(ref));
+    if (current === undefined) throw new Error(`nothing is published for ${keyOf(ref)}`);
+    return current;
   }
 
-  /** When its successor was seen, epoch milliseconds; undefined while it is the one that is published. */
-  replacedAt(ref: ClientRef, x5tS256: string): number | undefined {
-    return this.#seen.get(keyOf(ref))?.find(({ credentials }) => credentials.x5tS256 === x5tS256)?.replacedAt;
+  /** When its successor was published, epoch milliseconds, to the second below; Infinity while it is published itself. */
+  replacedAt(x5tS256: string): number {
+    return this.#replacedAt.get(x5tS256) ?? Infinity;
   }
 
   /** The issuer's name in a certificate that was published here, one RDN a line; undefined for any other. */
@@ -75,7 +80,7 @@ export class PublishedSecrets {
       limitMs,
     );
     const look = () => {
-      if (this.replacedAt(ref, x5tS256) !== undefined) resolve();
+      if (this.current(ref).x5tS256 !== x5tS256) resolve();
     };
     this.onChange(ref, look);
     look();

@@ -2,6 +2,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RENEW_REQUESTED } from '../../../src/api/annotations.ts';
 import { authorizationServers, oauthClients } from '../../../src/api/resources.ts';
+import type { IngressModel } from '../../support/ingress-model.ts';
+import { HOSTS } from '../../support/oauth-deployment.ts';
+import { waitFor } from '../../support/wait-for.ts';
+import { since } from '../measure.ts';
 import type { BenchWorld, ClientRef, ClientWatch } from '../world.ts';
 import { ISSUERS, touchOtherIngress } from './platform.ts';
 import type { PublishedSecrets } from './published.ts';
@@ -28,9 +32,11 @@ export class Rotations {
   readonly #options: RotationOptions;
   readonly #issuerOf = new Map<ClientRef, string>();
   #granted: (typeof ISSUERS)[number] = ISSUERS[0];
+  #news = new AbortController();
   #done = 0;
   #moved = 0;
   #bundles = 0;
+  #longestWay = 0;
 
   constructor(options: RotationOptions) {
     this.#options = options;
@@ -49,15 +55,23 @@ export class Rotations {
     return this.#bundles;
   }
 
+  /** Seconds from a grant to the reload of the last replica that had to hear of it. */
+  get longestWay(): number {
+    return this.#longestWay;
+  }
+
   /** Every client again and again. */
   async run(): Promise<void> {
     const { byCa, selfSigned } = this.#options;
-    await Promise.all([...byCa, ...selfSigned].map((ref) => this.#rotate(ref, byCa.includes(ref))));
+    await Promise.all([...byCa, ...selfSigned].map((ref, i) => this.#rotate(ref, byCa.includes(ref), i)));
   }
 
-  async #rotate(ref: ClientRef, byCa: boolean): Promise<void> {
+  /** Every second client moves to another CA as soon as it is granted, while the terminators have yet to hear of it. */
+  async #rotate(ref: ClientRef, byCa: boolean, index: number): Promise<void> {
     const { world, published, rotations, spacingMs, random } = this.#options;
-    await sleep(random() * spacingMs);
+    const pause = (milliseconds: number) =>
+      sleep(milliseconds, undefined, index % 2 === 0 ? { signal: this.#news.signal } : {}).catch(() => undefined);
+    await pause(random() * spacingMs);
     for (let i = 0; i < rotations; i++) {
       const { x5tS256 } = published.current(ref);
       const issuer = this.#granted.name;
@@ -72,7 +86,7 @@ export class Rotations {
       });
       this.#done += 1;
       if (move) this.#moved += 1;
-      await sleep(spacingMs * (1 + 0.2 * random()));
+      await pause(spacingMs * (1 + 0.2 * random()));
     }
   }
 
@@ -87,8 +101,9 @@ export class Rotations {
       const before = this.#granted;
       const next = ISSUERS[turn % ISSUERS.length] ?? before;
       await this.#grant(world, [before.name, next.name], before.name);
-      // At once, as whoever applies all of it together: the terminators have yet to hear of it.
       this.#granted = next;
+      this.#news.abort();
+      this.#news = new AbortController();
       say(`granted ${next.name}; ${this.#done} rotations`);
       while (!signal.aborted && !this.#hasLeft(before.dn)) await sleep(1_000);
       if (signal.aborted) return;
@@ -98,10 +113,23 @@ export class Rotations {
     }
   }
 
-  async #grant({ kube }: BenchWorld, issuers: readonly string[], defaultIssuer: string): Promise<void> {
+  async #grant(
+    { kube, ingressControllers }: BenchWorld,
+    issuers: readonly string[],
+    defaultIssuer: string,
+  ): Promise<void> {
     const spec = { defaultIssuerRef: { name: defaultIssuer }, clients: { issuers } };
     await kube.patch(authorizationServers, { name: 'corporate' }, { spec }, { type: 'merge' });
     this.#bundles += 1;
+    const granted = performance.now();
+    const live = ({ hosts }: IngressModel) =>
+      hosts.find(({ hostname }) => hostname === HOSTS.mtls)?.clientAuthentication?.ca.match(/BEGIN CERT/g)?.length;
+    void Promise.all(
+      ingressControllers.map((controller) => waitFor(() => live(controller.model()) === issuers.length, patience)),
+    ).then(
+      () => (this.#longestWay = Math.max(this.#longestWay, since(granted))),
+      () => this.#options.say(`a replica has not heard of the grant of ${issuers.join(', ')}`),
+    );
   }
 
   /** No certificate of this issuer is used by anybody. */

@@ -3,35 +3,42 @@
 /** Who calls: with the client's contract kept, with what was read once, with a token from before a rotation. */
 export type Caller = 'contract' | 'read-once' | 'old token';
 
-export interface CallOutcome {
+export interface Refusal {
+  caller: Caller;
   endpoint: 'token' | 'API';
-  /** Undefined where it was answered as it must be. */
-  refusal?: { reason: string; detail: string } | typeof LATE;
+  /** Few words, so that equal ones can be counted. */
+  reason: string;
+  detail: string;
+  /** Of the certificate that was used. */
+  x5tS256: string;
+  /** When the answer came, and when the token ended that was used, epoch milliseconds. */
+  at: number;
+  expiresAt: number;
 }
 
 const mostSamples = 20;
 
-/** What a call was made with was no longer good when its answer came: on a starved machine it takes that long. */
-export const LATE = 'late';
-
 export class Tally {
   readonly #calls = new Map<string, number>();
-  readonly #refusals = new Map<string, number>();
-  readonly #samples: string[] = [];
+  readonly #refusals: Refusal[] = [];
+  readonly #drainEnd: (x5tS256: string) => number;
   #resent = 0;
-  #late = 0;
 
-  add(caller: Caller, { endpoint, refusal }: CallOutcome): void {
-    if (refusal === LATE) {
-      this.#late += 1;
-      return;
-    }
+  /**
+   * @param drainEnd of a certificate, epoch milliseconds; Infinity where it is published still. Asked when all is over: an
+   *   application on a starved machine may hear of a rotation, and so may we, when the drain has long ended
+   */
+  constructor(drainEnd: (x5tS256: string) => number) {
+    this.#drainEnd = drainEnd;
+  }
+
+  called(caller: Caller, endpoint: Refusal['endpoint']): void {
     const name = `${caller}, ${endpoint}`;
     this.#calls.set(name, (this.#calls.get(name) ?? 0) + 1);
-    if (refusal === undefined) return;
-    const why = `${name}: ${refusal.reason}`;
-    this.#refusals.set(why, (this.#refusals.get(why) ?? 0) + 1);
-    if (this.#samples.length < mostSamples) this.#samples.push(`${name}: ${refusal.reason}: ${refusal.detail}`);
+  }
+
+  refuse(refusal: Refusal): void {
+    this.#refusals.push(refusal);
   }
 
   /** The server closed a kept connection as a request went out on it, and it went out again on a new one. */
@@ -41,30 +48,43 @@ export class Tally {
 
   /** Of one caller, or of all. */
   calls(caller?: Caller): number {
-    return sum(this.#calls, caller);
+    return [...this.#calls]
+      .filter(([name]) => caller === undefined || name.startsWith(`${caller}, `))
+      .reduce((total, [, count]) => total + count, 0);
   }
 
+  /** Without those that were late. */
   refused(caller?: Caller): number {
-    return sum(this.#refusals, caller);
+    return this.#inTime().filter((refusal) => caller === undefined || refusal.caller === caller).length;
+  }
+
+  /** Refusals of what was no longer good when the answer came: the token had ended, or the certificate's drain. */
+  get late(): number {
+    return this.#refusals.length - this.#inTime().length;
   }
 
   get resent(): number {
     return this.#resent;
   }
-  get late(): number {
-    return this.#late;
+
+  #inTime(): Refusal[] {
+    return this.#refusals.filter(({ at, expiresAt, x5tS256 }) => at < Math.min(expiresAt, this.#drainEnd(x5tS256)));
   }
 
   /** Calls and refusals by caller, endpoint and reason, and the first refusals in full. */
   lines(): string[] {
+    const refusals = new Map<string, number>();
+    for (const { caller, endpoint, reason } of this.#inTime()) {
+      const why = `${caller}, ${endpoint}: ${reason}`;
+      refusals.set(why, (refusals.get(why) ?? 0) + 1);
+    }
     const counted = (of: ReadonlyMap<string, number>, what: string) =>
       [...of].toSorted(([a], [b]) => a.localeCompare(b)).map(([name, count]) => `${what} ${name}: ${count}`);
-    return [...counted(this.#calls, 'calls of'), ...counted(this.#refusals, 'REFUSED to'), ...this.#samples];
+    const samples = this.#inTime()
+      .slice(0, mostSamples)
+      .map(({ caller, endpoint, at, x5tS256, detail }) =>
+        [caller, endpoint, new Date(at).toISOString(), x5tS256, detail].join(' '),
+      );
+    return [...counted(this.#calls, 'calls of'), ...counted(refusals, 'REFUSED to'), ...samples];
   }
-}
-
-function sum(counts: ReadonlyMap<string, number>, caller: Caller | undefined): number {
-  return [...counts]
-    .filter(([name]) => caller === undefined || name.startsWith(`${caller}, `))
-    .reduce((total, [, count]) => total + count, 0);
 }

@@ -13,15 +13,15 @@ import { finish, readyOperator, refs, since, type Measure, type RunOptions } fro
 
 /** One client in so many signs its own certificates. */
 const selfSignedShare = 4;
-const pauseMs = 2_000;
+const pauseMs = 3_000;
 /** More than a machine of two cores does beside the load would only make a queue. */
 const rotationsPerSecond = 5;
 
 const longestReload = ({ reloadSeconds = 10 }: RunOptions) => reloadSeconds * 1000;
 /** Short, so that drains are; never shorter than the margins of those that use them. */
 const accessTokenTTL = ({ reloadSeconds = 10 }: RunOptions) => Math.max(10, 2 * reloadSeconds);
-/** A change that comes while a replica reloads waits for its next reload; nginx takes a moment for one. */
-const propagationSeconds = ({ reloadSeconds = 10 }: RunOptions) => reloadSeconds + Math.max(5, reloadSeconds);
+/** A change that comes while a replica reloads waits for its next reload; for each, nginx takes seconds where two cores are busy. */
+const propagationSeconds = ({ reloadSeconds = 10 }: RunOptions) => reloadSeconds + Math.max(8, 2 * reloadSeconds);
 const seedOf = ({ run }: RunOptions) => run + 1;
 
 export function b7World(options: RunOptions): WorldOptions {
@@ -53,7 +53,7 @@ export const b7: Measure = async (world, options) => {
   const published = new PublishedSecrets(world.kube, signal);
   await published.synced;
 
-  const tally = new Tally();
+  const tally = new Tally((x5tS256) => published.replacedAt(x5tS256) + drainSeconds * 1000);
   const applications = all.flatMap((ref, i) => {
     const apiUrl = `${world.origin(isSelfSigned(ref) ? 'selfSignedApi' : 'api')}/`;
     const its = {
@@ -124,6 +124,7 @@ export const b7: Measure = async (world, options) => {
     { measure: `${title}: rotations`, value: rotations.done, unit: 'rotations' },
     { measure: `${title}: rotations to another CA`, value: rotations.moved, unit: 'rotations' },
     { measure: `${title}: changes of the CA bundle`, value: rotations.bundleChanges, unit: 'changes' },
+    { measure: `${title}: longest way of a CA to a replica`, value: rotations.longestWay, unit: 's' },
     { measure: `${title}: reloads of a replica`, value: Math.min(...reloads), unit: 'reloads' },
   ];
 };
