@@ -54,9 +54,9 @@ export const isWriteOf = (subject: CrashSubject, asked: ApiRequest): boolean =>
 /** How often a proof is tried is the terminators' to say. */
 const paced = new Set(['prove', 'provePublished']);
 
-function numbered<T extends { at: number }>(reached: readonly T[], wordOf: (one: T) => string, since: number) {
+function numbered<T extends { at: number }>(all: readonly T[], wordOf: (one: T) => string, since: number) {
   const counts = new Map<string, number>();
-  return reached.map((one) => {
+  return all.map((one) => {
     const nth = (counts.get(wordOf(one)) ?? 0) + 1;
     counts.set(wordOf(one), nth);
     return { ...one, nth, after: one.at - since };
