@@ -92,7 +92,7 @@ async function survey(
 ): Promise<Survey> {
   const since = Date.now();
   await subject.begin();
-  await reached(scenario, subject);
+  await untilOver(scenario, subject);
   await silence(world);
   const outcome = await subject.outcome();
   await subject.verify();
@@ -104,7 +104,7 @@ async function survey(
   return { places: placesOf({ passed, writes, calls, since }), outcome, writes: writes.length };
 }
 
-async function reached(scenario: CrashScenario, subject: CrashSubject): Promise<void> {
+async function untilOver(scenario: CrashScenario, subject: CrashSubject): Promise<void> {
   let outcome: unknown;
   let last: unknown;
   await waitFor(async () => {
