@@ -119,7 +119,7 @@ describe('another CA, while three terminators take their time', () => {
     test(addresses === 'one' ? 'behind one address' : 'at an address each', async () => {
       for (let seed = 0; seed < 3; seed++) {
         const world = new World({
-          ...options({ method: 'tls_client_auth', addresses }, seed),
+          ...options({ method: 'tls_client_auth', spec: { certificate: { drain: '1h' } }, addresses }, seed),
           delaysMs: [0, 2_000, 20_000],
         });
         await world.begin();
@@ -170,7 +170,7 @@ describe('some years of one client, with everything that goes wrong', () => {
         const short = any.spec?.certificate?.duration === '24h';
         await lived(any, seed, short ? 5 * day : 4 * month, short ? day : 10 * day);
       }),
-      { numRuns: runs },
+      { numRuns: runs, endOnFailure: true },
     );
   });
 });

@@ -51,7 +51,10 @@ export const updateRegistration: ClientAction = async (context, view, signal) =>
   const driver = driverOf(context, view);
   const connection = context.connection(serverOf(view));
   await answered(context, loaded, asked, () =>
-    withEitherToken(loaded, (handle) => driver.update(connection, handle, asked, signal)),
+    withEitherToken(loaded, async (handle) => ({
+      ...(await driver.update(connection, handle, asked, signal)),
+      acceptedToken: handle.registrationAccessToken,
+    })),
   );
   await store(context, view, loaded, signal);
   context.reproofs.hasten(view.observed.client.metadata.uid, context.clock.now());
@@ -222,14 +225,18 @@ function registrationState(answer: Registration, asked: ClientMetadata, now: num
   };
 }
 
-/** Absent in an answer means unchanged (RFC 7592 §3); a token that is replaced is kept as the previous one. */
+/**
+ * Absent in an answer means unchanged (RFC 7592 §3). A token that is replaced is kept as the previous one, and that is the one that
+ * the server took: of a server that had rolled back, not the one that it had forgotten.
+ */
 function registrationMaterial(
   before: RecordMaterial['registration'],
   answer: Registration,
 ): RecordMaterial['registration'] {
   const token = answer.registrationAccessToken ?? before?.registrationAccessToken;
   const rotated = token !== before?.registrationAccessToken;
-  const previous = rotated ? before?.registrationAccessToken : before?.previousRegistrationAccessToken;
+  const replaced = answer.acceptedToken ?? before?.registrationAccessToken;
+  const previous = rotated ? replaced : before?.previousRegistrationAccessToken;
   const uri = answer.registrationClientUri ?? before?.registrationClientUri;
   return {
     lastAnswer: answer.metadata,
