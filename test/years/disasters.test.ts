@@ -101,6 +101,18 @@ describe('the authorization server is restored from a backup', () => {
     });
   }
 
+  test('between the registration of a new key and its proof: it is registered again, in time', async () => {
+    const world = await ready({ method: 'self_signed_tls_client_auth', server: { lagMs: 30_000 } });
+    const restore = world.authorizationServer.backUp();
+    world.requestRenewal('1');
+    await world.run(world.clock.now() + 10_000);
+    assert.ok(world.busy, 'registered, and not proved yet');
+    restore();
+    await world.run(world.clock.now() + hour);
+    assert.equal(world.ready, 'True/Ready');
+    assert.equal(world.verifier.publications, 2);
+  });
+
   test('twice from the same one: the token before the last is the one that it took', async () => {
     const spec = { certificate: { drain: '1m' } };
     const server = { rotates: true };

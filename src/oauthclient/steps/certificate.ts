@@ -11,6 +11,7 @@ import { RENEW_REQUESTED } from '../../api/annotations.ts';
 import { verifyIntervalMs } from '../desired.ts';
 import { certificateIn, type CertificateState, type ClientRecord, type Intent, type RecordState } from '../record.ts';
 import { certificateValues, digests } from '../published-secret.ts';
+import type { LoadedRecord } from '../record-store.ts';
 import { proofDelay } from '../schedule.ts';
 import type { ClientView } from '../step.ts';
 import { recordOf, required, serverOf, tell, type ClientAction, type StepContext } from './context.ts';
@@ -131,7 +132,10 @@ export function prove(thumbprint: string): ClientAction {
       'the certificate to prove',
     );
     const outcome = await callTokenEndpoint(context, view, loaded, thumbprint, signal);
-    if (outcome.outcome !== 'proved') throw notProved(outcome, view, next, state);
+    if (outcome.outcome !== 'proved') {
+      if (outcome.outcome === 'refused' && hasForgotten(state, view)) await doubtRegistration(context, loaded, signal);
+      throw notProved(outcome, view, next, state);
+    }
     const now = context.clock.now();
     const longest = Math.max(state.longestTokenLifetimeSeconds ?? 0, outcome.expiresInSeconds ?? 0);
     const certificates = state.certificates.map((c): CertificateState => {
@@ -154,6 +158,20 @@ export function prove(thumbprint: string): ClientAction {
     );
     context.reproofs.passed(view.observed.client.metadata.uid, now, verifyIntervalMs(view.observed.server));
   };
+}
+
+/** By now it must know the key that it confirmed; a standby that took over, or a backup, may not. */
+function hasForgotten({ method, registration }: RecordState, { desired, now }: ClientView): boolean {
+  if (method === 'tls_client_auth' || registration === undefined) return false;
+  return now - Date.parse(registration.updatedAt) > desired.propagationMs;
+}
+
+/** Then it is written again before anything else is tried. */
+async function doubtRegistration(context: StepContext, loaded: LoadedRecord, signal: AbortSignal): Promise<void> {
+  const { state } = loaded;
+  if (state.registration === undefined) return;
+  const registration = { ...state.registration, askedDigest: '' };
+  await context.records.save(loaded, { ...loaded, state: { ...state, registration } }, signal);
 }
 
 export async function callTokenEndpoint(
@@ -239,11 +257,9 @@ export function provePublished(thumbprint: string): ClientAction {
     else if (outcome.outcome === 'refused') {
       const interval = verifyIntervalMs(view.observed.server);
       const { refusals } = context.reproofs.refused(uid, now, interval, outcome.message);
-      const { registration, method } = loaded.state;
-      const known = method === 'tls_client_auth' || refusals !== 2;
-      if (known || registration === undefined) return;
-      const state = { ...loaded.state, registration: { ...registration, askedDigest: '' } };
-      await context.records.save(loaded, { ...loaded, state }, signal);
+      if (refusals === 2 && loaded.state.method === 'self_signed_tls_client_auth') {
+        await doubtRegistration(context, loaded, signal);
+      }
     } else context.reproofs.postponed(uid, now);
   };
 }
