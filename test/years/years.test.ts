@@ -12,7 +12,7 @@ const decade = 3652 * day;
 const year = 365 * day;
 const month = 30 * day;
 /** More of them: `CERTBOUND_YEARS_RUNS=500 node --test test/years/years.test.ts`. */
-const runs = Number(process.env['CERTBOUND_YEARS_RUNS'] ?? 8);
+const runs = Number(process.env['CERTBOUND_YEARS_RUNS'] ?? 6);
 
 interface Kind extends WorldOptions {
   changes?: History['changes'];
