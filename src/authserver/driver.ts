@@ -10,6 +10,8 @@ export interface Registration {
   /** RFC 7592 §3; absent in an answer means unchanged. */
   registrationClientUri?: string | undefined;
   registrationAccessToken?: string | undefined;
+  /** The token that the server took for this answer. */
+  acceptedToken?: string | undefined;
   /** Every member of the answer but the registration access token. May hold a client_secret. */
   metadata: ClientMetadata;
 }

@@ -41,7 +41,7 @@ describe('the operator is stopped for 72 hours', () => {
         died++;
         await world.run(world.clock.now() + longestAbsenceMs);
         world.start();
-        await world.run(world.clock.now() + 30 * day);
+        await world.run(world.clock.now() + 3 * day);
         assert.equal(world.ready, 'True/Ready');
       }
       // Every write and every call of a renewal, before it arrived and after.
@@ -68,10 +68,10 @@ describe('the operator is stopped for 72 hours', () => {
   }
 
   for (const method of methods) {
-    test(`${method}: at random moments of a year, one after the other`, async () => {
+    test(`${method}: at random moments of four months, one after the other`, async () => {
       const world = await begun({ method, seed: 3 });
       const random = randomFrom(5);
-      const end = world.clock.now() + 365 * day;
+      const end = world.clock.now() + 120 * day;
       while (world.clock.now() < end) {
         await world.run(world.clock.now() + random.below(3 * day));
         world.kill();
@@ -80,7 +80,7 @@ describe('the operator is stopped for 72 hours', () => {
       }
       await world.run(end + day);
       assert.equal(world.ready, 'True/Ready');
-      assert.ok(world.verifier.issued.size <= 20, `${world.verifier.issued.size} certificates in a year`);
+      assert.ok(world.verifier.issued.size <= 7, `${world.verifier.issued.size} certificates`);
     });
   }
 });

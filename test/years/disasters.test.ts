@@ -7,12 +7,15 @@ import { World, type WorldOptions } from './world.ts';
 const methods = ['tls_client_auth', 'self_signed_tls_client_auth'] as const;
 
 async function ready(options: WorldOptions): Promise<World> {
-  const world = new World({ verifyInterval: '6h', ...options });
+  const world = new World({ verifyInterval: '24h', ...options });
   await world.begin();
   await world.run(world.clock.now() + hour);
   assert.equal(world.ready, 'True/Ready');
   return world;
 }
+
+const condition = (world: World, type: string) =>
+  world.client.status?.conditions?.find((one) => one.type === type)?.reason;
 
 /** Several rotations, and the copy of the operator's own Secrets from before them is put back. */
 async function restored(world: World, ageMs: number): Promise<void> {
@@ -30,7 +33,7 @@ const monthly: WorldOptions['spec'] = { certificate: { drain: '1h' } };
 describe('the operator’s own Secrets are restored from a copy of a week ago', () => {
   for (const [name, spec, days] of [
     ['what it had has ended', weekly, 7],
-    ['what it had is still valid', monthly, 25],
+    ['what it had is still valid', monthly, 22],
   ] as const) {
     for (const rotates of [false, true]) {
       test(`tls_client_auth, ${name}${rotates ? ', tokens rotate' : ''}: nobody is refused for a moment`, async () => {
@@ -41,7 +44,7 @@ describe('the operator’s own Secrets are restored from a copy of a week ago', 
         assert.equal(world.ready, 'True/Ready');
         assert.notEqual(world.verifier.published?.x5tS256, before, 'a successor that the record knows');
         assert.equal(world.authorizationServer.clientIds.length, 1);
-        await world.run(world.clock.now() + 40 * day);
+        await world.run(world.clock.now() + 5 * day);
         assert.equal(world.ready, 'True/Ready');
       });
     }
@@ -91,21 +94,50 @@ describe('the authorization server is restored from a backup', () => {
       const before = world.verifier.published?.x5tS256;
       restore();
       assert.ok(!world.works);
-      await world.run(world.clock.now() + 7 * hour);
+      await world.run(world.clock.now() + 25 * hour);
       assert.equal(world.ready, 'True/Ready');
       assert.equal(world.verifier.published?.x5tS256, before, 'nothing was issued for it');
       assert.ok(world.works);
     });
   }
 
+  test('between the registration of a new key and its proof: it is registered again, in time', async () => {
+    const world = await ready({ method: 'self_signed_tls_client_auth', server: { lagMs: 30_000 } });
+    const restore = world.authorizationServer.backUp();
+    world.requestRenewal('1');
+    await world.run(world.clock.now() + 10_000);
+    assert.ok(world.busy, 'registered, and not proved yet');
+    restore();
+    await world.run(world.clock.now() + hour);
+    assert.equal(world.ready, 'True/Ready');
+    assert.equal(world.verifier.publications, 2);
+  });
+
+  test('twice from the same one: the token before the last is the one that it took', async () => {
+    const spec = { certificate: { drain: '1m' } };
+    const server = { rotates: true };
+    const world = await ready({ method: 'self_signed_tls_client_auth', spec, server, watched: false });
+    const restore = world.authorizationServer.backUp();
+    for (const value of ['1', '2', '3']) {
+      world.requestRenewal(value);
+      // The third waits for the first drain to end.
+      await world.run(world.clock.now() + (value === '3' ? 20 : 2) * 60_000);
+      assert.equal(world.client.status?.lastHandledRenew, value);
+      assert.ok(world.works || value !== '3');
+      if (value !== '3') restore();
+    }
+    assert.equal(world.ready, 'True/Ready');
+    assert.notEqual(condition(world, 'Registered'), 'RegistrationAccessTokenLost');
+  });
+
   for (const method of methods) {
     test(`${method}: without the client: Refused, and nothing is registered unasked`, async () => {
-      const world = new World({ method, verifyInterval: '6h', watched: false });
+      const world = new World({ method, verifyInterval: '24h', watched: false });
       const restore = world.authorizationServer.backUp();
       await world.begin();
       await world.run(world.clock.now() + hour);
       restore();
-      await world.run(world.clock.now() + 7 * hour);
+      await world.run(world.clock.now() + 25 * hour);
       assert.equal(world.ready, 'False/Refused');
       assert.deepEqual(world.authorizationServer.clientIds, []);
     });

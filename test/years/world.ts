@@ -1,7 +1,7 @@
 /** A platform and one client, for years: the operator is the real one, and what is around it a model with a clock. */
 import { OPT_IN, CLIENT_CERTIFICATES, RENEW_REQUESTED } from '../../src/api/annotations.ts';
 import { durationMs } from '../../src/api/duration.ts';
-import { oauthClient, type AuthMethod, type OAuthClientSpec } from '../../src/api/oauth-client.ts';
+import { oauthClient, type AuthMethod, type OAuthClient, type OAuthClientSpec } from '../../src/api/oauth-client.ts';
 import { authorizationServers, clientCertificateIssuers, oauthClients } from '../../src/api/resources.ts';
 import { OperatorError } from '../../src/errors.ts';
 import { KubeError } from '../../src/kube/kube-error.ts';
@@ -78,12 +78,13 @@ export class World {
   #life: OperatorLife | undefined;
   #dead = false;
   #pointsLeft = Infinity;
+  /** Whoever dies with what a server that replaces tokens has answered has lost the token (docs/guide.md, Known limits). */
+  #tokenInHand = false;
   #violation: Error | undefined;
   /** A change that is somebody else's. */
   #foreign = false;
   #issuers = 1;
-  /** Of a server that replaced it, and not stored yet. */
-  #tokenInHand = false;
+  #parsed: { found: KubernetesObject; client: OAuthClient } | undefined;
   #reloads: { at: number; replica: Replica }[] = [];
 
   constructor(options: WorldOptions) {
@@ -109,7 +110,9 @@ export class World {
   }
 
   get client() {
-    return oauthClient.parse(this.#get(oauthClients, CLIENT));
+    const found = this.#get(oauthClients, CLIENT);
+    if (this.#parsed?.found !== found) this.#parsed = { found, client: oauthClient.parse(found) };
+    return this.#parsed.client;
   }
 
   get record(): ClientRecord | undefined {
@@ -252,7 +255,7 @@ export class World {
   }
 
   get takesCAs(): boolean {
-    return this.#options.method === 'tls_client_auth' && this.#issuers < 5;
+    return this.#options.method === 'tls_client_auth' && this.#issuers < 3;
   }
 
   get rotates(): boolean {
@@ -414,25 +417,24 @@ export class World {
 
   /** @returns whether the operator is dead by now */
   #point(): boolean {
-    if (this.#tokenInHand) return this.#dead;
-    if (this.#pointsLeft-- <= 0) this.#dead = true;
+    if (this.#pointsLeft-- <= 0 && !this.#tokenInHand) this.#dead = true;
     return this.#dead;
   }
 
   #beforeWrite(): void {
-    if (this.#point() || this.writes[0] === 'refused') {
+    const refused = this.writes[0] === 'refused' && !this.#tokenInHand;
+    if (this.#point() || refused) {
       if (!this.#dead) this.writes.shift();
       throw new KubeError('It was not written.', { status: 500, reason: 'InternalError' });
     }
   }
 
   #afterWrite(): void {
+    this.#tokenInHand = false;
     this.#advanceTo(this.clock.now() + 5);
     if (this.#point() || this.writes.shift() === 'lost') {
-      this.#tokenInHand = false;
       throw new KubeError('The answer was lost.', { status: 0, reason: 'Unavailable' });
     }
-    this.#tokenInHand = false;
   }
 
   #deliver(sent: Sent): Received {
@@ -447,11 +449,7 @@ export class World {
     this.#guard(this.#verify);
     if (sent.path === '/token' && answer.status === 200) this.tokens++;
     if (fate === 'lost') return 'broken';
-    // Who dies with the answer of a server that replaces tokens in hand has lost the token (docs/guide.md, Known limits).
-    if (changes && sent.method === 'PUT' && this.rotates) {
-      this.#tokenInHand = answer.status === 200;
-      return answer;
-    }
+    this.#tokenInHand = changes && sent.method === 'PUT' && this.rotates;
     return this.#point() ? 'broken' : answer;
   }
 

@@ -12,6 +12,7 @@ import { RENEW_REQUESTED } from '../../api/annotations.ts';
 import { verifyIntervalMs } from '../desired.ts';
 import { certificateIn, type CertificateState, type ClientRecord, type Intent, type RecordState } from '../record.ts';
 import { certificateValues, digests } from '../published-secret.ts';
+import type { LoadedRecord } from '../record-store.ts';
 import { proofDelay } from '../schedule.ts';
 import type { ClientView } from '../step.ts';
 import { recordOf, required, serverOf, tell, type ClientAction, type StepContext } from './context.ts';
@@ -136,7 +137,10 @@ export function prove(thumbprint: string): ClientAction {
       'the certificate to prove',
     );
     const outcome = await callTokenEndpoint(context, view, loaded, thumbprint, signal);
-    if (outcome.outcome !== 'proved') throw notProved(outcome, view, next, state);
+    if (outcome.outcome !== 'proved') {
+      if (outcome.outcome === 'refused' && hasForgotten(state, view)) await doubtRegistration(context, loaded, signal);
+      throw notProved(outcome, view, next, state);
+    }
     const intruder = await intruderAt(context, view, loaded, signal);
     // What is published already would only end: to hold its successor up protects nobody.
     if (intruder !== undefined && certificateIn(state, 'Published') === undefined) {
@@ -166,6 +170,20 @@ export function prove(thumbprint: string): ClientAction {
     const { uid } = serverOf(view).metadata;
     context.reproofs.passed(observed.client.metadata.uid, uid, now, verifyIntervalMs(observed.server));
   };
+}
+
+/** By now it must know the key that it confirmed; a standby that took over, or a backup, may not. */
+function hasForgotten({ method, registration }: RecordState, { desired, now }: ClientView): boolean {
+  if (method === 'tls_client_auth' || desired.keySetUri !== undefined || registration === undefined) return false;
+  return now - Date.parse(registration.updatedAt) > desired.propagationMs;
+}
+
+/** Then it is written again before anything else is tried. */
+async function doubtRegistration(context: StepContext, loaded: LoadedRecord, signal: AbortSignal): Promise<void> {
+  const { state } = loaded;
+  if (state.registration === undefined) return;
+  const registration = { ...state.registration, askedDigest: '' };
+  await context.records.save(loaded, { ...loaded, state: { ...state, registration } }, signal);
 }
 
 export async function callTokenEndpoint(

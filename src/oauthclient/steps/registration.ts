@@ -50,7 +50,11 @@ export const updateRegistration: ClientAction = async (context, view, signal) =>
   const asked = required(view.desired.metadata, 'metadata');
   const driver = driverOf(context, view);
   const connection = context.connection(serverOf(view));
-  const update = () => withEitherToken(loaded, (handle) => driver.update(connection, handle, asked, signal));
+  const update = () =>
+    withEitherToken(loaded, async (handle) => ({
+      ...(await driver.update(connection, handle, asked, signal)),
+      acceptedToken: handle.registrationAccessToken,
+    }));
   await answered(context, loaded, asked, update).catch((thrown: unknown) => {
     // Is it the token that is gone, or the client?
     if (asOperatorError(thrown).code === 'RegistrationAccessTokenLost') {
@@ -279,7 +283,10 @@ function registrationState(answer: Registration, asked: ClientMetadata, now: num
   };
 }
 
-/** Absent in an answer means unchanged (RFC 7592 §3); a token that is replaced is kept as the previous one. */
+/**
+ * Absent in an answer means unchanged (RFC 7592 §3). A token that is replaced is kept as the previous one, and that is the one that
+ * the server took: of a server that had rolled back, not the one that it had forgotten.
+ */
 function registrationMaterial(
   before: RecordMaterial['registration'],
   answer: Registration,
@@ -289,7 +296,8 @@ function registrationMaterial(
   const returned = answer.registrationAccessToken === before?.previousRegistrationAccessToken;
   const token = (returned ? undefined : answer.registrationAccessToken) ?? before?.registrationAccessToken;
   const rotated = token !== before?.registrationAccessToken;
-  const previous = rotated ? before?.registrationAccessToken : before?.previousRegistrationAccessToken;
+  const replaced = answer.acceptedToken ?? before?.registrationAccessToken;
+  const previous = rotated ? replaced : before?.previousRegistrationAccessToken;
   const uri = answer.registrationClientUri ?? before?.registrationClientUri;
   return {
     lastAnswer: answer.metadata,
