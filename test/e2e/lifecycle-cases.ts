@@ -187,7 +187,8 @@ export function lifeCases(world: World): void {
     const load = keepCalling(client);
     const after = Date.now();
     await client.apply({ certificate: { privateKey: { algorithm: 'RSA', size: 2048 } } });
-    await client.until((status) => status.certificates?.length === 2);
+    // Published, not only begun: what is begun makes way for the next change.
+    await client.until((s) => s.certificates?.length === 2 && s.rotation?.phase === 'Draining');
     await client.apply({ certificate: { privateKey: { algorithm: 'RSA', size: 2048 }, duration: '48h' } });
     const status = await client.until(
       ({ certificates, rotation }) => certificates?.length === 3 && rotation?.phase === 'Draining',
