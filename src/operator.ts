@@ -40,13 +40,14 @@ import { connectSources, SERVER_INDEX, type Controllers } from './sources.ts';
 const RECORD_ISSUER_INDEX = 'issuer';
 const ANY_ISSUER = '*';
 const passDeadlineMs = 120_000;
-const platformWorkers = 4;
 /** Within what kubelet grants by default before it kills (30 s); the rest is for events and for the Lease. */
 const drainMs = 20_000;
 
 export interface OperatorOptions {
   /** Told of each step of every kind. */
   observer?: StepObserver | undefined;
+  /** Objects of each of the platform's kinds worked on at the same time. Default 4. */
+  platformWorkers?: number | undefined;
 }
 
 export interface Operator {
@@ -66,7 +67,7 @@ export async function startOperator(
   config: Config,
   logger: Logger,
   onLost: (why: OperatorError) => void,
-  { observer: told }: OperatorOptions = {},
+  { observer: told, platformWorkers = 4 }: OperatorOptions = {},
 ): Promise<Operator> {
   const clock = systemClock;
   const metrics = createMetrics();

@@ -62,7 +62,8 @@ const operator = await startOperator(
     logger.fatal({ err: why }, 'lease lost');
     process.exit(75);
   },
-  { observer: new Script(planFile, pointsFile) },
+  // Whoever is held keeps its worker.
+  { observer: new Script(planFile, pointsFile), platformWorkers: 64 },
 );
 process.once('SIGTERM', () => {
   operator.stop().then(
