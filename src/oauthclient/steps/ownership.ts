@@ -4,7 +4,7 @@ import { addFinalizer as add, removeFinalizer as remove } from '../../kube/final
 import { secrets } from '../../kube/resource.ts';
 import { orphanOf } from '../checks/deletion.ts';
 import type { ClientView } from '../step.ts';
-import { callTokenEndpoint } from './certificate.ts';
+import { callTokenEndpoint } from './proof.ts';
 import {
   deniedByTermination,
   recordOf,

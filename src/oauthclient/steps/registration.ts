@@ -1,13 +1,14 @@
 import { changedMembers } from '../../authserver/client-metadata.ts';
-import type { ClientMetadata, Registration, RegistrationHandle } from '../../authserver/driver.ts';
-import { OperatorError, asOperatorError } from '../../errors.ts';
+import type { ClientMetadata, Registration } from '../../authserver/driver.ts';
+import { asOperatorError } from '../../errors.ts';
 import { withoutKeys } from '../checks/registration.ts';
 import { digestOf } from '../digest.ts';
-import type { ClientRecord, RecordMaterial, RecordState } from '../record.ts';
+import type { ClientRecord } from '../record.ts';
 import type { LoadedRecord } from '../record-store.ts';
 import type { ClientView } from '../step.ts';
 import { newIntent, newKeySetId } from './certificate.ts';
 import { driverOf, recordOf, required, serverOf, tell, type ClientAction, type StepContext } from './context.ts';
+import { readRegistration, withEitherToken, withRegistration } from './registration-answer.ts';
 
 export function intend(operation: 'create' | 'update'): ClientAction {
   return async (context, view, signal) => {
@@ -76,60 +77,6 @@ export const recoverUpdate: ClientAction = async (context, view, signal) => {
   const stored = required(record.state.registration, 'a registration');
   const state = { ...record.state, registration: { ...stored, askedDigest: current ? stored.askedDigest : '' } };
   await context.records.save(loaded, { ...record, state }, signal);
-};
-
-function readRegistration(
-  context: StepContext,
-  view: ClientView,
-  loaded: LoadedRecord,
-  signal: AbortSignal,
-): Promise<Registration> {
-  const driver = driverOf(context, view);
-  const connection = context.connection(serverOf(view));
-  return withEitherToken(loaded, (handle) => driver.read(connection, handle, signal));
-}
-
-/**
- * The server refuses the certificate: whether it still knows the client, and as what. One that was restored from a backup has
- * forgotten a key: what it holds otherwise than asked for is asked for again, but only after the second refusal, for a standby
- * that lags behind would take every update and forget it again.
- */
-export const inspectRegistration: ClientAction = async (context, view, signal) => {
-  const { uid } = view.observed.client.metadata;
-  const asked = required(view.desired.metadata, 'metadata');
-  const loaded = await context.records.load(recordOf(view), signal);
-  const { state, material } = loaded;
-  const stored = required(state.registration, 'a registration');
-  try {
-    const answer = await readRegistration(context, view, loaded, signal);
-    const registration = registrationMaterial(material.registration, answer);
-    const differs = changedMembers(asked, answer.metadata).length > 0;
-    const again = differs && view.observed.reproof.refusals === 2;
-    // Some servers replace the token with every read.
-    if (again || registration?.registrationAccessToken !== material.registration?.registrationAccessToken) {
-      const askedDigest = again ? '' : stored.askedDigest;
-      const change = { state: { ...state, registration: { ...stored, askedDigest } } };
-      await context.records.save(loaded, { ...change, material: { ...material, registration } }, signal);
-    }
-    context.reproofs.looked(uid, 'present');
-  } catch (thrown) {
-    if (asOperatorError(thrown).code !== 'RegistrationAccessTokenLost') throw thrown;
-    context.reproofs.looked(uid, 'unreadable');
-  }
-};
-
-/** The client is gone at the server, and with it all that its keys were good for: as if it had never been registered. */
-export const forgetRegistration: ClientAction = async (context, view, signal) => {
-  const loaded = await context.records.load(recordOf(view), signal);
-  const { registration, intent: _settled, ...state } = loaded.state;
-  await context.records.save(
-    loaded,
-    { state: { ...state, certificates: [], keySetId: newKeySetId() }, material: { certificates: {} } },
-    signal,
-  );
-  context.reproofs.forget(view.observed.client.metadata.uid);
-  const note = `Client ${registration?.clientId} is gone at the server; another one is registered in its place.`;
-  tell(context, view, 'Warning', 'RegistrationGone', note);
 };
 
 /**
@@ -226,83 +173,3 @@ const nothingDone = new Set([
   'RegistrationAccessTokenLost',
   'ServerUnavailable',
 ]);
-
-function handleOf({ state, material }: ClientRecord, token: string | undefined): RegistrationHandle {
-  return {
-    clientId: required(state.registration, 'a registration').clientId,
-    registrationClientUri: material.registration?.registrationClientUri,
-    registrationAccessToken: token,
-    lastAnswer: material.registration?.lastAnswer ?? {},
-  };
-}
-
-/** A server that rotates tokens may have rolled back; the previous one is the second rung of the recovery ladder. */
-async function withEitherToken<T>(record: ClientRecord, call: (handle: RegistrationHandle) => Promise<T>): Promise<T> {
-  const { registrationAccessToken, previousRegistrationAccessToken } = record.material.registration ?? {};
-  try {
-    return await call(handleOf(record, registrationAccessToken));
-  } catch (thrown) {
-    if (asOperatorError(thrown).code !== 'RegistrationUnauthorized') throw thrown;
-    if (previousRegistrationAccessToken !== undefined) {
-      try {
-        return await call(handleOf(record, previousRegistrationAccessToken));
-      } catch (again) {
-        if (asOperatorError(again).code !== 'RegistrationUnauthorized') throw again;
-      }
-    }
-    throw new OperatorError(
-      'RegistrationAccessTokenLost',
-      'The server no longer accepts the registration access token of this client, so its registration can’t be read or changed. ' +
-        'The published certificate goes on working. Ask the platform team to look for the client at the server.',
-      { cause: thrown, retry: { class: 'after', milliseconds: 10 * 60_000 } },
-    );
-  }
-}
-
-function withRegistration(
-  loaded: LoadedRecord,
-  answer: Registration,
-  asked: ClientMetadata,
-  now: number,
-): ClientRecord {
-  const { intent: _done, rejected: _past, ...state } = loaded.state;
-  return {
-    state: { ...state, registration: registrationState(answer, asked, now) },
-    material: { ...loaded.material, registration: registrationMaterial(loaded.material.registration, answer) },
-  };
-}
-
-function registrationState(answer: Registration, asked: ClientMetadata, now: number): RecordState['registration'] {
-  // Of what the server adds, only other subject members decide anything (RFC 8705 §2.1.2 wants exactly one).
-  const decides = (member: string) => member in asked || member.startsWith('tls_client_auth_');
-  return {
-    clientId: answer.clientId,
-    accepted: Object.fromEntries(Object.entries(answer.metadata).filter(([member]) => decides(member))),
-    askedDigest: digestOf(asked),
-    updatedAt: new Date(now).toISOString(),
-  };
-}
-
-/**
- * Absent in an answer means unchanged (RFC 7592 §3). A token that is replaced is kept as the previous one, and that is the one that
- * the server took: of a server that had rolled back, not the one that it had forgotten.
- */
-function registrationMaterial(
-  before: RecordMaterial['registration'],
-  answer: Registration,
-): RecordMaterial['registration'] {
-  // A server that was reached with the previous one gives it back: the newer one may be another replica's, or of a server
-  // that is restored and will be back.
-  const returned = answer.registrationAccessToken === before?.previousRegistrationAccessToken;
-  const token = (returned ? undefined : answer.registrationAccessToken) ?? before?.registrationAccessToken;
-  const rotated = token !== before?.registrationAccessToken;
-  const replaced = answer.acceptedToken ?? before?.registrationAccessToken;
-  const previous = rotated ? replaced : before?.previousRegistrationAccessToken;
-  const uri = answer.registrationClientUri ?? before?.registrationClientUri;
-  return {
-    lastAnswer: answer.metadata,
-    ...(uri === undefined ? {} : { registrationClientUri: uri }),
-    ...(token === undefined ? {} : { registrationAccessToken: token }),
-    ...(previous === undefined ? {} : { previousRegistrationAccessToken: previous }),
-  };
-}

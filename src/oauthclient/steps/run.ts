@@ -1,5 +1,5 @@
 import type { ClientStep } from '../step.ts';
-import { prove, provePublished, retire, stageCertificate } from './certificate.ts';
+import { retire, stageCertificate } from './certificate.ts';
 import type { ClientAction } from './context.ts';
 import {
   addFinalizer,
@@ -12,12 +12,11 @@ import {
   withdrawSecret,
 } from './ownership.ts';
 import { makeKeystores } from './keystores.ts';
+import { prove, provePublished } from './proof.ts';
 import { publish } from './publication.ts';
 import { recordCompromise, renewIdentity } from './compromise.ts';
 import {
   abandonRegistration,
-  forgetRegistration,
-  inspectRegistration,
   intend,
   recoverUpdate,
   register,
@@ -25,6 +24,7 @@ import {
   storeAnswer,
   updateRegistration,
 } from './registration.ts';
+import { forgetRegistration, inspectRegistration } from './registration-inspection.ts';
 
 /** The action behind each step. */
 export function actionOf(step: ClientStep): ClientAction {

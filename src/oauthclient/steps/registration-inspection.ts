@@ -1,0 +1,48 @@
+import { changedMembers } from '../../authserver/client-metadata.ts';
+import { asOperatorError } from '../../errors.ts';
+import { newKeySetId } from './certificate.ts';
+import { recordOf, required, tell, type ClientAction } from './context.ts';
+import { readRegistration, registrationMaterial } from './registration-answer.ts';
+
+/**
+ * The server refuses the certificate: whether it still knows the client, and as what. One that was restored from a backup has
+ * forgotten a key: what it holds otherwise than asked for is asked for again, but only after the second refusal, for a standby
+ * that lags behind would take every update and forget it again.
+ */
+export const inspectRegistration: ClientAction = async (context, view, signal) => {
+  const { uid } = view.observed.client.metadata;
+  const asked = required(view.desired.metadata, 'metadata');
+  const loaded = await context.records.load(recordOf(view), signal);
+  const { state, material } = loaded;
+  const stored = required(state.registration, 'a registration');
+  try {
+    const answer = await readRegistration(context, view, loaded, signal);
+    const registration = registrationMaterial(material.registration, answer);
+    const differs = changedMembers(asked, answer.metadata).length > 0;
+    const again = differs && view.observed.reproof.refusals === 2;
+    // Some servers replace the token with every read.
+    if (again || registration?.registrationAccessToken !== material.registration?.registrationAccessToken) {
+      const askedDigest = again ? '' : stored.askedDigest;
+      const change = { state: { ...state, registration: { ...stored, askedDigest } } };
+      await context.records.save(loaded, { ...change, material: { ...material, registration } }, signal);
+    }
+    context.reproofs.looked(uid, 'present');
+  } catch (thrown) {
+    if (asOperatorError(thrown).code !== 'RegistrationAccessTokenLost') throw thrown;
+    context.reproofs.looked(uid, 'unreadable');
+  }
+};
+
+/** The client is gone at the server, and with it all that its keys were good for: as if it had never been registered. */
+export const forgetRegistration: ClientAction = async (context, view, signal) => {
+  const loaded = await context.records.load(recordOf(view), signal);
+  const { registration, intent: _settled, ...state } = loaded.state;
+  await context.records.save(
+    loaded,
+    { state: { ...state, certificates: [], keySetId: newKeySetId() }, material: { certificates: {} } },
+    signal,
+  );
+  context.reproofs.forget(view.observed.client.metadata.uid);
+  const note = `Client ${registration?.clientId} is gone at the server; another one is registered in its place.`;
+  tell(context, view, 'Warning', 'RegistrationGone', note);
+};
