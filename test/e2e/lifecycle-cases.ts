@@ -231,8 +231,11 @@ export function lifeCases(world: World): void {
     await client.annotate({ [COMPROMISED]: old.x5tS256 });
     const isReplaced = async () => (await client.credentials()).x5tS256 !== old.x5tS256;
     await waitFor(isReplaced, 60_000);
-    const { rotation, certificates } = await client.ready();
-    assert.equal(rotation?.reason, 'Compromised');
+    // The Secret is written before status tells of it.
+    const { certificates } = await client.until(
+      (status) =>
+        status.rotation?.reason === 'Compromised' && isTrue(status, 'Ready') && !isTrue(status, 'Reconciling'),
+    );
     assert.deepEqual(
       certificates?.map(({ role }) => role),
       ['Published'],
