@@ -18,8 +18,9 @@ export function outdatedBy({ observed: { record, published, client }, now }: Cli
     return undefined;
   }
   const { client_id: clientId } = digests({ client_id: state.registration?.clientId ?? '' });
-  const later = held.notBefore > Date.parse(newest.notBefore) && held.notAfter > now;
-  return later && published.digests['client_id'] === clientId ? held : undefined;
+  const later = held.notBefore > Date.parse(newest.notBefore);
+  const valid = held.notBefore <= now && now < held.notAfter;
+  return later && valid && published.digests['client_id'] === clientId ? held : undefined;
 }
 
 /** A successor is on its way that was begun after what is published. */

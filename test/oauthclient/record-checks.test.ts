@@ -102,6 +102,16 @@ describe('a record that was restored from an older copy', () => {
       () => restored('self_signed_tls_client_auth', { ...newer, notAfter: now }),
       republish,
     ],
+    ['so is what is not valid yet', () => restored(undefined, { ...newer, notBefore: now + 1 }), republish],
+    [
+      'and whoever forges one again and again gets no more rotations than anybody',
+      () => {
+        const drains = { role: 'Draining' as const, replacedAt: instant(now - 1000) };
+        const live = [aCertificate('old'), aCertificate('a', drains), aCertificate('b', drains)];
+        return recorded(restored(), { certificates: live });
+      },
+      ['CertificateReady=Unknown/RecordOutdated', 'CertificateReady=Unknown/RotationWaits'],
+    ],
     ['so is an older one', () => restored(undefined, { ...newer, notBefore: now - 20 * day }), republish],
     ['so is one beside a damaged value', () => digestsWith({ 'tls.crt': 'x' }), republish],
     [

@@ -95,9 +95,6 @@ const superseded: ClientCheck = {
   },
 };
 
-/** What is published can't wait for these. */
-const urgent = [COMPROMISED, RECORD_OUTDATED];
-
 /**
  * Others that live long may still drain when the published one ends (a duration that was shortened), and P1 comes before their
  * number: a renewal that is due waits for half of what is left.
@@ -125,7 +122,8 @@ const certificateNeeded: ClientCheck = {
     const live = (observed.record?.state?.certificates ?? []).filter((c) => Date.parse(c.notAfter) > now);
     const published = certificateIn(observed.record?.state, 'Published');
     const latest = published === undefined ? now : latestBeginning(published, desired);
-    const most = urgent.includes(cause.reason) ? Infinity : mostLiveCertificates + (now < latest ? 0 : 1);
+    // Nothing else goes unbounded: whoever may write the published Secret can make a record look outdated again and again.
+    const most = cause.reason === COMPROMISED ? Infinity : mostLiveCertificates + (now < latest ? 0 : 1);
     if (live.length >= most) {
       const gone = Math.min(...live.map((c) => retirementOf(c, desired)));
       const at = now < latest ? Math.min(latest, gone) : gone;
