@@ -182,6 +182,7 @@ describe('what has one place', () => {
       'authserver/http.ts',
       // Key sets; metrics and health.
       'http/jwks.ts',
+      'http/listening.ts', // types alone
       'http/server.ts',
       // The API server.
       'kube/credentials.ts',

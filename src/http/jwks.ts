@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { OperatorError } from '../errors.ts';
 import type { Logger } from '../telemetry.ts';
+import { type Listening, listening } from './listening.ts';
 
 export interface JwksServerOptions {
   /** Default: all addresses. */
@@ -20,11 +21,7 @@ export interface JwksServerOptions {
   lookMs?: number;
 }
 
-export interface JwksServer {
-  readonly port: number;
-  /** Answers what is under way, then closes. */
-  close(): Promise<void>;
-}
+export type JwksServer = Omit<Listening, 'host'>;
 
 /** What a server may keep them for; `AuthorizationServer.spec.propagation` covers it (its default is the same). */
 const MAX_AGE_SECONDS = 60;
@@ -49,8 +46,6 @@ export async function startJwksServer(options: JwksServerOptions): Promise<JwksS
     };
     response.writeHead(200, headers).end(JSON.stringify({ keys }));
   });
-  server.requestTimeout = 10_000;
-  server.headersTimeout = 10_000;
   server.on('tlsClientError', () => undefined);
   const reload = async (): Promise<void> => {
     const found = await readPair(tlsDirectory);
@@ -64,25 +59,13 @@ export async function startJwksServer(options: JwksServerOptions): Promise<JwksS
       logger.warn({ err: error }, 'the certificate of the key sets stays the one that was read before'),
     );
   }, options.lookMs ?? 30_000).unref();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options.port, options.host, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new TypeError('Bug: a TCP server without an address.');
+  const listens = await listening(server, options);
   return {
-    port: address.port,
-    close: () =>
-      new Promise((resolve) => {
-        clearInterval(look);
-        server.close(() => resolve());
-        server.closeIdleConnections();
-        // A client that never reads its answer must not keep the process.
-        setTimeout(() => server.closeAllConnections(), 5_000).unref();
-      }),
+    port: listens.port,
+    close() {
+      clearInterval(look);
+      return listens.close();
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { Metrics } from '../telemetry.ts';
+import { type Listening, listening } from './listening.ts';
 
 /** A sentence when something is wrong, undefined when all is well. */
 export type Check = () => string | undefined;
@@ -18,12 +19,7 @@ export interface OperatorServerOptions {
   longestStallMs?: number | undefined;
 }
 
-export interface OperatorServer {
-  readonly host: string;
-  readonly port: number;
-  /** Answers what is under way, then closes. */
-  close(): Promise<void>;
-}
+export type OperatorServer = Listening;
 
 /** `/metrics`, `/healthz` and `/readyz`, plain HTTP: for kubelet and Prometheus, no secrets behind it. */
 export async function startOperatorServer(options: OperatorServerOptions): Promise<OperatorServer> {
@@ -45,28 +41,13 @@ export async function startOperatorServer(options: OperatorServerOptions): Promi
       () => send(response, 500, 'The metrics cannot be collected.\n'),
     );
   });
-  server.requestTimeout = 10_000;
-  server.headersTimeout = 10_000;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options.port, options.host, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new TypeError('Bug: a TCP server without an address.');
+  const listens = await listening(server, options);
   return {
-    host: address.address,
-    port: address.port,
-    close: () =>
-      new Promise((resolve) => {
-        stalls.stop();
-        server.close(() => resolve());
-        server.closeIdleConnections();
-        // A client that never reads its answer must not keep the process.
-        setTimeout(() => server.closeAllConnections(), 5_000).unref();
-      }),
+    ...listens,
+    close() {
+      stalls.stop();
+      return listens.close();
+    },
   };
 }
 
