@@ -286,25 +286,27 @@ export class ObjectCache<T> {
   }
 
   #index(key: string, entry: Entry<T>): void {
-    let position = 0;
-    for (const { entries } of this.#indexes.values()) {
-      for (const indexKey of entry.indexKeys[position++] ?? []) {
-        const found = entries.get(indexKey);
-        if (found instanceof Map) found.set(key, entry);
-        else if (found === undefined || keyOf(found.namespace, found.name) === key) entries.set(indexKey, entry);
-        else entries.set(indexKey, new Map([[keyOf(found.namespace, found.name), found]]).set(key, entry));
-      }
+    for (const [entries, indexKey] of this.#places(entry)) {
+      const found = entries.get(indexKey);
+      if (found instanceof Map) found.set(key, entry);
+      else if (found === undefined || keyOf(found.namespace, found.name) === key) entries.set(indexKey, entry);
+      else entries.set(indexKey, new Map([[keyOf(found.namespace, found.name), found]]).set(key, entry));
     }
   }
 
-  #unindex(key: string, { indexKeys }: Entry<T>): void {
+  #unindex(key: string, entry: Entry<T>): void {
+    for (const [entries, indexKey] of this.#places(entry)) {
+      const found = entries.get(indexKey);
+      if (found instanceof Map) found.delete(key);
+      if (!(found instanceof Map) || found.size === 0) entries.delete(indexKey);
+    }
+  }
+
+  /** Where an entry is to be found: in each index, under each of its keys. */
+  *#places({ indexKeys }: Entry<T>): Generator<[Index<T>['entries'], string]> {
     let position = 0;
     for (const { entries } of this.#indexes.values()) {
-      for (const indexKey of indexKeys[position++] ?? []) {
-        const found = entries.get(indexKey);
-        if (found instanceof Map) found.delete(key);
-        if (!(found instanceof Map) || found.size === 0) entries.delete(indexKey);
-      }
+      for (const indexKey of indexKeys[position++] ?? []) yield [entries, indexKey];
     }
   }
 
