@@ -3,7 +3,7 @@ export const GROUP = 'certbound.dev';
 /** On an OAuthClient: any new value asks for a renewal. Written by users, never by the operator. */
 export const RENEW_REQUESTED = `${GROUP}/renew-requested`;
 /** On an OAuthClient: thumbprints (x5t#S256, as in status.certificates) of certificates whose keys others may have. */
-export const COMPROMISED = 'certbound.dev/compromised';
+export const COMPROMISED = `${GROUP}/compromised`;
 
 /** On an Ingress, by its owner: client authentication for the clients of this AuthorizationServer. */
 export const OPT_IN = `${GROUP}/authorization-server`;

@@ -46,7 +46,7 @@ export async function callAsIntruder(client: Client, signal: AbortSignal): Promi
   if (endpoints === undefined || probe === undefined) return 'unknown';
   let addresses: readonly string[];
   try {
-    addresses = await connection.addressesOf(probe.url, AbortSignal.any([signal, AbortSignal.timeout(5_000)]));
+    addresses = await connection.addressesOf(probe.url, signal);
   } catch {
     signal.throwIfAborted();
     return 'unknown';

@@ -2,6 +2,7 @@ import { IN_USE_FINALIZER } from '../api/annotations.ts';
 import { inUseChecks } from '../runtime/in-use.ts';
 import type { Check } from '../runtime/pass.ts';
 import { NOT_ENFORCED, notEnforced } from './canary.ts';
+import { keysByReference } from './client-metadata.ts';
 import { driverFor } from './registry.ts';
 import { Condition, type ServerFinding, type ServerStep, type ServerView } from './step.ts';
 
@@ -64,7 +65,7 @@ const templatesUsable: ServerCheck = {
 const keySetsServed: ServerCheck = {
   name: 'keySetsServed',
   find({ observed: { server, keySetsServed: served } }) {
-    if (served || server.spec.dynamicRegistration?.clientKeys !== 'jwks_uri') return undefined;
+    if (served || !keysByReference(server)) return undefined;
     return unready(
       'KeySetNotServed',
       'spec.dynamicRegistration.clientKeys is jwks_uri, but this operator serves no key sets: install it with jwks.url, or write jwks.',

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import type { JWK } from 'jose';
 import { z } from 'zod';
+import type { AuthorizationServer } from '../api/authorization-server.ts';
 import type { AuthMethod } from '../api/oauth-client.ts';
 import { OperatorError } from '../errors.ts';
 import { canonicalDn, parseDn } from '../x509/dn.ts';
@@ -54,6 +55,11 @@ const forbidden = [
   'client_id_issued_at',
   'client_secret',
 ];
+
+/** Whether a server is to read clients' keys from us (`jwks_uri`). */
+export function keysByReference(server: Pick<AuthorizationServer, 'spec'> | undefined): boolean {
+  return server?.spec.dynamicRegistration?.clientKeys === 'jwks_uri';
+}
 
 /** `clusterId/namespace/name`: who a registration belongs to; part of client_name. */
 export function ownershipMarker(clusterId: string, namespace: string, name: string): string {

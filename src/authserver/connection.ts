@@ -28,6 +28,7 @@ export interface ConnectionOptions {
 /** Parts of one server that we hold open at a time; more wait. */
 const mostConnections = 8;
 const mostAddresses = 16;
+const lookupMs = 5_000;
 
 /**
  * How to talk to one AuthorizationServer: whom to trust, where to connect, what to present. Its sockets are private
@@ -134,15 +135,16 @@ export class ServerConnection {
   }
 
   /**
-   * Every address of a URL's host: from `connectTo`, else from DNS; at most 16.
-   * @throws the lookup's error; an abort's reason
+   * Every address of a URL's host: from `connectTo`, else from DNS within five seconds; at most 16.
+   * @throws the lookup's error; an abort's reason, or a TimeoutError
    */
   async addressesOf(url: string, signal: AbortSignal): Promise<readonly string[]> {
     const host = new URL(url).hostname.replace(/^\[(.*)\]$/, '$1');
     if (isIP(host) !== 0) return [host];
     const pinned = this.#connectTo.get(host);
     if (pinned !== undefined && pinned.length > 0) return pinned;
-    const answers = await orAbort(dns.promises.lookup(host, { all: true, order: 'verbatim' }), signal);
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(lookupMs)]);
+    const answers = await orAbort(dns.promises.lookup(host, { all: true, order: 'verbatim' }), deadline);
     return [...new Set(answers.map(({ address }) => address))].slice(0, mostAddresses);
   }
 

@@ -53,7 +53,7 @@ async function tryCertificate(request: ProofRequest, signal: AbortSignal): Promi
   }
   let addresses: readonly string[];
   try {
-    addresses = await connection.addressesOf(probe.url, AbortSignal.any([signal, AbortSignal.timeout(5_000)]));
+    addresses = await connection.addressesOf(probe.url, signal);
   } catch {
     signal.throwIfAborted();
     return { outcome: 'unreachable', message: `The host name ${new URL(probe.url).hostname} cannot be resolved.` };

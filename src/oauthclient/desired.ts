@@ -3,7 +3,7 @@ import { COMPROMISED, RENEW_REQUESTED } from '../api/annotations.ts';
 import type { Subject } from '../api/fields.ts';
 import { durationMs } from '../api/duration.ts';
 import { DEFAULT_DURATION, type AuthMethod, type OAuthClientSpec } from '../api/oauth-client.ts';
-import { clientMetadata, ownershipMarker } from '../authserver/client-metadata.ts';
+import { clientMetadata, keysByReference, ownershipMarker } from '../authserver/client-metadata.ts';
 import type { ClientMetadata } from '../authserver/driver.ts';
 import { effectiveIdentity, generationOf, type Identity } from '../authserver/identity.ts';
 import { keySetUri as uriOf } from './key-set.ts';
@@ -186,11 +186,6 @@ function requestedSubject({ parameter, value }: RecordState['identity']): Subjec
 function liveKeys(certificates: readonly CertificateState[], schedule: Schedule, now: number): JWK[] {
   const live = certificates.filter((c) => c.compromised !== true && !retired(c, schedule, now));
   return live.flatMap((c) => (c.jwk === undefined ? [] : [c.jwk]));
-}
-
-/** Whether the server is to read keys from us. */
-export function keysByReference(server: Observed['server']): boolean {
-  return server?.spec.dynamicRegistration?.clientKeys === 'jwks_uri';
 }
 
 /** Nothing is registered before there is a record. */

@@ -116,9 +116,10 @@ function heldCertificate(valueOf: (key: string) => string): HeldCertificate | un
   if (valueOf('tls-bundle.pem') !== bundleOf(privateKeyPem, chainPem)) return undefined;
   try {
     const [leaf] = certificatesFromPem(chainPem);
-    if (leaf === undefined || x5tS256(leaf) !== valueOf('x5t_s256')) return undefined;
+    const thumbprint = valueOf('x5t_s256');
+    if (leaf === undefined || x5tS256(leaf) !== thumbprint) return undefined;
     return {
-      x5tS256: x5tS256(leaf),
+      x5tS256: thumbprint,
       notBefore: leaf.validFromDate.getTime(),
       notAfter: leaf.validToDate.getTime(),
     };

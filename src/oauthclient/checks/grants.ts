@@ -1,9 +1,9 @@
 import { NOT_ENFORCED } from '../../authserver/canary.ts';
+import { keysByReference } from '../../authserver/client-metadata.ts';
 import { clientGrants } from '../../authserver/grants.ts';
 import { issuerViolations } from '../../issuer/grants.ts';
 import { namespaceGranted } from '../../api/namespace-grant.ts';
 import type { Check } from '../../runtime/pass.ts';
-import { keysByReference } from '../desired.ts';
 import { Condition, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
 
 type ClientCheck = Check<ClientView, ClientStep>;

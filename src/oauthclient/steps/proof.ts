@@ -157,11 +157,7 @@ function notProved(
       );
 }
 
-/**
- * P9: Ready means not disproved since. Unreachable changes nothing. A server that was restored from a backup refuses a key that
- * it has forgotten: at the second refusal in a row the registration counts as unknown, so that it is written again, once. A
- * constant subject is in every backup that has the client.
- */
+/** P9: Ready means not disproved since. Unreachable changes nothing; what two refusals mean is looked into by its own step. */
 export function provePublished(thumbprint: string): ClientAction {
   return async (context, view, signal) => {
     const loaded = await context.records.load(recordOf(view), signal);
