@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { RENEW_REQUESTED } from '../../src/api/annotations.ts';
 import { requestToken } from '../support/application.ts';
 import { apply, documents, namespace } from '../support/cluster-objects.ts';
@@ -60,22 +61,26 @@ describe('key sets that the server reads', () => {
     await rm(tlsDirectory, { recursive: true });
   });
 
-  /** By every replica. */
+  /** What every replica says, as soon as they say the same: each serves what its own watch has told it. */
   const served = async (one: TestClient): Promise<string[]> => {
     const registered = one.registrations()[0] ?? {};
     assert.equal(registered['jwks'], undefined);
     const { pathname } = new URL(String(registered['jwks_uri']));
-    const answers = await Promise.all(
-      ports.map((port) => call({ url: `https://127.0.0.1:${port}${pathname}`, ca: installation.serverCa.certPem })),
-    );
-    const [first, ...others] = answers.map(({ json }) => {
-      const keys: unknown = json['keys'];
-      assert.ok(Array.isArray(keys));
-      assert.ok(!JSON.stringify(keys).includes('"d"'), 'a private member');
-      return keys.map((key: unknown) => String(Reflect.get(Object(key), 'x5t#S256')));
+    let agreed: string[] = [];
+    await waitFor(async () => {
+      const answers = await Promise.all(
+        ports.map((port) => call({ url: `https://127.0.0.1:${port}${pathname}`, ca: installation.serverCa.certPem })),
+      );
+      const sets = answers.map(({ json }) => {
+        const keys: unknown = json['keys'];
+        assert.ok(Array.isArray(keys));
+        assert.ok(!JSON.stringify(keys).includes('"d"'), 'a private member');
+        return keys.map((key: unknown) => String(Reflect.get(Object(key), 'x5t#S256')));
+      });
+      agreed = sets[0] ?? [];
+      return sets.every((set) => isDeepStrictEqual(set, agreed));
     });
-    for (const other of others) assert.deepEqual(other, first);
-    return first ?? [];
+    return agreed;
   };
   const puts = () => installation.authorizationServer.requests().get('PUT /reg/:id') ?? 0;
 
