@@ -16,6 +16,14 @@ export interface Registration {
   metadata: ClientMetadata;
 }
 
+/** One step's way to a server. */
+export interface ServerAccess {
+  connection: ServerConnection;
+  /** Read when a call needs them. */
+  credentials: () => Promise<ServerCredentials>;
+  signal: AbortSignal;
+}
+
 /** What manages one registration. Holds a secret. */
 export interface RegistrationHandle {
   clientId: string;
@@ -32,19 +40,9 @@ export interface RegistrationHandle {
  * `ServerUnavailable` (no answer or 5xx or 429), `AnswerLost` (the request may have been carried out), `AnswerInvalid`.
  */
 export interface RegistrationDriver {
-  create(
-    server: ServerConnection,
-    metadata: ClientMetadata,
-    credentials: ServerCredentials,
-    signal: AbortSignal,
-  ): Promise<Registration>;
-  read(server: ServerConnection, handle: RegistrationHandle, signal: AbortSignal): Promise<Registration>;
-  update(
-    server: ServerConnection,
-    handle: RegistrationHandle,
-    metadata: ClientMetadata,
-    signal: AbortSignal,
-  ): Promise<Registration>;
+  create(access: ServerAccess, metadata: ClientMetadata): Promise<Registration>;
+  read(access: ServerAccess, handle: RegistrationHandle): Promise<Registration>;
+  update(access: ServerAccess, handle: RegistrationHandle, metadata: ClientMetadata): Promise<Registration>;
   /** Resolves when the server says it is gone. */
-  remove(server: ServerConnection, handle: RegistrationHandle, signal: AbortSignal): Promise<void>;
+  remove(access: ServerAccess, handle: RegistrationHandle): Promise<void>;
 }

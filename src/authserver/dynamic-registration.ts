@@ -27,7 +27,9 @@ const answerSchema = z.looseObject({
 
 /** RFC 7591 and RFC 7592. */
 export const dynamicRegistration: RegistrationDriver = {
-  async create(server, metadata, { initialAccessToken: token }, signal) {
+  async create(access, metadata) {
+    const { connection: server, signal } = access;
+    const { initialAccessToken: token } = await access.credentials();
     const action = 'register the client';
     const url = registrationEndpoint(server);
     const answer = await callServer(
@@ -57,7 +59,7 @@ export const dynamicRegistration: RegistrationDriver = {
     return registration;
   },
 
-  async read(server, handle, signal) {
+  async read({ connection: server, signal }, handle) {
     const action = 'read the registration';
     const { url, token } = management(server, handle);
     const answer = await callServer(
@@ -69,7 +71,7 @@ export const dynamicRegistration: RegistrationDriver = {
     return continued(server, action, answer, handle);
   },
 
-  async update(server, handle, metadata, signal) {
+  async update({ connection: server, signal }, handle, metadata) {
     const action = 'update the registration';
     const { url, token } = management(server, handle);
     const body = JSON.stringify({ ...updateBody(handle.lastAnswer, metadata), client_id: handle.clientId });
@@ -82,7 +84,7 @@ export const dynamicRegistration: RegistrationDriver = {
     return continued(server, action, answer, handle);
   },
 
-  async remove(server, handle, signal) {
+  async remove({ connection: server, signal }, handle) {
     const action = 'delete the registration';
     const { url, token } = management(server, handle);
     const answer = await callServer(

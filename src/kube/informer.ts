@@ -19,7 +19,7 @@ export interface InformerOptions<T> {
   clock?: Clock | undefined;
   /** Objects a page, default 500. */
   pageSize?: number | undefined;
-  /** A watch silent for so long counts as dead; bookmarks come about once a minute. Default 90,000 ms. */
+  /** A watch silent for so long counts as dead, for the server would have ended it by then. Default 50,000 ms. */
   inactivityMs?: number | undefined;
   /** First delay after a failure, doubled up to 30 s. Default 200 ms. */
   backoffMs?: number | undefined;
@@ -55,8 +55,13 @@ const longestRetryAfterMs = 60_000;
 /** How long a list that is older than what is known is not believed. */
 const longestLagMs = 60_000;
 
-/** The server ends the watch itself just below the five minutes at which many proxies do. */
-const watchSeconds = 290;
+/**
+ * The server ends a watch itself, so that one that says nothing is known to be dead within a minute: bookmarks, which come once a
+ * minute, would show it too late, and many load balancers end what has been quiet for as long.
+ */
+const watchSeconds = 40;
+const watchJitterSeconds = 5;
+const inactivityMs = (watchSeconds + watchJitterSeconds + 5) * 1000;
 
 /**
  * A cache of one kind that lists, watches and, whatever happens, goes on: 410 lists again, anything else resumes after
@@ -229,7 +234,7 @@ export class Informer<T> {
 
   /** One watch, until the server ends it, which is its habit and no failure. */
   async #watchOnce(signal: AbortSignal): Promise<void> {
-    const { client, namespace, labelSelector, inactivityMs = 90_000, metrics } = this.#options;
+    const { client, namespace, labelSelector, metrics } = this.#options;
     const started = this.#clock.monotonic();
     const before = this.#cache.reached;
     const stream = client.watch(
@@ -238,10 +243,10 @@ export class Informer<T> {
         namespace,
         labelSelector,
         resourceVersion: before,
-        timeoutSeconds: watchSeconds + Math.floor(Math.random() * 30),
+        timeoutSeconds: watchSeconds + Math.floor(Math.random() * watchJitterSeconds),
         allowWatchBookmarks: true,
       },
-      { signal, inactivityMs },
+      { signal, inactivityMs: this.#options.inactivityMs ?? inactivityMs },
     );
     this.#enter('watching');
     for await (const event of stream) {

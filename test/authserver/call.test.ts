@@ -23,6 +23,7 @@ import {
   type ScriptedServer,
   serverObject,
   startScriptedServer,
+  access,
 } from './servers.ts';
 
 let server: ScriptedServer;
@@ -272,10 +273,10 @@ describe('every call is counted', () => {
     const client = server.connection({}, { metrics: serverCalls });
     server.answer(json(400, {}));
     await discover(client, { issuer: server.origin }, lasting()).catch(() => undefined);
-    await failure(dynamicRegistration.create(client, {}, {}, lasting()));
-    await failure(dynamicRegistration.read(client, handle(), lasting()));
-    await failure(dynamicRegistration.update(client, handle(), {}, lasting()));
-    await failure(dynamicRegistration.remove(client, handle(), lasting()));
+    await failure(dynamicRegistration.create(access(client), {}));
+    await failure(dynamicRegistration.read(access(client), handle()));
+    await failure(dynamicRegistration.update(access(client), handle(), {}));
+    await failure(dynamicRegistration.remove(access(client), handle()));
     const labels = (operation: string) => `authorization_server="corporate",operation="${operation}"`;
     const lines = (await registry.metrics()).split('\n').filter((line) => line.includes('_requests_total{'));
     assert.deepEqual(
@@ -338,8 +339,8 @@ const handle = (changed: Partial<RegistrationHandle> = {}): RegistrationHandle =
   lastAnswer: {},
   ...changed,
 });
-const remove = () => dynamicRegistration.remove(connection, handle(), lasting());
-const attempt = (of: RegistrationHandle) => failure(dynamicRegistration.read(connection, of, lasting()));
+const remove = () => dynamicRegistration.remove(access(connection), handle());
+const attempt = (of: RegistrationHandle) => failure(dynamicRegistration.read(access(connection), of));
 
 describe('registration at a hostile server', () => {
   const metadata = { token_endpoint_auth_method: 'tls_client_auth' };
@@ -350,7 +351,7 @@ describe('registration at a hostile server', () => {
     ...metadata,
   });
   const create = (credentials: ServerCredentials = {}) =>
-    dynamicRegistration.create(connection, metadata, credentials, lasting());
+    dynamicRegistration.create(access(connection, credentials), metadata);
 
   const unusable: [string, Handler][] = [
     ['HTML', (_request, response) => response.writeHead(201, { 'content-type': 'text/html' }).end('<html>')],
@@ -384,9 +385,9 @@ describe('registration at a hostile server', () => {
       assert.equal((await failure(create())).code, 'AnswerInvalid');
       const stolen = handle({ registrationClientUri: uri });
       for (const misled of [
-        dynamicRegistration.read(connection, stolen, lasting()),
-        dynamicRegistration.update(connection, stolen, metadata, lasting()),
-        dynamicRegistration.remove(connection, stolen, lasting()),
+        dynamicRegistration.read(access(connection), stolen),
+        dynamicRegistration.update(access(connection), stolen, metadata),
+        dynamicRegistration.remove(access(connection), stolen),
       ]) {
         assert.equal((await failure(misled)).code, 'AnswerInvalid');
       }
@@ -402,14 +403,14 @@ describe('registration at a hostile server', () => {
       registration_client_uri: 'https://evil.example/c',
     };
     server.answer(json(200, answer));
-    const updated = await dynamicRegistration.update(connection, handle(), metadata, lasting());
+    const updated = await dynamicRegistration.update(access(connection), handle(), metadata);
     assert.equal(updated.registrationAccessToken, 'new');
     assert.equal(updated.registrationClientUri, undefined);
   });
 
   test("another client's metadata is no answer", async () => {
     server.answer(json(200, { ...answered(), client_id: 'other' }));
-    assert.equal((await failure(dynamicRegistration.read(connection, handle(), lasting()))).code, 'AnswerInvalid');
+    assert.equal((await failure(dynamicRegistration.read(access(connection), handle()))).code, 'AnswerInvalid');
   });
 
   test('a silent downgrade is seen in the echo', async () => {

@@ -10,7 +10,7 @@ import { certificateJwk } from '../../src/x509/certificate-jwk.ts';
 import { parseDn } from '../../src/x509/dn.ts';
 import { createClientCertificate } from '../support/client-certificate.ts';
 import { HOSTS, type OAuthDeployment, startOAuthDeployment } from '../support/oauth-deployment.ts';
-import { json, lasting, serverObject, type ScriptedServer, startScriptedServer } from './servers.ts';
+import { access, json, lasting, serverObject, type ScriptedServer, startScriptedServer } from './servers.ts';
 
 const subject = { dn: parseDn('CN=canary') };
 const grantTypes = ['client_credentials'];
@@ -38,7 +38,7 @@ describe('an authorization server behind nginx', () => {
   });
   const intrude = async (metadata: Record<string, unknown>, at: Partial<ServerEndpoints> = {}) => {
     const connection = connect({ ...endpoints, ...at });
-    const { clientId } = await dynamicRegistration.create(connection, metadata, {}, lasting());
+    const { clientId } = await dynamicRegistration.create(access(connection), metadata);
     return callAsIntruder({ connection, clientId, grantTypes, subject, now: Date.now() }, lasting());
   };
   const tlsClient = { token_endpoint_auth_method: 'tls_client_auth', tls_client_auth_subject_dn: 'CN=canary' };

@@ -20,7 +20,7 @@ import { OperatorError } from '../../src/errors.ts';
 import type { AuthMethod } from '../../src/api/oauth-client.ts';
 import { certificateJwk } from '../../src/x509/certificate-jwk.ts';
 import { createClientCertificate } from '../support/client-certificate.ts';
-import { lasting } from './servers.ts';
+import { access } from './servers.ts';
 
 export interface Subject {
   driver: RegistrationDriver;
@@ -87,30 +87,30 @@ export function driverContract(start: () => Promise<Subject>): void {
     test(`${method}: created, read, updated, removed`, async () => {
       const { driver, connection, credentials, clients } = await start();
       const asked = await metadataOf(method);
-      const created = await driver.create(connection, asked, credentials, lasting());
+      const created = await driver.create(access(connection, credentials), asked);
       assert.ok(clients().includes(created.clientId));
       assert.deepEqual(echoViolations(asked, created.metadata), []);
       assert.equal(created.metadata['registration_access_token'], undefined);
 
       let handle = handleOf(created);
-      const read = await driver.read(connection, handle, lasting());
+      const read = await driver.read(access(connection, credentials), handle);
       assert.deepEqual(changedMembers(asked, read.metadata), []);
       handle = handleOf(read, handle);
 
       const wanted = { ...asked, scope: 'accounts:read accounts:write' };
       assert.deepEqual(changedMembers(wanted, handle.lastAnswer), ['scope']);
-      const updated = await driver.update(connection, handle, wanted, lasting());
+      const updated = await driver.update(access(connection, credentials), handle, wanted);
       assert.equal(updated.clientId, created.clientId);
       assert.deepEqual(echoViolations(wanted, updated.metadata), []);
       handle = handleOf(updated, handle);
       // With what an update answered the next one works too: no token was lost.
-      handle = handleOf(await driver.update(connection, handle, asked, lasting()), handle);
+      handle = handleOf(await driver.update(access(connection, credentials), handle, asked), handle);
       assert.deepEqual(changedMembers(asked, handle.lastAnswer), []);
 
-      await driver.remove(connection, handle, lasting());
+      await driver.remove(access(connection, credentials), handle);
       assert.ok(!clients().includes(created.clientId));
-      assert.equal(await code(driver.read(connection, handle, lasting())), 'RegistrationUnauthorized');
-      assert.equal(await code(driver.remove(connection, handle, lasting())), 'RegistrationUnauthorized');
+      assert.equal(await code(driver.read(access(connection, credentials), handle)), 'RegistrationUnauthorized');
+      assert.equal(await code(driver.remove(access(connection, credentials), handle)), 'RegistrationUnauthorized');
     });
   }
 
@@ -121,23 +121,23 @@ export function driverContract(start: () => Promise<Subject>): void {
       await metadataOf('self_signed_tls_client_auth'),
     ];
     const wanted = { ...two, jwks: one['jwks'] };
-    let handle = handleOf(await driver.create(connection, two, credentials, lasting()));
+    let handle = handleOf(await driver.create(access(connection, credentials), two));
     assert.deepEqual(changedMembers(two, handle.lastAnswer), []);
     assert.deepEqual(changedMembers(wanted, handle.lastAnswer), ['jwks']);
-    handle = handleOf(await driver.update(connection, handle, wanted, lasting()), handle);
+    handle = handleOf(await driver.update(access(connection, credentials), handle, wanted), handle);
     assert.deepEqual(changedMembers(wanted, handle.lastAnswer), []);
     assert.deepEqual(changedMembers(two, handle.lastAnswer), ['jwks']);
-    await driver.remove(connection, handle, lasting());
+    await driver.remove(access(connection, credentials), handle);
   });
 
   test('what is cleared is cleared at the server', async () => {
     const { driver, connection, credentials } = await start();
     const asked = await metadataOf('tls_client_auth');
-    let handle = handleOf(await driver.create(connection, asked, credentials, lasting()));
+    let handle = handleOf(await driver.create(access(connection, credentials), asked));
     const { scope: _scope, ...without } = asked;
-    handle = handleOf(await driver.update(connection, handle, without, lasting()), handle);
+    handle = handleOf(await driver.update(access(connection, credentials), handle, without), handle);
     assert.equal(handle.lastAnswer['scope'], undefined);
-    await driver.remove(connection, handle, lasting());
+    await driver.remove(access(connection, credentials), handle);
   });
 
   test('what the server does not allow is refused in its own words, and leaves nothing', async () => {
@@ -145,7 +145,7 @@ export function driverContract(start: () => Promise<Subject>): void {
     const before = clients();
     const asked = { ...(await metadataOf('tls_client_auth')), grant_types: ['no such grant'] };
     await assert.rejects(
-      driver.create(connection, asked, credentials, lasting()),
+      driver.create(access(connection, credentials), asked),
       (error) =>
         error instanceof OperatorError &&
         error.code === 'RegistrationRefused' &&
@@ -158,7 +158,7 @@ export function driverContract(start: () => Promise<Subject>): void {
     const { driver, connection, strange, clients } = await start();
     const before = clients();
     assert.equal(
-      await code(driver.create(connection, await metadataOf('tls_client_auth'), strange, lasting())),
+      await code(driver.create(access(connection, strange), await metadataOf('tls_client_auth'))),
       'RegistrationUnauthorized',
     );
     assert.deepEqual(clients(), before);
@@ -168,15 +168,15 @@ export function driverContract(start: () => Promise<Subject>): void {
     const { driver, connection, credentials, clients, loseAnswers } = await start();
     const before = clients();
     const asked = await metadataOf('tls_client_auth');
-    const handle = handleOf(await driver.create(connection, asked, credentials, lasting()));
+    const handle = handleOf(await driver.create(access(connection, credentials), asked));
     loseAnswers(true);
     try {
       assert.equal(
-        await code(driver.create(connection, await metadataOf('tls_client_auth'), credentials, lasting())),
+        await code(driver.create(access(connection, credentials), await metadataOf('tls_client_auth'))),
         'AnswerLost',
       );
       assert.equal(
-        await code(driver.update(connection, handle, { ...asked, scope: 'accounts:write' }, lasting())),
+        await code(driver.update(access(connection, credentials), handle, { ...asked, scope: 'accounts:write' })),
         'AnswerLost',
       );
     } finally {
@@ -187,20 +187,18 @@ export function driverContract(start: () => Promise<Subject>): void {
 
   test('a client that somebody else deleted reads as unauthorized, never as gone', async () => {
     const { driver, connection, credentials, forget } = await start();
-    const handle = handleOf(
-      await driver.create(connection, await metadataOf('tls_client_auth'), credentials, lasting()),
-    );
+    const handle = handleOf(await driver.create(access(connection, credentials), await metadataOf('tls_client_auth')));
     forget(handle.clientId);
-    assert.equal(await code(driver.read(connection, handle, lasting())), 'RegistrationUnauthorized');
-    assert.equal(await code(driver.update(connection, handle, {}, lasting())), 'RegistrationUnauthorized');
-    assert.equal(await code(driver.remove(connection, handle, lasting())), 'RegistrationUnauthorized');
+    assert.equal(await code(driver.read(access(connection, credentials), handle)), 'RegistrationUnauthorized');
+    assert.equal(await code(driver.update(access(connection, credentials), handle, {})), 'RegistrationUnauthorized');
+    assert.equal(await code(driver.remove(access(connection, credentials), handle)), 'RegistrationUnauthorized');
   });
 
   test('a call that was cancelled says so', async () => {
     const { driver, connection, credentials } = await start();
     const cancelled = AbortSignal.abort();
     assert.equal(
-      await code(driver.create(connection, await metadataOf('tls_client_auth'), credentials, cancelled)),
+      await code(driver.create(access(connection, credentials, cancelled), await metadataOf('tls_client_auth'))),
       'Cancelled',
     );
   });

@@ -9,7 +9,7 @@ import { type AuthorizationServer, startAuthorizationServer } from '../support/a
 import { freePort } from '../support/free-port.ts';
 import { createThrowawayCa } from '../support/throwaway-ca.ts';
 import { driverContract, handleOf, metadataOf } from './contract.ts';
-import { HOST, lasting, serverObject } from './servers.ts';
+import { access, HOST, lasting, serverObject } from './servers.ts';
 
 const TOKEN = 'the-initial-access-token';
 
@@ -59,11 +59,11 @@ describe('dynamic registration', () => {
   test('the registration access token rotates on update, and the old one is dead', async () => {
     const asked = await metadataOf('tls_client_auth');
     const created = handleOf(
-      await dynamicRegistration.create(connection, asked, { initialAccessToken: TOKEN }, lasting()),
+      await dynamicRegistration.create(access(connection, { initialAccessToken: TOKEN }), asked),
     );
-    const updated = handleOf(await dynamicRegistration.update(connection, created, asked, lasting()), created);
+    const updated = handleOf(await dynamicRegistration.update(access(connection), created, asked), created);
     assert.notEqual(updated.registrationAccessToken, created.registrationAccessToken);
-    await assert.rejects(dynamicRegistration.read(connection, created, lasting()), {
+    await assert.rejects(dynamicRegistration.read(access(connection), created), {
       code: 'RegistrationUnauthorized',
     });
   });

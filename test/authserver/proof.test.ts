@@ -21,6 +21,7 @@ import {
   type ScriptedServer,
   serverObject,
   startScriptedServer,
+  access,
 } from './servers.ts';
 
 type Asked = Partial<Omit<ProofRequest, 'connection'>>;
@@ -71,12 +72,10 @@ describe('the proof call, against oidc-provider behind nginx', () => {
   });
 
   const register = async (metadata: Record<string, unknown>): Promise<string> => {
-    const { clientId } = await dynamicRegistration.create(
-      connect(endpoints),
-      { tls_client_certificate_bound_access_tokens: true, ...metadata },
-      {},
-      lasting(),
-    );
+    const { clientId } = await dynamicRegistration.create(access(connect(endpoints)), {
+      tls_client_certificate_bound_access_tokens: true,
+      ...metadata,
+    });
     return clientId;
   };
   const tlsClient = (dn: string, metadata: Record<string, unknown> = {}) =>

@@ -3,11 +3,22 @@ import { createServer, type ServerOptions } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AuthorizationServer, AuthorizationServerSpec } from '../../src/api/authorization-server.ts';
 import { type ConnectionOptions, ServerConnection, type ServerEndpoints } from '../../src/authserver/connection.ts';
+import type { ServerCredentials } from '../../src/authserver/credentials.ts';
+import type { ServerAccess } from '../../src/authserver/driver.ts';
 import { listen } from '../support/listen.ts';
 import { createThrowawayCa, type ThrowawayCa } from '../support/throwaway-ca.ts';
 
 const GENEROUS_MS = 60_000;
 export const lasting = () => AbortSignal.timeout(GENEROUS_MS);
+
+/** A step's way to a server, with credentials that need no reading. */
+export function access(
+  connection: ServerConnection,
+  credentials: ServerCredentials = {},
+  signal: AbortSignal = lasting(),
+): ServerAccess {
+  return { connection, credentials: () => Promise.resolve(credentials), signal };
+}
 
 export function serverObject(
   spec: Omit<AuthorizationServerSpec, 'dynamicRegistration'>,

@@ -72,7 +72,7 @@ export const watchFaults: readonly FaultCase[] = [
     name: 'silent watch',
     area: AREA,
     fault: 'every open watch stays open and says nothing more, not even a bookmark; calls go on',
-    outcome: 'a watch that was silent for 90 s is resumed',
+    outcome: 'a watch that says nothing and does not end in time is resumed',
     async begin({ proxy }) {
       const injection = proxy.inject(isWatch, { kind: 'silence', when: 'after' });
       return () => over(injection);

@@ -5,7 +5,7 @@ import type { Claim } from '../../authserver/claims.ts';
 import type { ServerConnection } from '../../authserver/connection.ts';
 import type { ServerCredentials } from '../../authserver/credentials.ts';
 import type { Enforcement } from '../../authserver/enforcement.ts';
-import type { RegistrationDriver } from '../../authserver/driver.ts';
+import type { RegistrationDriver, ServerAccess } from '../../authserver/driver.ts';
 import { OperatorError } from '../../errors.ts';
 import type { IssuerDriver } from '../../issuer/issuer.ts';
 import type { ClientCertificateIssuer } from '../../api/client-certificate-issuer.ts';
@@ -76,6 +76,16 @@ export function driverOf(context: StepContext, view: ClientView): RegistrationDr
   throw new OperatorError('Unsupported', 'This version of the operator has no driver for the authorization server.', {
     retry: { class: 'terminal' },
   });
+}
+
+export function accessOf(context: StepContext, view: ClientView, signal: AbortSignal): ServerAccess {
+  const server = serverOf(view);
+  let credentials: Promise<ServerCredentials> | undefined;
+  return {
+    connection: context.connection(server),
+    credentials: () => (credentials ??= context.credentials(server, signal)),
+    signal,
+  };
 }
 
 /** An event on the client; the note is public. */

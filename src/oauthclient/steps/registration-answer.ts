@@ -4,7 +4,7 @@ import { digestOf } from '../digest.ts';
 import type { ClientRecord, RecordMaterial, RecordState } from '../record.ts';
 import type { LoadedRecord } from '../record-store.ts';
 import type { ClientView } from '../step.ts';
-import { driverOf, required, serverOf, type StepContext } from './context.ts';
+import { accessOf, driverOf, required, type StepContext } from './context.ts';
 
 /** RFC 7592 §2.1 */
 export function readRegistration(
@@ -14,8 +14,8 @@ export function readRegistration(
   signal: AbortSignal,
 ): Promise<Registration> {
   const driver = driverOf(context, view);
-  const connection = context.connection(serverOf(view));
-  return withEitherToken(loaded, (handle) => driver.read(connection, handle, signal));
+  const access = accessOf(context, view, signal);
+  return withEitherToken(loaded, (handle) => driver.read(access, handle));
 }
 
 function handleOf({ state, material }: ClientRecord, token: string | undefined): RegistrationHandle {

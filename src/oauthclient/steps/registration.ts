@@ -7,7 +7,7 @@ import type { ClientRecord } from '../record.ts';
 import type { LoadedRecord } from '../record-store.ts';
 import type { ClientView } from '../step.ts';
 import { newIntent, newKeySetId } from './certificate.ts';
-import { driverOf, recordOf, required, serverOf, tell, type ClientAction, type StepContext } from './context.ts';
+import { accessOf, driverOf, recordOf, required, tell, type ClientAction, type StepContext } from './context.ts';
 import { readRegistration, withEitherToken, withRegistration } from './registration-answer.ts';
 
 export function intend(operation: 'create' | 'update'): ClientAction {
@@ -24,9 +24,8 @@ export const register: ClientAction = async (context, view, signal) => {
   const loaded = await context.records.load(recordOf(view), signal);
   const asked = required(view.desired.metadata, 'metadata');
   const driver = driverOf(context, view);
-  const connection = context.connection(serverOf(view));
-  const credentials = await context.credentials(serverOf(view), signal);
-  await answered(context, loaded, asked, () => driver.create(connection, asked, credentials, signal));
+  const access = accessOf(context, view, signal);
+  await answered(context, loaded, asked, () => driver.create(access, asked));
   await store(context, view, loaded, signal);
 };
 
@@ -50,10 +49,10 @@ export const updateRegistration: ClientAction = async (context, view, signal) =>
   const loaded = await context.records.load(recordOf(view), signal);
   const asked = required(view.desired.metadata, 'metadata');
   const driver = driverOf(context, view);
-  const connection = context.connection(serverOf(view));
+  const access = accessOf(context, view, signal);
   const update = () =>
     withEitherToken(loaded, async (handle) => ({
-      ...(await driver.update(connection, handle, asked, signal)),
+      ...(await driver.update(access, handle, asked)),
       acceptedToken: handle.registrationAccessToken,
     }));
   await answered(context, loaded, asked, update).catch((thrown: unknown) => {
@@ -137,8 +136,8 @@ export async function removeRegistration(
   const { clientId } = required(loaded.state.registration, 'a registration');
   if (context.unstored.isRemoved(issuer, clientId)) return;
   const driver = driverOf(context, view);
-  const connection = context.connection(serverOf(view));
-  await withEitherToken(loaded, (handle) => driver.remove(connection, handle, signal));
+  const access = accessOf(context, view, signal);
+  await withEitherToken(loaded, (handle) => driver.remove(access, handle));
   context.unstored.removed(issuer, clientId);
 }
 
