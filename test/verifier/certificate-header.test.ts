@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import {
   type CertificateVerification,
@@ -262,4 +263,24 @@ test('a row of your own: another name for the header', () => {
   const { 'ssl-client-cert': line, ...headers } = sentBy('nginx', der);
   assert.equal(outcome({ ...headers, 'x-client-cert': line }, row), x5tS256(der));
   assert.equal(outcome(sentBy('nginx', der), row), 'Absent');
+});
+
+test('docs/terminators.md has them all, with their headers and what these must say', async () => {
+  const page = await readFile(new URL('../../docs/terminators.md', import.meta.url), 'utf8');
+  const cells = (text = '') => [...text.matchAll(/`([^`]+)`/g)].map(([, code = '']) => code);
+  const documented = [...page.matchAll(/^\| `([a-z0-9-]+)` *\|([^|]*)\|([^|]*)\|([^|]*)\|$/gm)].map(
+    ([, name = '', header, , verification = '']) => {
+      const results = cells(verification);
+      return [name, ...cells(header), results.length > 0 ? results : verification.trim()];
+    },
+  );
+  const implemented = names.map((name) => {
+    const { certificate, verification }: TerminatorHeaders = terminators[name];
+    if (typeof verification === 'string') {
+      return [name, certificate, verification === 'never' ? 'never' : 'by configuration'];
+    }
+    const good = (verified: (value: string) => boolean) => ['SUCCESS', '0', 'true', 'false'].filter(verified);
+    return [name, certificate, verification.flatMap(({ header, verified }) => [header, ...good(verified)])];
+  });
+  assert.deepEqual(documented, implemented);
 });
