@@ -1,4 +1,7 @@
-/** Certificates as the base64 of their DER: HAProxy (`ssl_c_der,base64`), Traefik, Cloudflare. */
+/**
+ * Certificates as the base64 of their DER: HAProxy (`ssl_c_der,base64`; it quotes nothing in a header, not even where
+ * templates say `%{+Q}`), Traefik, Cloudflare.
+ */
 import { CertificateHeaderError } from './refusal.ts';
 
 /** DER of the certificates of a header, the client's own first. */
@@ -20,17 +23,6 @@ export function decodeBase64Der(line: string): Certificates {
   // No base64 has a comma: it joins certificates, or lines.
   if (line.includes(',')) throw new CertificateHeaderError('NotOneCertificate');
   return [decodeBase64(line)];
-}
-
-/**
- * In double quotes, as HAProxy's `%{+Q}[…]` writes it.
- * @throws {CertificateHeaderError}
- */
-export function decodeQuotedBase64Der(line: string): Certificates {
-  const quoted = /^"([^"]*)"$/.exec(line)?.[1];
-  if (quoted === undefined) throw new CertificateHeaderError('BadSyntax');
-  if (quoted === '') throw new CertificateHeaderError('Absent');
-  return decodeBase64Der(quoted);
 }
 
 /**

@@ -2,7 +2,7 @@
  * Which header each TLS terminator puts the client certificate into, and how. Headers with a DN are in none of the rows:
  * products write one and the same name differently, and the certificate has it.
  */
-import { type Certificates, decodeBase64Der, decodeBase64DerList, decodeQuotedBase64Der } from './base64-der.ts';
+import { type Certificates, decodeBase64Der, decodeBase64DerList } from './base64-der.ts';
 import { decodeClientCert } from './client-cert.ts';
 import { decodeAwsPem, decodeAwsPemChain, decodeEscapedPem } from './escaped-pem.ts';
 import { xfccDecoder } from './xfcc.ts';
@@ -75,17 +75,12 @@ export const terminators = {
     certificate: 'x-ssl-client-cert',
     decode: decodeBase64Der,
     verification: 'byConfiguration',
-    source: 'HAProxy configuration manual, http-request set-header X-SSL-Client-Cert %[ssl_c_der,base64]',
-  },
-  'haproxy-ingress': {
-    certificate: 'x-ssl-client-cert',
-    decode: decodeQuotedBase64Der,
-    verification: 'byConfiguration',
-    source: 'haproxy-ingress configuration keys, auth-tls-cert-header; rootfs/etc/templates/haproxy/haproxy.tmpl',
+    source:
+      'haproxy-ingress configuration keys, auth-tls-cert-header; HAProxy itself with http-request set-header X-SSL-Client-Cert %[ssl_c_der,base64]',
   },
   openshift: {
     certificate: 'x-ssl-client-der',
-    decode: decodeQuotedBase64Der,
+    decode: decodeBase64Der,
     // Also 0 where no certificate came, which the other header shows.
     verification: [
       { header: 'x-ssl-client-verify', verified: oneOf('0'), presented: (value) => /^\d{1,3}$/.test(value) },

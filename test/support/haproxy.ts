@@ -1,8 +1,10 @@
 /** HAProxy that ends TLS and sets headers, a port for each set of them. */
+import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { startChild } from './child.ts';
 import { installDebianPackages, whyNoDebian } from './debian-packages.ts';
 import { lookUp } from './executable.ts';
@@ -15,6 +17,7 @@ export async function findHaproxy(): Promise<string | undefined> {
   const found = await lookUp('haproxy');
   if (found !== undefined || (await whyNoDebian()) !== undefined) return found;
   await installDebianPackages({ haproxy: 'haproxy' });
+  await promisify(execFile)('systemctl', ['disable', 'haproxy'], { timeout: 30_000 }).catch(() => undefined);
   return lookUp('haproxy');
 }
 

@@ -138,8 +138,7 @@ for (const name of names) {
 test("what one product sends is another's only where both send the same", () => {
   const alike: readonly TerminatorName[][] = [
     ['nginx'],
-    ['traefik', 'haproxy', 'cloudflare-der'],
-    ['haproxy-ingress', 'openshift'],
+    ['traefik', 'haproxy', 'openshift', 'cloudflare-der'],
     ['envoy'],
     ['aws-alb', 'aws-alb-passthrough'],
     ['google-cloud', 'cloudflare', 'rfc9440'],

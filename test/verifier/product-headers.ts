@@ -55,17 +55,16 @@ const products: Record<TerminatorName, Product> = {
     'x-forwarded-tls-client-cert': [leaf, ...chain].map(base64).join(','),
     'x-forwarded-tls-client-cert-info': 'Subject%3D%22CN%3Danybody%22',
   }),
-  haproxy: ({ leaf }) => ({ 'x-ssl-client-cert': base64(leaf) }),
-  'haproxy-ingress': ({ leaf }) => ({
-    'x-ssl-client-cn': '"anybody"',
-    'x-ssl-client-dn': '"/CN=anybody"',
-    'x-ssl-client-sha1': '"00"',
-    'x-ssl-client-cert': `"${base64(leaf)}"`,
+  haproxy: ({ leaf }) => ({
+    'x-ssl-client-cn': 'anybody',
+    'x-ssl-client-dn': '/CN=anybody',
+    'x-ssl-client-sha1': '00',
+    'x-ssl-client-cert': base64(leaf),
   }),
   openshift: ({ leaf, verified }) => ({
     'x-ssl-client-verify': verified ? '0' : '20',
-    'x-ssl-client-dn': '"/CN=anybody"',
-    'x-ssl-client-der': `"${base64(leaf)}"`,
+    'x-ssl-client-dn': '/CN=anybody',
+    'x-ssl-client-der': base64(leaf),
   }),
   envoy: ({ leaf, chain }) => ({
     'x-forwarded-client-cert': envoyElement(leaf, chain, ['URI=https://example.test/?a=b', 'URI=', 'DNS=a', 'DNS=b']),

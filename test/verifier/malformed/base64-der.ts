@@ -1,10 +1,9 @@
-/** Nearly what HAProxy, haproxy-ingress, OpenShift, Traefik and Cloudflare's older header send. */
+/** Nearly what HAProxy, OpenShift, Traefik and Cloudflare's older header send. */
 import { brokenBase64, foreignCharacters, notCertificates } from './bytes.ts';
 import { base64, ca, der, headers, leaf, type Malformed, type MalformedHeader, other, pemOf } from './material.ts';
 
 const encoded = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
 const [victim, issuer, own] = [base64, encoded(ca), encoded(leaf)];
-const quote = (text: string): string => `"${text}"`;
 
 const bytes: readonly Malformed[] = [
   ...notCertificates.map(([name, value, code]): Malformed => [name, encoded(value), code]),
@@ -25,24 +24,17 @@ export const malformedBase64Der: readonly MalformedHeader[] = [
     ['a comma after it', `${victim},`, 'NotOneCertificate'],
     ['percent-encoded', encodeURIComponent(victim), 'BadBase64'],
     ['with the labels of PEM', pemOf(der).replaceAll('\n', ''), 'BadBase64'],
+    ['in double quotes', `"${victim}"`, 'BadBase64'],
+    ['an empty pair of double quotes', '""', 'BadBase64'],
+    ['an opening quote', `"${victim}`, 'BadBase64'],
+    ['a closing quote', `${victim}"`, 'BadBase64'],
+    ['typographic quotes', `“${victim}”`, 'BadBase64'],
     ['in single quotes', `'${victim}'`, 'BadBase64'],
     ['in brackets', `[${victim}]`, 'BadBase64'],
+    ['another after a semicolon', `${victim};${own}`, 'BadBase64'],
+    ['another after a space', `${victim} ${own}`, 'BadBase64'],
     ['a dash, as HAProxy logs an absent value', '-', 'BadBase64'],
     ['longer than any certificate', 'M'.repeat(16_388), 'TooLarge'],
-  ]),
-  ...headers('haproxy-ingress', [
-    ...bytes.map(([name, text, code]): Malformed => [name, quote(text), code]),
-    ['an empty pair of quotes', '""', 'Absent'],
-    ['only an opening quote', `"${victim}`, 'BadSyntax'],
-    ['only a closing quote', `${victim}"`, 'BadSyntax'],
-    ['a lone quote', '"', 'BadSyntax'],
-    ['quotes twice', quote(quote(victim)), 'BadSyntax'],
-    ['escaped quotes', `\\"${victim}\\"`, 'BadSyntax'],
-    ['text after the quotes', `${quote(victim)};x`, 'BadSyntax'],
-    ['two in quotes', `${quote(victim)},${quote(own)}`, 'BadSyntax'],
-    ['two in one pair of quotes', quote(`${victim},${own}`), 'NotOneCertificate'],
-    ['typographic quotes', `“${victim}”`, 'BadSyntax'],
-    ['a space before the quotes', ` ${quote(victim)}`, 'BadSyntax'],
   ]),
   ...headers('traefik', [
     ['a comma before', `,${victim}`, 'BadSyntax'],
