@@ -1,7 +1,6 @@
 /** HAProxy that ends TLS and sets headers, a port for each set of them. */
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -9,6 +8,7 @@ import { startChild } from './child.ts';
 import { installDebianPackages, whyNoDebian } from './debian-packages.ts';
 import { lookUp } from './executable.ts';
 import { freePort } from './free-port.ts';
+import { accepts } from './listen.ts';
 import type { KeyPairPem } from './throwaway-ca.ts';
 import { waitFor } from './wait-for.ts';
 
@@ -36,16 +36,6 @@ export interface Haproxy {
   readonly ports: Readonly<Record<string, number>>;
   stop(): Promise<void>;
 }
-
-const accepts = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = connect({ host: '127.0.0.1', port });
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
 
 const VERIFY = { required: 'verify required', any: 'verify optional crt-ignore-err all ca-ignore-err all' } as const;
 
@@ -87,7 +77,7 @@ export async function startHaproxy(binary: string, options: HaproxyOptions): Pro
   try {
     await waitFor(async () => {
       if (!child.running()) throw new Error(`haproxy has ended\n${await child.tail()}`);
-      return (await Promise.all(Object.values(ports).map(accepts))).every(Boolean);
+      return (await Promise.all(Object.values(ports).map((port) => accepts(port)))).every(Boolean);
     });
   } catch (error) {
     await child.end();

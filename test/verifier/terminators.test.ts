@@ -9,6 +9,7 @@ import {
 } from '../../src/verifier/certificate-header.ts';
 import { type TerminatorName, terminators } from '../../src/verifier/terminators.ts';
 import { type ClientCertificate, createClientCertificate } from '../support/client-certificate.ts';
+import { type Envoy, type EnvoyOptions, findEnvoy, startEnvoy } from '../support/envoy.ts';
 import { freePort } from '../support/free-port.ts';
 import { findHaproxy, type Haproxy, startHaproxy } from '../support/haproxy.ts';
 import { call } from '../support/https-call.ts';
@@ -87,6 +88,7 @@ async function assertSends(terminator: TerminatorName, request: Request, verific
 
 const nginxBinary = await findNginx({ install: true });
 const haproxyBinary = await findHaproxy();
+const envoyBinary = await findEnvoy();
 
 describe('nginx', { skip: nginxBinary === undefined && 'there is no nginx' }, () => {
   let nginx: Terminator;
@@ -181,5 +183,66 @@ describe('haproxy', { skip: haproxyBinary === undefined && 'there is no haproxy'
     assert.equal(codeOf(lines, 'openshift', 'required'), 'NotVerified');
     const decoded = decodeCertificateHeader(lines, { terminator: 'openshift', verification: 'none' });
     assert.ok(decoded.ok && foreign.der.equals(decoded.der));
+  });
+});
+
+describe('envoy', { skip: envoyBinary === undefined && 'there is no envoy' }, () => {
+  const running: Envoy[] = [];
+  after(() => Promise.all(running.map((envoy) => envoy.stop())));
+
+  async function start(options: Partial<EnvoyOptions> & Pick<EnvoyOptions, 'forward'>, more = true): Promise<number> {
+    const details = { cert: true, chain: more, subject: more, uri: more, dns: more };
+    const envoy = await startEnvoy(envoyBinary ?? '', { pair, backendPort: backend.port, details, ...options });
+    running.push(envoy);
+    return envoy.port;
+  }
+  const read = (lines: HeaderLines) => decodeCertificateHeader(lines, { terminator: 'envoy', verification: 'assumed' });
+
+  test('its header is read, whatever the client sends, and the chain with it', async () => {
+    const port = await start({ forward: 'SANITIZE_SET', clientCa: clientCa.certPem });
+    for (const client of [small, large]) {
+      for (const chain of ['', clientCa.certPem]) {
+        const certificate = { ...client, certPem: client.certPem + chain };
+        const forged = sentBy('envoy', foreign.der)['x-forwarded-client-cert']?.[0] ?? '';
+        for (const headers of [
+          {},
+          { 'x-forwarded-client-cert': forged },
+          { 'X-Forwarded-Client-Cert': [forged, forged] },
+        ]) {
+          const decoded = read(await received({ port, certificate, headers }));
+          assert.ok(decoded.ok, decoded.ok ? '' : decoded.error.code);
+          assert.ok(client.der.equals(decoded.der));
+          assert.deepEqual(decoded.chain.length, chain === '' ? 0 : 1);
+        }
+      }
+    }
+  });
+
+  test('with the certificate alone it is read too', async () => {
+    const port = await start({ forward: 'SANITIZE_SET', clientCa: clientCa.certPem }, false);
+    const decoded = read(await received({ port, certificate: small }));
+    assert.ok(decoded.ok && small.der.equals(decoded.der));
+  });
+
+  test('names that look like pairs and elements make nobody else of whoever has them', async () => {
+    const port = await start({ forward: 'SANITIZE_SET' });
+    const victim = sentBy('envoy', small.der)['x-forwarded-client-cert']?.[0] ?? '';
+    for (const value of [`spiffe://x,${victim}`, `spiffe://x;${victim}`, `spiffe://x";${victim}`]) {
+      const certificate = await createClientCertificate({ subject: 'CN=x', san: [{ type: 'url', value }] });
+      const lines = await received({ port, certificate });
+      // It is in there, as it would be if Envoy had written it.
+      assert.ok(lines['x-forwarded-client-cert']?.[0]?.includes(victim));
+      const decoded = read(lines);
+      assert.ok(!decoded.ok);
+      assert.match(decoded.error.code, /^(UnexpectedElements|BadSyntax)$/);
+    }
+  });
+
+  test('one that appends to what it was given is not believed as the only one', async () => {
+    const port = await start({ forward: 'APPEND_FORWARD', clientCa: clientCa.certPem });
+    const forged = sentBy('envoy', large.der)['x-forwarded-client-cert']?.[0] ?? '';
+    const decoded = read(await received({ port, certificate: small, headers: { 'x-forwarded-client-cert': forged } }));
+    assert.ok(!decoded.ok);
+    assert.equal(decoded.error.code, 'UnexpectedElements');
   });
 });
