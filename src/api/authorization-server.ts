@@ -98,6 +98,14 @@ const clients = z
         'x-kubernetes-list-type': 'atomic',
       })
       .optional(),
+    requireBoundTokens: z
+      .boolean()
+      .meta({
+        description:
+          'Whether every client gets certificate-bound access tokens alone (RFC 8705 §3). Default true. With false a client may be ' +
+          'registered for others by its tlsClientCertificateBoundAccessTokens: whoever gets hold of those can use them.',
+      })
+      .optional(),
     deletion: z
       .array(z.enum(['Delete', 'Orphan']))
       .max(2)

@@ -105,6 +105,7 @@ const requestGranted: ClientCheck = {
       grantTypes: desired.grantTypes,
       scope: desired.scope,
       redirectURIs: desired.redirectURIs,
+      boundTokens: desired.boundTokens,
       deletionPolicy: desired.deletionPolicy,
     });
     const messages = violations.map((v) => v.message);
