@@ -98,6 +98,10 @@ const clients = z
         'x-kubernetes-list-type': 'atomic',
       })
       .optional(),
+    withdrawalGracePeriod: durationText(
+      'How long a client goes on working whose registration asks for something that is granted no longer; then it is deregistered. ' +
+        'What an update can bring into line, such as a default scope, is updated at once. Default 24h; 0s for none.',
+    ).optional(),
     requireBoundTokens: z
       .boolean()
       .meta({

@@ -91,6 +91,8 @@ const recordState = z.object({
     .optional(),
   /** Until then the server accepts a certificate that was reported compromised: it knows the client by its subject. */
   compromisedUntil: instant.optional(),
+  /** Since when the platform no longer grants what is registered. */
+  withdrawal: z.object({ since: instant }).optional(),
   longestTokenLifetimeSeconds: z.number().optional(),
   lastHandledRenew: z.string().optional(),
 });

@@ -94,7 +94,7 @@ export const deregister: ClientAction = async (context, view, signal) => {
     const published = loaded.state.certificates.find((c) => c.role === 'Published');
     const outcome =
       published === undefined ? undefined : await callTokenEndpoint(context, view, loaded, published.x5tS256, signal);
-    if (outcome?.outcome !== 'refused') throw stillThere(loaded.state.registration?.clientId, thrown);
+    if (outcome?.outcome !== 'refused') throw stillThere(view, loaded.state.registration?.clientId, thrown);
   }
   const { registration: _gone, intent: _void, ...state } = loaded.state;
   const { registration: _credentials, ...material } = loaded.material;
@@ -104,11 +104,15 @@ export const deregister: ClientAction = async (context, view, signal) => {
   tell(context, view, 'Normal', 'Deregistered', `Client ${registration?.clientId} is gone at ${server.issuer}.`);
 };
 
-function stillThere(clientId: string | undefined, cause: unknown): OperatorError {
+function stillThere({ observed }: ClientView, clientId: string | undefined, cause: unknown): OperatorError {
+  const then =
+    observed.client.metadata.deletionTimestamp === undefined
+      ? 'then its Secret goes by itself.'
+      : 'then this object goes by itself; or set deletionPolicy: Orphan, where the platform allows it, to leave it behind.';
   return new OperatorError(
     'RegistrationAccessTokenLost',
     `Client ${clientId} can't be deregistered: the server no longer accepts its registration access token. Delete the client at ` +
-      'the server, then this object goes by itself; or set deletionPolicy: Orphan, where the platform allows it, to leave it behind.',
+      `the server, ${then}`,
     { cause, retry: { class: 'after', milliseconds: 10 * 60_000 } },
   );
 }
