@@ -57,36 +57,37 @@ const grantWithdrawn: ClientCheck = {
       ...stuck(
         Condition.ready,
         NOT_GRANTED,
-        `What the client is registered for is not granted since ${wholeSeconds(Date.parse(since))}, and it is being deregistered. ${sentences(denials)}`,
+        `What the client is registered for is not granted since ${wholeSeconds(Date.parse(since))}: its Secret is removed, and it is being deregistered. ${sentences(denials)}`,
       ),
       blocks: false,
     };
   },
 };
 
-/** P7, P1: who is granted nothing gets no token, and what no longer works is not published. */
+/** What is not going to work is published no longer (P1), then who is granted nothing gets no token any more (P7). */
 const deregistered: ClientCheck = {
   name: 'deregistered',
   find(view) {
     const { record, published, claim, client, server } = view.observed;
     const state = record?.state;
-    if (state?.withdrawal === undefined) return undefined;
-    const denials = withdrawnGrants(view);
-    if (denials === undefined || denials.length === 0) return undefined;
-    if (state.registration !== undefined) {
-      if (view.now < withdrawalEnd(view.observed, state.withdrawal.since)) return undefined;
+    const denials = withdrawnGrants(view) ?? [];
+    if (state?.withdrawal === undefined || denials.length === 0) return undefined;
+    const { registration, withdrawal, certificates } = state;
+    if (registration !== undefined && view.now < withdrawalEnd(view.observed, withdrawal.since)) return undefined;
+    if (published?.ownerUid === client.metadata.uid) {
+      const message = 'The published Secret is being removed: what the client is registered for is no longer granted.';
+      return act(Condition.certificate, 'WithdrawingSecret', message, { name: 'withdrawSecret' });
+    }
+    if (registration !== undefined) {
       const message = 'The client is being deregistered: what it is registered for is no longer granted.';
       const basis = server?.metadata.resourceVersion;
       return act(Condition.registered, 'Deregistering', message, { name: 'deregister' }, basis);
     }
-    const message = `The client was deregistered: what it was registered for is not granted since ${state.withdrawal.since}.`;
-    if (published?.ownerUid === client.metadata.uid) {
-      return act(Condition.registered, NOT_GRANTED, message, { name: 'withdrawSecret' });
-    }
+    const message = `The client was deregistered: what it was registered for is not granted since ${withdrawal.since}.`;
     if (claim?.holderUid === client.metadata.uid && claim.expires === undefined) {
       return act(Condition.registered, NOT_GRANTED, message, { name: 'releaseClaim' });
     }
-    if (state.certificates.length > 0) {
+    if (certificates.length > 0) {
       return act(Condition.registered, NOT_GRANTED, message, { name: 'destroyKeys' });
     }
     return stuck(
