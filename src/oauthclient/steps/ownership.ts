@@ -64,10 +64,12 @@ export const claimIdentity: ClientAction = async (context, view, signal) => {
 export const releaseClaim: ClientAction = async (context, view, signal) => {
   const state = view.observed.record?.state;
   const ends = (state?.certificates ?? []).map((c) => Date.parse(c.notAfter));
+  const exposed = Date.parse(state?.compromisedUntil ?? '') || 0;
   const identity = state?.identity ?? (view.desired.identity.ok ? view.desired.identity : undefined);
   const issuer = state?.server.issuer ?? serverOf(view).spec.issuer;
   const request = claimRequest(context, view, issuer, required(identity, 'an identity'));
-  const released = await release(context.kube, request, Math.max(view.now, ...ends), signal);
+  const until = Math.max(view.now, exposed, ...ends);
+  const released = await release(context.kube, request, { until, compromised: exposed > view.now }, signal);
   if (released !== undefined) context.claims.remember(released);
 };
 
