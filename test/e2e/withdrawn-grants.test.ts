@@ -13,7 +13,7 @@ import { type Subject, TEAM, World } from './bad-input/world.ts';
 const BOTH = ['accounts:read', 'accounts:write'];
 const READ = { scopes: ['accounts:read'] };
 
-describe('a grant that is withdrawn', { concurrency: true }, () => {
+describe('a grant that is withdrawn', { concurrency: 3 }, () => {
   let world: World;
   before(async () => {
     world = await World.start([]);
