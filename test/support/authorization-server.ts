@@ -146,9 +146,18 @@ async function createProvider(options: AuthorizationServerOptions, store: Author
         : new StoreAdapter(store, model),
     clientAuthMethods: options.authenticationMethods ?? ['tls_client_auth', 'self_signed_tls_client_auth', 'none'],
     jwks: { keys: [signing] },
+    findAccount: (_context: Context, id: string) => ({ accountId: id, claims: () => ({ sub: id }) }),
     cookies: { keys: [randomUUID()] },
     scopes: ['openid', 'offline_access', ...SCOPE.split(' ')],
-    ttl: { ClientCredentials: options.accessTokenTTL ?? 300 },
+    ttl: {
+      ClientCredentials: options.accessTokenTTL ?? 300,
+      AccessToken: options.accessTokenTTL ?? 300,
+      IdToken: 300,
+      RefreshToken: 3600,
+      Grant: 3600,
+      Session: 3600,
+      Interaction: 600,
+    },
     ...(options.fetch === undefined ? {} : { fetch: options.fetch }),
     // With its defaults (RS256, authorization_code) every registration here would be 400.
     clientDefaults: {
