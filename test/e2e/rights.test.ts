@@ -174,7 +174,9 @@ for (const { mode, scope } of modes) {
         ...edited(selfSignedPlatform(world, SCOPES)),
         ...(await documents('examples/ingresses.yaml')),
       );
-      await world.startOperator({ CERTBOUND_LEADER_ELECTION: 'true' });
+      for (const pod of ['certbound-0', 'certbound-1']) {
+        await world.startOperator({ CERTBOUND_LEADER_ELECTION: 'true', CERTBOUND_POD_NAME: pod });
+      }
       await Promise.all(['corporate', SELF_SIGNED_SERVER].map((name) => serverReady(world, name)));
       await world.ingressController.settled();
     });
