@@ -91,7 +91,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   verbs: [get, list, watch, create, update, delete]
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, list, watch, create, update]
+  verbs: [get, list, watch, create, update, delete]
 # Leader election. A right to create cannot name the object.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
