@@ -58,12 +58,16 @@ export interface Realm {
     roles: readonly string[],
     more?: Record<string, unknown>,
   ): Promise<{ secret: string }>;
+  /** The same for a client that is there. */
+  grant(clientId: string, roles?: readonly string[]): Promise<void>;
   scope(name: string): Promise<void>;
   clients(): Promise<KeycloakClient[]>;
   client(clientId: string): Promise<KeycloakClient | undefined>;
   /** As an administrator changes or deletes one. */
   change(clientId: string, change: (client: KeycloakClient) => Record<string, unknown>): Promise<void>;
   delete(clientId: string): Promise<void>;
+  /** Somebody who logs in, at any client, with this password. */
+  user(username: string, password: string): Promise<void>;
   /** Any other request of the Admin REST API, as its administrator. */
   admin(method: string, path: string, body?: JsonBody): Promise<Answer>;
 }
@@ -200,10 +204,22 @@ async function createRealm(server: Server, publicOrigin: string, name: string): 
     if (found === undefined) throw new Error(`no client ${clientId}`);
     return found;
   };
+  const grant = async (clientId: string, roles: readonly string[] = LEAST_ROLES) => {
+    const { id, fullScopeAllowed } = await required(clientId);
+    const account = user.parse((await admin('GET', `/clients/${id}/service-account-user`)).json);
+    const management = await required('realm-management');
+    const all = list(named, await admin('GET', `/clients/${management.id}/roles`));
+    const chosen = all.filter((role) => roles.includes(role.name));
+    await admin('POST', `/users/${account.id}/role-mappings/clients/${management.id}`, chosen);
+    // Else they would not get into its tokens.
+    if (fullScopeAllowed === false)
+      await admin('POST', `/clients/${id}/scope-mappings/clients/${management.id}`, chosen);
+  };
   return {
     name,
     issuer: `${publicOrigin}/realms/${name}`,
     admin,
+    grant,
     client: find,
     clients: async () => list(client, await admin('GET', '/clients?max=1000')),
     async scope(scope) {
@@ -211,6 +227,17 @@ async function createRealm(server: Server, publicOrigin: string, name: string): 
         name: scope,
         protocol: 'openid-connect',
         attributes: { 'include.in.token.scope': 'true', 'display.on.consent.screen': 'false' },
+      });
+    },
+    async user(username, password) {
+      await admin('POST', '/users', {
+        username,
+        enabled: true,
+        email: `${username}@example.com`,
+        emailVerified: true,
+        firstName: 'Example',
+        lastName: 'User',
+        credentials: [{ type: 'password', value: password, temporary: false }],
       });
     },
     async change(clientId, change) {
@@ -229,12 +256,7 @@ async function createRealm(server: Server, publicOrigin: string, name: string): 
         standardFlowEnabled: false,
         ...more,
       });
-      const { id } = await required(clientId);
-      const account = user.parse((await admin('GET', `/clients/${id}/service-account-user`)).json);
-      const management = await required('realm-management');
-      const all = list(named, await admin('GET', `/clients/${management.id}/roles`));
-      const chosen = all.filter((role) => roles.includes(role.name));
-      await admin('POST', `/users/${account.id}/role-mappings/clients/${management.id}`, chosen);
+      await grant(clientId, roles);
       return { secret };
     },
   };
