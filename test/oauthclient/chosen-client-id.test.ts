@@ -5,6 +5,7 @@ import { defaultClientId } from '../../src/authserver/client-metadata.ts';
 import { desired } from '../../src/oauthclient/desired.ts';
 import type { Observed } from '../../src/oauthclient/observed.ts';
 import type { Intent } from '../../src/oauthclient/record.ts';
+import { statusOf } from '../../src/oauthclient/status.ts';
 import { eachRow } from './checks.ts';
 import {
   aCertificate,
@@ -21,6 +22,7 @@ import {
   recorded,
   settled,
   upToDate,
+  viewOf,
   without,
 } from './view.ts';
 
@@ -169,5 +171,21 @@ describe('what this server can’t do is said before anything is made', () => {
   test('a grant type', () => {
     const message = says(fresh({ client: aClient({ grantTypes: ['client_credentials', 'password'] }) }));
     assert.match(message, /grant type password: leave it out/);
+  });
+});
+
+describe('refresh tokens that end with the certificate', () => {
+  const spec = { grantTypes: ['authorization_code', 'refresh_token'], redirectURIs: ['https://app.example.com/cb'] };
+  const says = (observed: Observed) =>
+    statusOf(viewOf(observed), findingsOf(observed)).conditions?.find((c) => c.type === 'RefreshTokensEndAtRotation');
+
+  test('are told of, where the client has any', () => {
+    assert.match(says({ ...there(), client: aClient(spec) })?.message ?? '', /log in again/);
+    assert.equal(says(there()), undefined);
+  });
+
+  test('are not told of where the server binds none, or where nothing of it is to be known', () => {
+    assert.equal(says({ ...there(), client: aClient(spec), server: aServer() }), undefined);
+    assert.equal(says({ ...there(), client: aClient(spec), record: undefined }), undefined);
   });
 });
