@@ -27,8 +27,8 @@ export type CertificateLookup = 'tls' | 'nginx';
 export function buildOptions(lookup: CertificateLookup): string[] {
   return [
     '--db=dev-mem',
-    '--cache=local',
     '--health-enabled=false',
+    '--https-client-auth=request',
     ...(lookup === 'tls' ? [] : [`--spi-x509cert-lookup--provider=${lookup}`]),
   ];
 }

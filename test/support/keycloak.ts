@@ -101,13 +101,13 @@ export async function startKeycloak(options: KeycloakOptions): Promise<Keycloak>
   const arguments_ = [
     'start',
     '--optimized',
+    '--cache=local',
     `--hostname=${publicOrigin}`,
     // Its own endpoints are reached under its own name too, and tell of the public one.
     '--hostname-backchannel-dynamic=false',
     `--https-port=${port}`,
     `--https-certificate-file=${certificate}`,
     `--https-certificate-key-file=${key}`,
-    '--https-client-auth=request',
     `--https-trust-store-file=${trusted}`,
     `--truststore-paths=${trusted}`,
     ...(options.httpPort === undefined
