@@ -180,12 +180,19 @@ function serverCallMetrics(registry: Registry): Metrics['serverCalls'] {
     labelNames: ['authorization_server', 'outcome'],
     registers: [registry],
   });
+  const restored = new Counter({
+    name: 'certbound_registration_members_restored_total',
+    help: 'Members of registrations that somebody else changed at an authorization server and that were put back.',
+    labelNames: ['authorization_server', 'member'],
+    registers: [registry],
+  });
   return {
     call: (server, operation, outcome, duration) => {
       calls.inc({ authorization_server: server, operation, outcome });
       seconds.observe({ authorization_server: server, operation }, duration);
     },
     proof: (server, outcome) => proofs.inc({ authorization_server: server, outcome }),
+    restored: (server, member) => restored.inc({ authorization_server: server, member }),
   };
 }
 

@@ -21,6 +21,7 @@ import { leadershipOf } from './leadership.ts';
 import { issuerNameOf } from './oauthclient/desired.ts';
 import { keysAt } from './oauthclient/key-set.ts';
 import { oauthClientKind, secretKey, SECRET_NAME_INDEX } from './oauthclient/reconcile.ts';
+import { Comparisons } from './oauthclient/comparisons.ts';
 import { RecordStore } from './oauthclient/record-store.ts';
 import { Reproofs } from './oauthclient/reproofs.ts';
 import { UnstoredAnswers } from './oauthclient/unstored-answers.ts';
@@ -162,6 +163,7 @@ export async function startOperator(
       unstored: new UnstoredAnswers(),
       rewrites: new Rewrites(),
       reproofs: new Reproofs(clock.now()),
+      comparisons: new Comparisons(clock.now()),
     },
   );
 

@@ -50,6 +50,8 @@ export interface ServerCallMetrics {
   call(server: string, operation: string, outcome: string, seconds: number): void;
   /** A certificate was tried at the server. */
   proof(server: string, outcome: string): void;
+  /** Somebody else changed this member of a registration, and it is put back. */
+  restored(server: string, member: string): void;
 }
 
 export interface Metrics {

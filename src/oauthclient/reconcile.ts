@@ -12,7 +12,7 @@ import type { Kind } from '../runtime/pass.ts';
 import type { Distribution } from '../terminator/distribution.ts';
 import { clientChecks } from './checks/chain.ts';
 import { desired, issuerNameOf, secretNameOf, verifyIntervalMs, type Desired } from './desired.ts';
-import { doubtIn, type NamespaceView, type Observed } from './observed.ts';
+import { doubtIn, unreadableIn, type NamespaceView, type Observed } from './observed.ts';
 import { projectSecret, type SecretProjection } from './published-secret.ts';
 import { certificateIn, recordName, type RecordProjection } from './record.ts';
 import { wakeAt } from './schedule.ts';
@@ -87,9 +87,22 @@ async function observe(
     answeredIntent: context.unstored.registrationOf(intent) === undefined ? undefined : intent,
     acceptedAt: server && context.reproofs.acceptedAt(server.metadata.uid),
     reproof: context.reproofs.of(client.metadata.uid, verifyIntervalMs(server), doubtIn(client.status)),
+    comparison: context.comparisons.of(client.metadata.uid, verifyIntervalMs(server), unreadableIn(client.status)),
+    readsRotate: readsRotate(context, server, record),
     definitionTerminating: deleting && (await definitionTerminating(sources, signal)),
   };
   return { ...observed, claim: claimOf(sources, observed) };
+}
+
+/** Found out with one of a server's clients; its record tells the next process. */
+function readsRotate(
+  { comparisons }: StepContext,
+  server: AuthorizationServer | undefined,
+  record: RecordProjection | undefined,
+): boolean {
+  if (server === undefined) return true;
+  if (record?.state?.registration?.readsRotate === true) comparisons.costly(server.metadata.uid);
+  return comparisons.isCostly(server.metadata.uid);
 }
 
 /** The cache holds labelled Secrets alone: what is missing there may still exist, made by somebody else. */

@@ -48,6 +48,8 @@ const registrationState = z.object({
   /** Digest of what was asked in the last create or update: a difference to the spec calls for an update. */
   askedDigest: z.string(),
   updatedAt: instant,
+  /** A read got another registration access token: there are no more of them than are needed. */
+  readsRotate: z.boolean().optional(),
 });
 
 /** Written before a call that changes something at the server; still there after a crash, it says an answer may be lost. */

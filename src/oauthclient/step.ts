@@ -25,6 +25,7 @@ export type ClientStep =
   | { name: 'renewIdentity' }
   | { name: 'provePublished'; x5tS256: string }
   | { name: 'inspectRegistration' }
+  | { name: 'compareRegistration' }
   | { name: 'forgetRegistration' }
   | { name: 'deregister' }
   | { name: 'withdrawSecret' }
@@ -47,6 +48,8 @@ export const Condition = {
 
 /** Somebody else writes the published Secret again and again. */
 export const SECRET_REVERTED = 'SecretReverted';
+/** Somebody else changes the registration at the server again and again. */
+export const REGISTRATION_REVERTED = 'RegistrationReverted';
 
 /** A finding that only somebody else can put right; later checks make no sense before. */
 export const stuck = (condition: string, reason: string, message: string): ClientFinding => ({

@@ -164,6 +164,8 @@ export function untouched(method: AuthMethod = 'tls_client_auth', spec: Partial<
     answeredIntent: undefined,
     acceptedAt: undefined,
     reproof: { due: now + 90 * day, refusals: 0, message: '' },
+    comparison: { due: now + 90 * day },
+    readsRotate: false,
     definitionTerminating: false,
   };
 }

@@ -14,6 +14,7 @@ import type { KubernetesObject } from '../../src/kube/resource.ts';
 import type { Transport } from '../../src/kube/transport.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { oauthClientKind, secretKey, SECRET_NAME_INDEX } from '../../src/oauthclient/reconcile.ts';
+import { Comparisons } from '../../src/oauthclient/comparisons.ts';
 import { RecordStore } from '../../src/oauthclient/record-store.ts';
 import { Reproofs } from '../../src/oauthclient/reproofs.ts';
 import { UnstoredAnswers } from '../../src/oauthclient/unstored-answers.ts';
@@ -90,6 +91,7 @@ export class OperatorLife {
         unstored: new UnstoredAnswers(),
         rewrites: new Rewrites(),
         reproofs: new Reproofs(clock.now()),
+        comparisons: new Comparisons(clock.now()),
       },
     );
     const issuers = new IssuerReconciler({

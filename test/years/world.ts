@@ -94,6 +94,7 @@ export class World {
     this.replicas = (options.delaysMs ?? [0, 4_000, 10_000]).map((delay) => new Replica(delay));
     this.authorizationServer = new ModelAuthorizationServer(this.clock, {
       rotates: false,
+      rotatesOnRead: false,
       lagMs: 0,
       ...options.server,
     });

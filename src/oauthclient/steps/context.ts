@@ -18,6 +18,7 @@ import type { Logger } from '../../telemetry.ts';
 import type { NamespaceView } from '../observed.ts';
 import type { SecretProjection } from '../published-secret.ts';
 import type { RecordProjection } from '../record.ts';
+import type { Comparisons } from '../comparisons.ts';
 import type { RecordStore } from '../record-store.ts';
 import type { ClientView } from '../step.ts';
 import type { Reproofs } from '../reproofs.ts';
@@ -47,6 +48,7 @@ export interface StepContext {
   /** Of published Secrets, by the client's uid. */
   rewrites: Rewrites;
   reproofs: Reproofs;
+  comparisons: Comparisons;
 }
 
 export type ClientAction = (context: StepContext, view: ClientView, signal: AbortSignal) => Promise<void>;

@@ -22,13 +22,14 @@ export const addFinalizer: ClientAction = ({ kube, clients }, { observed: { clie
   add({ client: kube, cache: clients }, client.metadata, FINALIZER, signal);
 
 export const removeFinalizer: ClientAction = async (context, view, signal) => {
-  const { kube, clients, reproofs, rewrites } = context;
+  const { kube, clients, reproofs, rewrites, comparisons } = context;
   const { client } = view.observed;
   const orphan = orphanOf(view);
   if (orphan !== undefined) tellOrphaned(context, view, orphan);
   await remove({ client: kube, cache: clients }, client.metadata, FINALIZER, signal);
   reproofs.forget(client.metadata.uid);
   rewrites.forget(client.metadata.uid);
+  comparisons.forget(client.metadata.uid);
 };
 
 function tellOrphaned(

@@ -8,7 +8,13 @@ import type { LoadedRecord } from '../record-store.ts';
 import type { ClientView } from '../step.ts';
 import { newIntent, newKeySetId } from './certificate.ts';
 import { accessOf, driverOf, recordOf, required, tell, type ClientAction, type StepContext } from './context.ts';
-import { readRegistration, withEitherToken, withRegistration } from './registration-answer.ts';
+import {
+  readRegistration,
+  registrationMaterial,
+  replacedByRead,
+  withEitherToken,
+  withRegistration,
+} from './registration-answer.ts';
 
 export function intend(operation: 'create' | 'update'): ClientAction {
   return async (context, view, signal) => {
@@ -44,9 +50,9 @@ async function store(context: StepContext, view: ClientView, loaded: LoadedRecor
   tell(context, view, 'Normal', 'Registered', `Registered at ${at} as client ${registration.clientId}.`);
 }
 
-/** RFC 7592 §2.2: PUT replaces, so the driver starts from the server's last answer. */
+/** RFC 7592 §2.2: PUT replaces, so the driver starts from what the server holds. */
 export const updateRegistration: ClientAction = async (context, view, signal) => {
-  const loaded = await context.records.load(recordOf(view), signal);
+  const loaded = await withCurrentAnswer(context, view, await context.records.load(recordOf(view), signal), signal);
   const asked = required(view.desired.metadata, 'metadata');
   const driver = driverOf(context, view);
   const access = accessOf(context, view, signal);
@@ -65,6 +71,34 @@ export const updateRegistration: ClientAction = async (context, view, signal) =>
   await store(context, view, loaded, signal);
   context.reproofs.hasten(view.observed.client.metadata.uid, context.clock.now());
 };
+
+/**
+ * What others added to the registration since the server's last answer is theirs, and an update is to keep it. Where that can't be
+ * read, the last answer has to do.
+ */
+async function withCurrentAnswer(
+  context: StepContext,
+  view: ClientView,
+  loaded: LoadedRecord,
+  signal: AbortSignal,
+): Promise<LoadedRecord> {
+  if (view.observed.readsRotate) return loaded;
+  const { state, material } = loaded;
+  try {
+    const answer = await readRegistration(context, view, loaded, signal);
+    const registration = registrationMaterial(material.registration, answer);
+    const current = { ...loaded, material: { ...material, registration } };
+    if (!replacedByRead(context, view, material.registration, registration)) return current;
+    const stored = { ...required(state.registration, 'a registration'), readsRotate: true };
+    return await context.records.save(loaded, { ...current, state: { ...state, registration: stored } }, signal);
+  } catch (thrown) {
+    // Who answers no read answers no update either; who refuses it may yet.
+    if (!readRefused.has(asOperatorError(thrown).code)) throw thrown;
+    return loaded;
+  }
+}
+
+const readRefused = new Set(['RegistrationRefused', 'RegistrationAccessTokenLost', 'AnswerInvalid']);
 
 /** The answer to an update was lost: what the server holds now is read, and compared as after any update. */
 export const recoverUpdate: ClientAction = async (context, view, signal) => {

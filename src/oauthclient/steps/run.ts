@@ -24,6 +24,7 @@ import {
   storeAnswer,
   updateRegistration,
 } from './registration.ts';
+import { compareRegistration } from './registration-comparison.ts';
 import { forgetRegistration, inspectRegistration } from './registration-inspection.ts';
 
 /** The action behind each step. */
@@ -62,6 +63,7 @@ const plainActions = {
   updateRegistration,
   recoverUpdate,
   inspectRegistration,
+  compareRegistration,
   forgetRegistration,
   deregister,
   withdrawSecret,
