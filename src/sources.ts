@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { COMPROMISED, RENEW_REQUESTED } from './api/annotations.ts';
 import type { OAuthClient } from './api/oauth-client.ts';
+import { secretNames } from './authserver/credentials.ts';
 import type { Caches } from './caches.ts';
 import type { Change } from './kube/informer.ts';
 import { issuerNameOf } from './oauthclient/desired.ts';
@@ -70,8 +71,7 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   caches.authoritySecrets.onChange(({ name }) => {
     for (const issuer of issuers.list()) controllers.issuers.enqueue(issuer.metadata.name);
     for (const server of servers.list()) {
-      const ref = server.spec.dynamicRegistration?.initialAccessTokenSecretRef;
-      if (ref?.name === name) controllers.servers.enqueue(server.metadata.name);
+      if (secretNames(server.spec).includes(name)) controllers.servers.enqueue(server.metadata.name);
     }
   });
   caches.claims.onChange((change) => {

@@ -2,6 +2,7 @@ import { oauthClients } from '../api/resources.ts';
 import type { AuthorizationServer } from '../api/authorization-server.ts';
 import type { ClientCertificateIssuer } from '../api/client-certificate-issuer.ts';
 import type { OAuthClient } from '../api/oauth-client.ts';
+import { capabilitiesOf } from '../authserver/capabilities.ts';
 import { claimName, type Claim } from '../authserver/claims.ts';
 import type { Identity } from '../authserver/identity.ts';
 import type { KubeClient } from '../kube/client.ts';
@@ -101,6 +102,7 @@ function readsRotate(
   record: RecordProjection | undefined,
 ): boolean {
   if (server === undefined) return true;
+  if (capabilitiesOf(server)?.readsAreFree === true) return false;
   if (record?.state?.registration?.readsRotate === true) comparisons.costly(server.metadata.uid);
   return comparisons.isCostly(server.metadata.uid);
 }

@@ -13,6 +13,7 @@ export type ClientStep =
   | { name: 'register' }
   | { name: 'storeAnswer' }
   | { name: 'abandonRegistration' }
+  | { name: 'recoverCreate' }
   | { name: 'rejectRegistration'; message: string }
   | { name: 'intendUpdate' }
   | { name: 'updateRegistration' }

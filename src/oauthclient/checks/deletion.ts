@@ -1,7 +1,7 @@
 import { FINALIZER } from '../../api/annotations.ts';
 import type { Check } from '../../runtime/pass.ts';
 import { recordDamaged } from '../record.ts';
-import { answerStored } from './registration.ts';
+import { answerStored, createLookedUp } from './registration.ts';
 import { Condition, act, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
 
 type ClientCheck = Check<ClientView, ClientStep>;
@@ -30,6 +30,16 @@ function leftBehind({ observed: { server, record }, desired }: ClientView): bool
   if (server === undefined || (registeredAt !== undefined && server.spec.issuer !== registeredAt)) return true;
   return server.spec.clients?.deletion?.includes('Orphan') === true;
 }
+
+/** A client that nobody knows of would stay behind. */
+const created: ClientCheck = {
+  name: 'created',
+  find(view) {
+    const { record, server } = view.observed;
+    const sameServer = server?.spec.issuer === record?.state?.server.issuer;
+    return sameServer && !leftBehind(view) ? createLookedUp.find(view) : undefined;
+  },
+};
 
 /** What it holds may be a registration, and the only right to remove it. */
 const readable: ClientCheck = {
@@ -126,6 +136,7 @@ export const deletionChecks: readonly ClientCheck[] = [
   definitionTerminating,
   readable,
   answerStored,
+  created,
   registered,
   published,
   claimed,

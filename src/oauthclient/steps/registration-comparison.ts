@@ -5,6 +5,7 @@ import { asOperatorError, OperatorError } from '../../errors.ts';
 import type { Contest } from '../../runtime/contest.ts';
 import { verifyIntervalMs } from '../desired.ts';
 import { digestOf } from '../digest.ts';
+import type { ClientRecord } from '../record.ts';
 import type { LoadedRecord } from '../record-store.ts';
 import type { ClientView } from '../step.ts';
 import { newIntent } from './certificate.ts';
@@ -28,7 +29,8 @@ export const compareRegistration: ClientAction = async (context, view, signal) =
   const contest = comparisons.contest(uid, content, now);
   const braked = contest !== undefined && now < contest.nextAt ? contest : undefined;
   const repair = changes.length > 0 && braked === undefined;
-  await storeLook(context, view, loaded, answer, repair, signal);
+  const change = afterLook(context, view, loaded, { answer, repair });
+  if (change !== undefined) await context.records.save(loaded, change, signal);
   if (changes.length === 0) return comparisons.same(uid, now, verifyIntervalMs(view.observed.server));
   if (braked === undefined) {
     comparisons.repaired(uid, content, now);
@@ -56,47 +58,42 @@ async function look(
     const { code, message } = asOperatorError(thrown);
     if (code === 'Cancelled') throw thrown;
     const now = context.clock.now();
-    if (code !== 'RegistrationAccessTokenLost') {
+    const lost = code === 'RegistrationAccessTokenLost';
+    // Is it the token that is gone, or the client?
+    if (lost || code === 'RegistrationNotFound') context.reproofs.suspect(uid, now);
+    if (!lost) {
       context.comparisons.postponed(uid, now, intervalMs);
       return undefined;
     }
-    // Is it the token that is gone, or the client?
-    context.reproofs.suspect(uid, now);
     const retry = { class: 'after', milliseconds: Math.max(tokenLostMs, intervalMs) } as const;
     throw new OperatorError(code, message, { cause: thrown, retry });
   }
 }
 
-/** In one write: a token that was replaced, what the server holds, so that an update keeps what is others', and its intent. */
-async function storeLook(
+/** What is to be stored, in one write: a token that was replaced; and what the server holds, for an update to keep what is others'. */
+function afterLook(
   context: StepContext,
   view: ClientView,
-  loaded: LoadedRecord,
-  answer: Registration,
-  repair: boolean,
-  signal: AbortSignal,
-): Promise<void> {
-  const { state, material } = loaded;
-  const found = registrationMaterial(material.registration, answer);
-  const replaced = replacedByRead(context, view, material.registration, found);
-  if (!repair && !replaced) return;
-  const registration = {
-    ...required(state.registration, 'a registration'),
-    ...(repair ? { askedDigest: '' } : {}),
-    ...(replaced ? { readsRotate: true } : {}),
+  { state, material }: LoadedRecord,
+  { answer, repair }: { answer: Registration; repair: boolean },
+): ClientRecord | undefined {
+  const before = material.registration;
+  const found = registrationMaterial(before, answer);
+  const replaced = replacedByRead(context, view, before, found);
+  if (!repair && !replaced) return undefined;
+  const stored = required(state.registration, 'a registration');
+  const registration = { ...stored, ...(replaced ? { readsRotate: true } : {}) };
+  if (!repair) {
+    // What differs is still others': it is not the server's answer to us.
+    const lastAnswer = before?.lastAnswer ?? answer.metadata;
+    return { state: { ...state, registration }, material: { ...material, registration: { ...found, lastAnswer } } };
+  }
+  const intent = newIntent('update', context.clock.now());
+  context.unsentIntents.add(intent.id);
+  return {
+    state: { ...state, registration: { ...registration, askedDigest: '' }, intent },
+    material: { ...material, registration: found },
   };
-  const intent = repair ? newIntent('update', context.clock.now()) : undefined;
-  if (intent !== undefined) context.unsentIntents.add(intent.id);
-  const kept =
-    repair || material.registration === undefined ? found : { ...found, lastAnswer: material.registration.lastAnswer };
-  await context.records.save(
-    loaded,
-    {
-      state: { ...state, registration, ...(intent === undefined ? {} : { intent }) },
-      material: { ...material, registration: kept },
-    },
-    signal,
-  );
 }
 
 function revertedMessage(changes: readonly EchoViolation[], { times, nextAt }: Contest): string {

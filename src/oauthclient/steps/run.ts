@@ -18,6 +18,7 @@ import { recordCompromise, renewIdentity } from './compromise.ts';
 import {
   abandonRegistration,
   intend,
+  recoverCreate,
   recoverUpdate,
   register,
   rejectRegistration,
@@ -59,6 +60,7 @@ const plainActions = {
   register,
   storeAnswer,
   abandonRegistration,
+  recoverCreate,
   intendUpdate: intend('update'),
   updateRegistration,
   recoverUpdate,
