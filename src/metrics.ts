@@ -28,6 +28,7 @@ export function createMetrics(): Metrics {
     informer: informerMetrics(registry),
     leaderElection: leaderElectionMetrics(registry),
     serverCalls: serverCallMetrics(registry),
+    clients: clientMetrics(registry),
   };
 }
 
@@ -194,6 +195,16 @@ function serverCallMetrics(registry: Registry): Metrics['serverCalls'] {
     proof: (server, outcome) => proofs.inc({ authorization_server: server, outcome }),
     restored: (server, member) => restored.inc({ authorization_server: server, member }),
   };
+}
+
+function clientMetrics(registry: Registry): Metrics['clients'] {
+  const leftBehind = new Counter({
+    name: 'certbound_oauthclients_left_behind_total',
+    help: 'Registrations that outlive their OAuthClients, by why.',
+    labelNames: ['authorization_server', 'cause'],
+    registers: [registry],
+  });
+  return { leftBehind: (server, cause) => leftBehind.inc({ authorization_server: server, cause }) };
 }
 
 function informerMetrics(registry: Registry): Metrics['informer'] {

@@ -157,6 +157,7 @@ export async function startOperator(
       recorder,
       clock,
       logger,
+      metrics: metrics.clients,
       clusterId,
       operatorNamespace,
       unsentIntents: new Set(),

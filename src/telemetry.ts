@@ -54,6 +54,11 @@ export interface ServerCallMetrics {
   restored(server: string, member: string): void;
 }
 
+export interface ClientMetrics {
+  /** A registration outlives its OAuthClient. @param server empty where its AuthorizationServer is gone */
+  leftBehind(server: string, cause: string): void;
+}
+
 export interface Metrics {
   readonly registry: Registry;
   readonly requests: RequestMetrics;
@@ -62,6 +67,7 @@ export interface Metrics {
   informer(resource: string): InformerMetrics;
   leaderElection(lease: string): LeaderElectionMetrics;
   readonly serverCalls: ServerCallMetrics;
+  readonly clients: ClientMetrics;
 }
 
 /** Field names that hold key material or tokens anywhere in this program: API objects, OAuth messages, HTTP headers. */

@@ -137,6 +137,17 @@ const clients = z
       .max(2)
       .meta({ description: 'Allowed deletionPolicy values. Default: Delete alone.', 'x-kubernetes-list-type': 'set' })
       .optional(),
+    deregistrationDeadline: durationText(
+      'How long the deletion of an OAuthClient waits for the server to let the client go (RFC 7592 §2.3), at least 10s. After that the ' +
+        'client is left behind there, which an event and a metric tell. Default: it waits for ever.',
+    )
+      .meta(
+        rules({
+          rule: "duration(self) >= duration('10s')",
+          message: 'deregistrationDeadline must be at least 10s, e.g. 24h; leave it out to wait for ever.',
+        }),
+      )
+      .optional(),
     recovery: z
       .enum(['Manual', 'Recreate'])
       .meta({

@@ -68,7 +68,8 @@ const recordState = z.object({
   version: z.literal(1),
   clusterId: z.string(),
   owner: z.object({ namespace: z.string(), name: z.string(), uid: z.string() }),
-  server: z.object({ name: z.string(), issuer: z.string() }),
+  /** With what the platform allowed when this was last written: its object may be gone when that is needed. */
+  server: z.object({ name: z.string(), issuer: z.string(), deregistrationDeadline: z.string().optional() }),
   method: authMethod,
   /** As it is registered, and claimed. */
   identity,

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { earliest } from '../runtime/pass.ts';
 import { comparable } from './comparable.ts';
+import { deregistrationDeadline } from './deadline.ts';
 import type { CertificateParameters } from './desired.ts';
 import type { CertificateState } from './record.ts';
 import type { ClientView } from './step.ts';
@@ -68,6 +69,7 @@ export function wakeAt(view: ClientView): number | undefined {
     Date.parse(c.notAfter),
   ]);
   if (comparable(view)) times.push(comparison.due);
+  times.push(deregistrationDeadline(view) ?? Infinity);
   const exposedUntil = record?.state?.compromisedUntil;
   if (exposedUntil !== undefined) times.push(Date.parse(exposedUntil));
   return earliest(...times.filter((time) => time > now && Number.isFinite(time)));

@@ -29,6 +29,7 @@ export type ClientStep =
   | { name: 'compareRegistration' }
   | { name: 'forgetRegistration' }
   | { name: 'deregister' }
+  | { name: 'leaveBehind' }
   | { name: 'withdrawSecret' }
   | { name: 'releaseClaim' }
   | { name: 'forgetRecord' }

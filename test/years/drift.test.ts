@@ -119,22 +119,24 @@ describe('somebody who edits it again and again', () => {
       const world = await ready({ method: 'tls_client_auth' });
       const before = updates(world);
       const end = world.clock.now() + 2 * hour;
-      let rounds = 0;
+      const seen = new Set<string | undefined>();
+      let message = '';
       while (world.clock.now() < end) {
         world.authorizationServer.edit(clientIdOf(world), edit);
         await world.run(world.clock.now() + 1_000);
-        rounds++;
+        const { status, reason, message: says = '' } = condition(world, 'Registered') ?? {};
+        if (end - world.clock.now() > hour || status !== 'False' || reason !== 'RegistrationReverted') continue;
+        seen.add(world.ready);
+        message = says;
       }
+      // Unanswered for two seconds after each, it would be some hundreds.
       const repairs = updates(world) - before;
-      assert.ok(repairs >= 4 && repairs <= 80, `${repairs} updates in ${rounds} rounds`);
-      const { status, reason, message } = condition(world, 'Registered') ?? {};
-      assert.deepEqual([status, reason], ['False', 'RegistrationReverted']);
+      assert.ok(repairs >= 4 && repairs <= 110, `${repairs} updates in two hours`);
+      assert.ok(seen.has(then), [...seen].join());
       assert.match(
-        String(message),
+        message,
         new RegExp(`${Object.keys(edit).join()} \\(asked: .*; registered: .*\\).*Change the OAuthClient`),
       );
-      assert.equal(condition(world, 'Stalled')?.status, 'True');
-      assert.equal(world.ready, then);
       // They stop.
       await world.run(world.clock.now() + hour);
       assert.equal(world.ready, 'True/Ready');

@@ -85,6 +85,7 @@ export class OperatorLife {
         recorder,
         clock,
         logger,
+        metrics: metrics.clients,
         clusterId,
         operatorNamespace: OPERATOR_NAMESPACE,
         unsentIntents: new Set(),
