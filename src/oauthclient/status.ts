@@ -118,19 +118,19 @@ function phaseOf(
 
 function verdicts(view: ClientView, findings: readonly ClientFinding[]): Verdict[] {
   const parts = [certificateVerdict, registeredVerdict, provedVerdict, terminatorsVerdict].map((verdict) =>
-    reported(verdict(view), findings),
+    reported(verdict(view), findings, view.observed.client.metadata.deletionTimestamp !== undefined),
   );
   const [ready, ...abnormal] = readyVerdicts(view, findings);
   return [ready, ...parts, ...abnormal].filter((v) => v !== undefined);
 }
 
 /** What a finding says of a condition comes before what is true otherwise. */
-function reported(otherwise: Verdict, findings: readonly ClientFinding[]): Verdict {
+function reported(otherwise: Verdict, findings: readonly ClientFinding[], deleting: boolean): Verdict {
   const about = findings.filter((f) => f.condition === otherwise.type);
   const finding = about.find(isStuck) ?? about[0];
   if (finding === undefined) return otherwise;
-  // A step that is under way or fails for now takes nothing away from what holds already.
-  if (otherwise.status === 'True' && finding.status === 'Unknown' && !isStuck(finding)) return otherwise;
+  // A step that is under way or fails for now takes nothing away from what holds already; of a deletion it is all there is to say.
+  if (!deleting && otherwise.status === 'True' && finding.status === 'Unknown' && !isStuck(finding)) return otherwise;
   // With the token lost nobody can tell what is registered; the client itself may be as it was.
   const untold = finding.error?.code === 'RegistrationAccessTokenLost';
   return {

@@ -458,6 +458,12 @@ const serverCases: Refused[] = [
     field: 'spec.clients.methods[0]',
     says: /"tls_client_auth"/,
   },
+  ...['9s', '0s', '1d'].map((deregistrationDeadline) => ({
+    name: `deletions that wait for ${deregistrationDeadline}`,
+    spec: server({ clients: { deregistrationDeadline } }),
+    field: 'spec.clients.deregistrationDeadline',
+    says: deregistrationDeadline === '1d' ? /should match/ : /at least 10s, e\.g\. 24h; leave it out to wait for ever/,
+  })),
   {
     name: 'another recovery',
     spec: server({ clients: { recovery: 'Always' } }),

@@ -44,7 +44,8 @@ function tellOrphaned(context: StepContext, view: ClientView, { clientId, cause,
   const note = `Client ${clientId} stays registered at the server (${why}).`;
   tell(context, view, 'Warning', 'Orphaned', note);
   if (server !== undefined) {
-    const regarding = referenceTo(authorizationServers, server.metadata);
+    const { name: serverName, uid } = server.metadata;
+    const regarding = referenceTo(authorizationServers, { name: serverName, uid });
     const of = `${note} It was OAuthClient ${namespace}/${name}.`;
     context.recorder.record({ regarding, type: 'Warning', reason: 'Orphaned', action: 'Orphaned', note: of });
   }
