@@ -288,8 +288,15 @@ const status = z
         certificateBoundTokens: z
           .boolean()
           .meta({ description: 'tls_client_certificate_bound_access_tokens (RFC 8705 §3.3).' }),
+        bindsRefreshTokens: z
+          .boolean()
+          .meta({
+            description:
+              'Whether refresh tokens of confidential clients end with the certificate that they were issued for. Absent: not known.',
+          })
+          .optional(),
       })
-      .meta({ description: 'What the server says it can do.' })
+      .meta({ description: 'What the server says it can do, and what is known of its kind.' })
       .optional(),
     conditions: conditions('Ready, Discovered.').optional(),
   })

@@ -1,8 +1,10 @@
 /** Keycloak's ClientRepresentation, and client metadata as the RFCs name it, in both directions. Pure. */
 import { z } from 'zod';
 import { OperatorError } from '../errors.ts';
+import { keycloakCapabilities } from './capabilities.ts';
 import type { ClientMetadata } from './driver.ts';
 import { scopeValues } from './grants.ts';
+import { quotable } from './server-text.ts';
 
 /** What we read of it; everything else is kept as it is. */
 export const clientRepresentation = z.looseObject({
@@ -84,6 +86,8 @@ export function ownMembers(asked: ClientMetadata): OwnMembers {
   const { redirect_uris: redirectUris, grant_types: grants, ...rest } = parsed.data;
   const wildcard = redirectUris.find((uri) => uri.includes('*'));
   if (wildcard !== undefined) throw refused(`it reads the * in a redirect URI as "whatever": write the whole URI`);
+  const unknown = grants.find((grant) => keycloakCapabilities.grantTypes?.includes(grant) !== true);
+  if (unknown !== undefined) throw refused(`it has no grant type ${quotable(unknown)} for new clients`);
   const flag = (grant: string) => String(grants.includes(grant));
   return {
     clientId: rest.client_id,

@@ -43,6 +43,8 @@ export const Condition = {
   registered: 'Registered',
   proved: 'Proved',
   terminators: 'TerminatorsReady',
+  /** Of the client's users, not of the client. */
+  refreshTokens: 'RefreshTokensEndAtRotation',
   ready: 'Ready',
   reconciling: 'Reconciling',
   stalled: 'Stalled',

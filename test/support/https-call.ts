@@ -8,7 +8,7 @@ export interface Call {
   /** A list sends a line for each. */
   headers?: Readonly<Record<string, string | string[]>>;
   /** An object is sent as JSON; parameters are form encoded. */
-  body?: URLSearchParams | Readonly<Record<string, unknown>>;
+  body?: URLSearchParams | Readonly<Record<string, unknown>> | readonly unknown[];
   /** What the server's certificate must chain to. */
   ca?: string;
   /** Presented to the server. */
