@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { conditions, observedGeneration, pendingStatus } from './conditions.ts';
 import {
+  chosenClientId,
   durationText,
   exactlyOne,
   httpsUrl,
@@ -130,6 +131,36 @@ const clients = z
       .meta({
         description: 'Identities that clients may have. Default: one, dn: CN={namespace}.{name},OU={clusterId}.',
         'x-kubernetes-list-type': 'atomic',
+      })
+      .optional(),
+    clientIds: stringSet(
+      z.string().min(1).max(255),
+      64,
+      'client_id values that clients may choose, where the server lets them be named (keycloak): with {namespace}, {name} and {clusterId}, and ' +
+        'a * at the end for any rest, e.g. {namespace}.*. Absent: none.',
+    ).optional(),
+    adoption: z
+      .enum(['Never', 'IfMarked'])
+      .meta({
+        description:
+          'The most that adoptionPolicy of clients may be: IfMarked (default), or Never: no client that is there already is taken over.',
+      })
+      .optional(),
+    adoptable: z
+      .array(
+        z.object({
+          clientId: chosenClientId('client_id of a client that is at the server, made by somebody else.'),
+          namespace: objectName('Namespace of the OAuthClient that may become it.', 63),
+          name: objectName('Name of the OAuthClient that may become it.'),
+        }),
+      )
+      .max(256)
+      .meta({
+        description:
+          'Clients that were made by others and that an OAuthClient with that clientId may take over: from then on they authenticate by ' +
+          'certificate alone, and are deleted with it. Absent: none.',
+        'x-kubernetes-list-type': 'map',
+        'x-kubernetes-list-map-keys': ['clientId'],
       })
       .optional(),
     deletion: z

@@ -93,6 +93,8 @@ export interface Observed {
   secretRival: string | undefined;
   /** The holder of the identity at the server. */
   claim: Claim | undefined;
+  /** The holder of the clientId at the server, where one was chosen. */
+  clientIdClaim: Claim | undefined;
   /** Whether every terminator in front of the server trusts what the newest certificate needs. */
   distribution: Distribution;
   /**

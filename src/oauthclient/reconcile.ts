@@ -3,7 +3,7 @@ import type { AuthorizationServer } from '../api/authorization-server.ts';
 import type { ClientCertificateIssuer } from '../api/client-certificate-issuer.ts';
 import type { OAuthClient } from '../api/oauth-client.ts';
 import { capabilitiesOf } from '../authserver/capabilities.ts';
-import { claimName, type Claim } from '../authserver/claims.ts';
+import { claimedClientId, claimName, type Claim } from '../authserver/claims.ts';
 import type { Identity } from '../authserver/identity.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Cache, Informer } from '../kube/informer.ts';
@@ -83,6 +83,7 @@ async function observe(
     rewritten: context.rewrites.of(client.metadata.uid),
     secretRival: rivalOf(sources, client),
     claim: undefined,
+    clientIdClaim: undefined,
     distribution: distributionOf(sources, server, record),
     unsentIntent: intent !== undefined && context.unsentIntents.has(intent) ? intent : undefined,
     answeredIntent: context.unstored.registrationOf(intent) === undefined ? undefined : intent,
@@ -92,7 +93,7 @@ async function observe(
     readsRotate: readsRotate(context, server, record),
     definitionTerminating: deleting && (await definitionTerminating(sources, signal)),
   };
-  return { ...observed, claim: claimOf(sources, observed) };
+  return { ...observed, claim: claimOf(sources, observed), clientIdClaim: clientIdClaimOf(sources, observed) };
 }
 
 /** Found out with one of a server's clients; its record tells the next process. */
@@ -160,6 +161,13 @@ function claimOf(sources: ClientSources, observed: Observed): Claim | undefined 
   const issuer = stored?.server.issuer ?? observed.server?.spec.issuer;
   if (identity === undefined || issuer === undefined) return undefined;
   return sources.claims.get(sources.operatorNamespace, claimName(issuer, identity));
+}
+
+function clientIdClaimOf(sources: ClientSources, { client, server, record }: Observed): Claim | undefined {
+  const { clientId } = client.spec;
+  const issuer = record?.state?.server.issuer ?? server?.spec.issuer;
+  if (clientId === undefined || issuer === undefined) return undefined;
+  return sources.claims.get(sources.operatorNamespace, claimName(issuer, claimedClientId(clientId)));
 }
 
 function effectiveIdentityOf(observed: Observed): Identity | undefined {

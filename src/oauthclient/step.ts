@@ -8,6 +8,7 @@ export type ClientStep =
   | { name: 'addFinalizer' }
   | { name: 'adoptRecord' }
   | { name: 'claimIdentity' }
+  | { name: 'claimClientId' }
   | { name: 'stageCertificate'; reason: string }
   | { name: 'intendCreate' }
   | { name: 'register' }
@@ -32,6 +33,7 @@ export type ClientStep =
   | { name: 'leaveBehind' }
   | { name: 'withdrawSecret' }
   | { name: 'releaseClaim' }
+  | { name: 'releaseClientId' }
   | { name: 'forgetRecord' }
   | { name: 'removeFinalizer' };
 

@@ -159,6 +159,7 @@ export function untouched(method: AuthMethod = 'tls_client_auth', spec: Partial<
     rewritten: undefined,
     secretRival: undefined,
     claim: undefined,
+    clientIdClaim: undefined,
     distribution: { state: 'distributed', lagging: [] },
     unsentIntent: undefined,
     answeredIntent: undefined,

@@ -102,6 +102,15 @@ const claimed: ClientCheck = {
   },
 };
 
+const named: ClientCheck = {
+  name: 'named',
+  find({ observed: { client, clientIdClaim } }) {
+    if (clientIdClaim?.holderUid !== client.metadata.uid || clientIdClaim.expires !== undefined) return undefined;
+    const step: ClientStep = { name: 'releaseClientId' };
+    return act(Condition.registered, 'ReleasingClientId', 'The clientId is being released.', step);
+  },
+};
+
 /** Status forgets a client that is gone before its record does: what it names without a record was left behind. */
 const toldGone: ClientCheck = {
   name: 'toldGone',
@@ -154,6 +163,7 @@ export const deletionChecks: readonly ClientCheck[] = [
   registered,
   published,
   claimed,
+  named,
   toldGone,
   recorded,
   finalized,

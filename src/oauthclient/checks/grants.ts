@@ -1,6 +1,7 @@
 import { NOT_ENFORCED } from '../../authserver/canary.ts';
 import { capabilitiesOf } from '../../authserver/capabilities.ts';
 import { keysByReference } from '../../authserver/client-metadata.ts';
+import { clientIdViolations } from '../../authserver/client-ids.ts';
 import { clientGrants } from '../../authserver/grants.ts';
 import { issuerViolations } from '../../issuer/grants.ts';
 import { namespaceGranted } from '../../api/namespace-grant.ts';
@@ -83,7 +84,7 @@ const methodSupported: ClientCheck = {
 /** What no client of this kind of server can be, whatever the platform grants. */
 const requestSupported: ClientCheck = {
   name: 'requestSupported',
-  find({ observed: { server }, desired: { method, identity, grantTypes } }) {
+  find({ observed: { server, client }, desired: { method, identity, grantTypes } }) {
     const can = server && capabilitiesOf(server);
     if (can === undefined) return undefined;
     const problems = [
@@ -98,6 +99,9 @@ const requestSupported: ClientCheck = {
             `It knows clients by ${can.subjectParameters.join(', ')} and not by ${identity.parameter}: create an OAuthClient with ` +
               'certificate.subject.dn, or ask the platform team for an identity template with dn.',
           ]),
+      ...(client.spec.clientId === undefined || can.clientIdFrom === 'us'
+        ? []
+        : ['It chooses client_ids itself: create the OAuthClient without clientId; leave clientId out.']),
       ...grantTypes
         .filter((grant) => can.grantTypes?.includes(grant) === false)
         .map((grant) => `It can't register the grant type ${grant}: leave it out.`),
@@ -124,8 +128,10 @@ const keySetServed: ClientCheck = {
 
 const requestGranted: ClientCheck = {
   name: 'requestGranted',
-  find({ observed: { server, namespace }, desired }) {
+  find({ observed: { server, namespace, client, clusterId }, desired }) {
     if (server === undefined || namespace === undefined) return undefined;
+    const { name } = client.metadata;
+    const named = { spec: client.spec, namespace: namespace.name, name, clusterId };
     const violations = clientGrants(server.spec.clients, {
       namespace,
       issuer: desired.issuerName ?? '',
@@ -136,7 +142,7 @@ const requestGranted: ClientCheck = {
       redirectURIs: desired.redirectURIs,
       deletionPolicy: desired.deletionPolicy,
     });
-    const messages = violations.map((v) => v.message);
+    const messages = [...violations, ...clientIdViolations(server.spec.clients, named)].map((v) => v.message);
     if (desired.scope === undefined) {
       messages.push(
         'No scope is granted at this server, and a client without one would get what the server likes: ask the platform team for scopes.',

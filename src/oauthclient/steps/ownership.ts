@@ -1,5 +1,5 @@
 import { FINALIZER } from '../../api/annotations.ts';
-import { acquireClaim, releaseClaim as release, type ClaimRequest } from '../../authserver/claims.ts';
+import { acquireClaim, claimedClientId, releaseClaim as release, type ClaimRequest } from '../../authserver/claims.ts';
 import { addFinalizer as add, removeFinalizer as remove } from '../../kube/finalizers.ts';
 import { authorizationServers } from '../../api/resources.ts';
 import { referenceTo } from '../../kube/event-recorder.ts';
@@ -73,6 +73,23 @@ export const claimIdentity: ClientAction = async (context, view, signal) => {
   );
   context.claims.remember(claimed);
 };
+
+export const claimClientId: ClientAction = async (context, view, signal) => {
+  const request = clientIdRequest(context, view, serverOf(view).spec.issuer);
+  context.claims.remember(await acquireClaim(context.kube, request, view.now, signal));
+};
+
+/** The server itself keeps the id from others where the client was left there. */
+export const releaseClientId: ClientAction = async (context, view, signal) => {
+  const issuer = view.observed.record?.state?.server.issuer ?? serverOf(view).spec.issuer;
+  const released = await release(context.kube, clientIdRequest(context, view, issuer), view.now, signal);
+  if (released !== undefined) context.claims.remember(released);
+};
+
+function clientIdRequest(context: StepContext, view: ClientView, issuer: string): ClaimRequest {
+  const clientId = required(view.observed.client.spec.clientId, 'a clientId');
+  return claimRequest(context, view, issuer, claimedClientId(clientId));
+}
 
 /** It stays taken until the last certificate that names it has ended. */
 export const releaseClaim: ClientAction = async (context, view, signal) => {

@@ -32,9 +32,20 @@ export const register: ClientAction = async (context, view, signal) => {
   const asked = required(view.desired.metadata, 'metadata');
   const driver = driverOf(context, view);
   const access = accessOf(context, view, signal);
-  await answered(context, loaded, asked, () => createOrTakeOver(driver, access, asked));
+  await answered(context, loaded, asked, async () => {
+    const { registration, adopted } = await createOrTakeOver(driver, access, asked, view.desired.adoption);
+    if (adopted) tellAdopted(context, view, registration.clientId);
+    return registration;
+  });
   await store(context, view, loaded, signal);
 };
+
+function tellAdopted(context: StepContext, view: ClientView, clientId: string): void {
+  const note =
+    `Client ${clientId}, which somebody else had made, is this OAuthClient's now: it authenticates by certificate alone, and whoever used ` +
+    'another way reads the published Secret instead. It is deleted with this OAuthClient, unless deletionPolicy is Orphan.';
+  tell(context, view, 'Warning', 'Adopted', note);
+}
 
 /** The API server did not take it before. */
 export const storeAnswer: ClientAction = async (context, view, signal) =>
