@@ -29,11 +29,14 @@ export type ClientStep =
   | { name: 'inspectRegistration' }
   | { name: 'compareRegistration' }
   | { name: 'forgetRegistration' }
+  | { name: 'beginWithdrawal' }
+  | { name: 'endWithdrawal' }
   | { name: 'deregister' }
   | { name: 'leaveBehind' }
   | { name: 'withdrawSecret' }
   | { name: 'releaseClaim' }
   | { name: 'releaseClientId' }
+  | { name: 'destroyKeys' }
   | { name: 'forgetRecord' }
   | { name: 'removeFinalizer' };
 
@@ -51,6 +54,9 @@ export const Condition = {
   reconciling: 'Reconciling',
   stalled: 'Stalled',
 } as const;
+
+/** The platform does not grant it, or no longer. */
+export const NOT_GRANTED = 'NotGranted';
 
 /** Somebody else writes the published Secret again and again. */
 export const SECRET_REVERTED = 'SecretReverted';

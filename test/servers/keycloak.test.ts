@@ -2,14 +2,16 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { RENEW_REQUESTED } from '../../src/api/annotations.ts';
+import { authorizationServer } from '../../src/api/authorization-server.ts';
 import { authorizationServers } from '../../src/api/resources.ts';
-import { requestToken, tokenFor } from '../support/application.ts';
+import { claimsOf, requestToken, tokenFor } from '../support/application.ts';
 import { createClientCertificate } from '../support/client-certificate.ts';
 import { call } from '../support/https-call.ts';
 import { boundTo, type TestClient } from '../support/oauth-client.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { keepCalling } from '../e2e/lifecycle-world.ts';
-import { type KeycloakWorld, startKeycloakWorld } from './keycloak-world.ts';
+import { logIn, refresh } from './keycloak-login.ts';
+import { type KeycloakWorld, REDIRECT_URI, startKeycloakWorld } from './keycloak-world.ts';
 
 /** Renewed after five to ten seconds. */
 const SHORT_LIVED = { certificate: { duration: '5m', renewBefore: '4m50s' } };
@@ -203,6 +205,37 @@ describe('Keycloak', () => {
     await world.server('untrusted', { caBundle: world.clientCa.certPem });
     const { message } = await world.serverBecomes('untrusted', 'False', 'ServerUnavailable');
     assert.match(message, /not trusted.*caBundle/);
+  });
+
+  it('ends users’ refresh tokens at a rotation, and says so', async () => {
+    const login = { username: 'somebody', password: 'of-this-test-alone', issuer: world.realm.issuer };
+    await world.realm.user(login.username, login.password);
+    const client = await ready('web', {
+      grantTypes: ['authorization_code', 'refresh_token'],
+      redirectURIs: [REDIRECT_URI],
+      scope: 'openid accounts:read',
+    });
+    const told = await client.condition('RefreshTokensEndAtRotation');
+    assert.equal(told?.status, 'True');
+    const server = await world.kube.get(authorizationServers, { name: 'corporate' });
+    assert.equal(authorizationServer.parse(server).status?.capabilities?.bindsRefreshTokens, true);
+
+    const before = await client.credentials();
+    const tokens = await logIn(before, { ...login, redirectUri: REDIRECT_URI, scope: 'openid accounts:read' });
+    assert.equal(tokens.status, 200, tokens.text);
+    assert.deepEqual(claimsOf(String(tokens.json['access_token']))['cnf'], { 'x5t#S256': before.x5tS256 });
+    const refreshed = await refresh(before, String(tokens.json['refresh_token']));
+    assert.equal(refreshed.status, 200, refreshed.text);
+    const token = String(refreshed.json['refresh_token']);
+
+    await client.annotate({ [RENEW_REQUESTED]: 'once' });
+    await waitFor(async () => (await client.credentials()).x5tS256 !== before.x5tS256, limitMs);
+    const after = await client.credentials();
+    const refused = await refresh(after, token);
+    assert.equal(refused.json['error'], 'invalid_grant', 'RFC 8705 §7.1 would let it live: Keycloak does not');
+    assert.equal((await refresh(before, token)).status, 200, 'the old certificate drains');
+    const anew = await logIn(after, { ...login, redirectUri: REDIRECT_URI, scope: 'openid accounts:read' });
+    assert.deepEqual(claimsOf(String(anew.json['access_token']))['cnf'], { 'x5t#S256': after.x5tS256 });
   });
 
   it('is managed by a client whose certificate the operator itself rotates', async () => {

@@ -42,7 +42,10 @@ const client = z.looseObject({
 export type KeycloakClient = z.infer<typeof client>;
 
 const ADMIN = { username: 'admin', password: 'only-this-test' };
-const START_LIMIT_MS = 300_000;
+/** A starved machine takes minutes. */
+const START_LIMIT_MS = 900_000;
+/** The first requests of a kind are slow, and a realm is hundreds of objects. */
+const ADMIN_DEADLINE_MS = 300_000;
 
 /** Roles of realm-management that the operator's service account is given. */
 export const LEAST_ROLES = ['manage-clients'];
@@ -170,6 +173,7 @@ async function administrator({ origin, caPem }: Server): Promise<string> {
     url: `${origin}/realms/master/protocol/openid-connect/token`,
     ca: caPem,
     body: new URLSearchParams({ grant_type: 'password', client_id: 'admin-cli', ...ADMIN }),
+    deadlineMs: ADMIN_DEADLINE_MS,
   });
   return token.parse(answer.json).access_token;
 }
@@ -181,6 +185,7 @@ function requests(server: Server) {
       url: `${origin}/admin${path}`,
       ca: caPem,
       method,
+      deadlineMs: ADMIN_DEADLINE_MS,
       headers: { authorization: `Bearer ${await administrator(server)}` },
       ...(body === undefined ? {} : { body }),
     });

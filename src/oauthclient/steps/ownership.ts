@@ -82,7 +82,8 @@ export const claimClientId: ClientAction = async (context, view, signal) => {
 /** The server itself keeps the id from others where the client was left there. */
 export const releaseClientId: ClientAction = async (context, view, signal) => {
   const issuer = view.observed.record?.state?.server.issuer ?? serverOf(view).spec.issuer;
-  const released = await release(context.kube, clientIdRequest(context, view, issuer), view.now, signal);
+  const ended = { until: view.now, compromised: false };
+  const released = await release(context.kube, clientIdRequest(context, view, issuer), ended, signal);
   if (released !== undefined) context.claims.remember(released);
 };
 
@@ -95,10 +96,12 @@ function clientIdRequest(context: StepContext, view: ClientView, issuer: string)
 export const releaseClaim: ClientAction = async (context, view, signal) => {
   const state = view.observed.record?.state;
   const ends = (state?.certificates ?? []).map((c) => Date.parse(c.notAfter));
+  const exposed = Date.parse(state?.compromisedUntil ?? '') || 0;
   const identity = state?.identity ?? (view.desired.identity.ok ? view.desired.identity : undefined);
   const issuer = state?.server.issuer ?? serverOf(view).spec.issuer;
   const request = claimRequest(context, view, issuer, required(identity, 'an identity'));
-  const released = await release(context.kube, request, Math.max(view.now, ...ends), signal);
+  const until = Math.max(view.now, exposed, ...ends);
+  const released = await release(context.kube, request, { until, compromised: exposed > view.now }, signal);
   if (released !== undefined) context.claims.remember(released);
 };
 
@@ -164,12 +167,13 @@ async function notDeregistered(
     await context.records.save(loaded, { ...loaded, state: { ...state, server } }, signal);
   }
   const lost = error.code === 'RegistrationAccessTokenLost';
+  const deleting = view.observed.client.metadata.deletionTimestamp !== undefined;
   const why = lost
     ? `Client ${state.registration?.clientId} can't be deregistered: the server no longer accepts its registration access token. Delete ` +
-      'the client at the server, then this object goes by itself.'
+      `the client at the server, ${deleting ? 'then this object goes by itself' : 'then its Secret and keys go by themselves'}.`
     : error.message;
   const { retry } = error;
-  throw new OperatorError(error.code, `${why} ${untilWhen(view)}`, { cause: error, retry });
+  throw new OperatorError(error.code, deleting ? `${why} ${untilWhen(view)}` : why, { cause: error, retry });
 }
 
 /** Its time is over, and there is no server to ask. */

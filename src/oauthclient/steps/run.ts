@@ -18,6 +18,7 @@ import { makeKeystores } from './keystores.ts';
 import { prove, provePublished } from './proof.ts';
 import { publish } from './publication.ts';
 import { recordCompromise, renewIdentity } from './compromise.ts';
+import { beginWithdrawal, destroyKeys, endWithdrawal } from './withdrawal.ts';
 import {
   abandonRegistration,
   intend,
@@ -71,12 +72,15 @@ const plainActions = {
   inspectRegistration,
   compareRegistration,
   forgetRegistration,
+  beginWithdrawal,
+  endWithdrawal,
   deregister,
   leaveBehind,
   withdrawSecret,
   releaseClaim,
   releaseClientId,
   renewIdentity,
+  destroyKeys,
   forgetRecord,
   removeFinalizer,
 } satisfies Record<string, ClientAction>;
