@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
 import type { JWK } from 'jose';
 import { z } from 'zod';
 import type { AuthorizationServer } from '../api/authorization-server.ts';
@@ -26,6 +27,8 @@ export interface DesiredClient {
   responseTypes: readonly string[];
   redirectURIs: readonly string[];
   scope: string | undefined;
+  /** What the platform has every client registered with besides; none of the members above. */
+  platform?: ClientMetadata | undefined;
 }
 export interface EchoViolation {
   member: string;
@@ -47,6 +50,8 @@ const owned = [
   'client_name',
 ] as const;
 
+const ours = new Set<string>(owned);
+
 /** RFC 7592 §2.2: not in an update. `client_secret` may be, but a client with a certificate has no use for one. */
 const forbidden = [
   'registration_access_token',
@@ -59,6 +64,12 @@ const forbidden = [
 /** Whether a server is to read clients' keys from us (`jwks_uri`). */
 export function keysByReference(server: Pick<AuthorizationServer, 'spec'> | undefined): boolean {
   return server?.spec.dynamicRegistration?.clientKeys === 'jwks_uri';
+}
+
+/** RFC 7591 §2: what the platform has every client of a server registered with. */
+export function platformMetadata(server: Pick<AuthorizationServer, 'spec'> | undefined): ClientMetadata {
+  const members = server?.spec.dynamicRegistration?.metadata ?? [];
+  return Object.fromEntries(members.map(({ name, value, values, flag }) => [name, value ?? values ?? flag]));
 }
 
 /** `clusterId/namespace/name`: who a registration belongs to; part of client_name. */
@@ -74,6 +85,7 @@ export function clientMetadata(desired: DesiredClient): ClientMetadata {
   const { method, identity, keys, keySetUri, clientName, marker, scope } = desired;
   const registeredKeys = keySetUri === undefined ? { jwks: { keys: [...keys] } } : { jwks_uri: keySetUri };
   return {
+    ...desired.platform,
     client_name: clientName === undefined ? marker : `${clientName} [${marker}]`,
     token_endpoint_auth_method: method,
     ...(method === 'tls_client_auth' ? { [identity.parameter]: identity.value } : registeredKeys),
@@ -169,11 +181,16 @@ function isCleared(value: unknown): boolean {
   return value === undefined || value === null || value === '';
 }
 
-/** What a server registered otherwise than asked (RFC 7591 §3.2.1 lets it). Members that are not ours are not compared. */
+/**
+ * What a server registered otherwise than asked (RFC 7591 §3.2.1 lets it). Members that nobody asked for are not compared; of
+ * those that the platform asks for besides, one that a server does not show is one that it does not know (§2: ignored).
+ */
 export function echoViolations(asked: ClientMetadata, answered: ClientMetadata): EchoViolation[] {
-  return owned
-    .filter((member) => !sameMember(member, asked[member], answered[member]))
-    .map((member) => ({ member, asked: asked[member], answered: answered[member] }));
+  const others = Object.keys(asked).filter((member) => !ours.has(member) && !isCleared(answered[member]));
+  return [
+    ...owned.filter((member) => !sameMember(member, asked[member], answered[member])),
+    ...others.filter((member) => !isDeepStrictEqual(asked[member], answered[member])),
+  ].map((member) => ({ member, asked: asked[member], answered: answered[member] }));
 }
 
 /** `MetadataRejected`, terminal: the same request would get the same answer. */
@@ -198,7 +215,7 @@ function shown(member: string, value: unknown): string {
   return quotable(typeof value === 'string' ? value : JSON.stringify(value)).slice(0, 200);
 }
 
-/** The members that a PUT would change; empty means no PUT. */
+/** The members that an update would change, as far as an answer tells; empty means none. */
 export function changedMembers(asked: ClientMetadata, lastAnswer: ClientMetadata): string[] {
   return echoViolations(asked, lastAnswer).map(({ member }) => member);
 }

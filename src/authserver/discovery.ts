@@ -14,6 +14,7 @@ type DiscoverySpec = Pick<AuthorizationServerSpec, 'issuer' | 'mtlsEndpoints'>;
 
 const LONGEST_URL = 2048;
 const MOST_METHODS = 16;
+const MOST_NAMES = 32;
 
 /** An endpoint: https, without user or fragment (RFC 6749 §3.2), fit for a header and for status. */
 const endpoint = z
@@ -32,6 +33,9 @@ const optionalFlag = z
   .nullish()
   .transform((flag) => flag === true);
 
+/** What can't be read decides nothing. */
+const optionalNames = z.array(z.string()).nullish().catch(undefined);
+
 /** RFC 8414 §2, RFC 8705 §3.3 and §5, RFC 9126 §5. */
 const serverMetadata = z.object({
   issuer: z.string().max(LONGEST_URL),
@@ -42,6 +46,8 @@ const serverMetadata = z.object({
   pushed_authorization_request_endpoint: optionalEndpoint,
   token_endpoint_auth_methods_supported: z.array(z.string().max(256)).max(64).nullish(),
   tls_client_certificate_bound_access_tokens: optionalFlag,
+  grant_types_supported: optionalNames,
+  response_types_supported: optionalNames,
   mtls_endpoint_aliases: z
     .object({
       token_endpoint: optionalEndpoint,
@@ -94,6 +100,10 @@ export function readMetadata(document: unknown, spec: DiscoverySpec): Discovery 
       // RFC 8414 §2: absent means client_secret_basic.
       authMethods: authMethods(found.token_endpoint_auth_methods_supported ?? ['client_secret_basic']),
       certificateBoundTokens: found.tls_client_certificate_bound_access_tokens,
+      ...present({
+        grantTypes: supportedNames(found.grant_types_supported, 128),
+        responseTypes: supportedNames(found.response_types_supported, 64),
+      }),
     },
   };
 }
@@ -126,12 +136,19 @@ function authMethods(names: readonly string[]): string[] {
   return [...ours, ...fit.filter((name) => !ours.includes(name))].slice(0, MOST_METHODS).toSorted();
 }
 
+/** Each once, in one order. Undefined where the server does not say, or more than status takes. */
+function supportedNames(names: readonly string[] | null | undefined, longest: number): string[] | undefined {
+  const distinct = [...new Set(names ?? [])].toSorted();
+  const fit = distinct.length <= MOST_NAMES && distinct.every((name) => name !== '' && name.length <= longest);
+  return distinct.length > 0 && fit ? distinct : undefined;
+}
+
 /** Without the members that are undefined. */
-function present<T extends Record<string, string | undefined>>(members: T): { [K in keyof T]?: string } {
-  const result: { [K in keyof T]?: string } = {};
+function present<V, T extends Record<string, V | undefined>>(members: T): { [K in keyof T]?: NonNullable<T[K]> } {
+  const result: { [K in keyof T]?: NonNullable<T[K]> } = {};
   for (const key in members) {
     const value = members[key];
-    if (value !== undefined) result[key] = value;
+    if (value !== undefined && value !== null) result[key] = value;
   }
   return result;
 }

@@ -3,7 +3,7 @@ import { COMPROMISED, RENEW_REQUESTED } from '../api/annotations.ts';
 import type { Subject } from '../api/fields.ts';
 import { durationMs } from '../api/duration.ts';
 import { DEFAULT_DURATION, type AuthMethod, type OAuthClientSpec } from '../api/oauth-client.ts';
-import { clientMetadata, keysByReference, ownershipMarker } from '../authserver/client-metadata.ts';
+import { clientMetadata, keysByReference, ownershipMarker, platformMetadata } from '../authserver/client-metadata.ts';
 import type { ClientMetadata } from '../authserver/driver.ts';
 import { effectiveIdentity, generationOf, type Identity } from '../authserver/identity.ts';
 import { keySetUri as uriOf } from './key-set.ts';
@@ -96,6 +96,7 @@ export function desired(observed: Observed, now: number): Desired {
           keySetUri,
           clientName: spec.clientName,
           marker: ownershipMarker(observed.clusterId, client.metadata.namespace, client.metadata.name),
+          platform: platformMetadata(server),
         })
       : undefined,
     context: contextOf(observed),

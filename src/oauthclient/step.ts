@@ -48,6 +48,9 @@ export const Condition = {
 /** Somebody else writes the published Secret again and again. */
 export const SECRET_REVERTED = 'SecretReverted';
 
+/** The registration can't follow the spec; what is published works as it was registered. */
+export const UPDATE_UNSUPPORTED = 'UpdateUnsupported';
+
 /** A finding that only somebody else can put right; later checks make no sense before. */
 export const stuck = (condition: string, reason: string, message: string): ClientFinding => ({
   condition,

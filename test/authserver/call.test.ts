@@ -450,7 +450,7 @@ describe('registration at a hostile server', () => {
       401: 'RegistrationUnauthorized',
       403: 'RegistrationUnauthorized',
       404: 'RegistrationRefused',
-      405: 'RegistrationRefused',
+      405: 'DeletionUnsupported',
       500: 'AnswerLost',
       202: 'AnswerInvalid',
     };
@@ -462,8 +462,21 @@ describe('registration at a hostile server', () => {
 
   test('without a management URI or a token there is nothing to send', async () => {
     server.answer(json(200, answered()));
-    assert.equal((await attempt(handle({ registrationClientUri: undefined }))).code, 'RegistrationUnsupported');
-    assert.equal((await attempt(handle({ registrationAccessToken: undefined }))).code, 'RegistrationUnauthorized');
+    for (const missing of [{ registrationClientUri: undefined }, { registrationAccessToken: undefined }]) {
+      const of = handle(missing);
+      assert.equal((await attempt(of)).code, 'ReadUnsupported');
+      const update = dynamicRegistration.update(access(connection), of, metadata);
+      assert.equal((await failure(update)).code, 'UpdateUnsupported');
+      assert.equal((await failure(dynamicRegistration.remove(access(connection), of))).code, 'DeletionUnsupported');
+    }
     assert.deepEqual(server.requests, []);
+  });
+
+  test('a server that knows no such method says what it can’t do', async () => {
+    server.answer(json(405, {}));
+    assert.equal((await attempt(handle())).code, 'ReadUnsupported');
+    const error = await failure(dynamicRegistration.update(access(connection), handle(), metadata));
+    assert.equal(error.code, 'UpdateUnsupported');
+    assert.match(error.message, /it answered 405\. Undo the change; or create a second OAuthClient/);
   });
 });

@@ -72,6 +72,8 @@ describe('what a server echoes', () => {
       tls,
       { ...tls, tls_client_auth_san_dns: null, tls_client_auth_san_uri: '', jwks_uri: null, jwks: { keys: [] } },
     ],
+    ['a member of the platform as it was asked for', { ...tls, contacts: ['a@b'] }, { ...tls, contacts: ['a@b'] }],
+    ['a member of the platform that the server does not know', { ...tls, software_id: 'x' }, tls],
     ['members that are not ours', tls, { ...tls, client_id: 'x', id_token_signed_response_alg: 'ES256' }],
     ['no empty lists', tls, { ...tls, response_types: undefined, redirect_uris: null }],
     ['no client_name', tls, { ...tls, client_name: undefined }],
@@ -133,6 +135,18 @@ describe('what a server echoes', () => {
     ['fewer scopes', tls, { ...tls, scope: 'a' }, ['scope']],
     ['a redirect URI', tls, { ...tls, redirect_uris: ['https://evil.example'] }, ['redirect_uris']],
     ['another name', tls, { ...tls, client_name: 'x' }, ['client_name']],
+    [
+      'another value for a member of the platform',
+      { ...tls, id_token_signed_response_alg: 'PS256' },
+      { ...tls, id_token_signed_response_alg: 'RS256' },
+      ['id_token_signed_response_alg'],
+    ],
+    [
+      'a list of the platform cut short',
+      { ...tls, contacts: ['a@b', 'c@d'] },
+      { ...tls, contacts: ['a@b'] },
+      ['contacts'],
+    ],
     ['one key too few', selfSigned, { ...selfSigned, jwks: { keys: [key('old')] } }, ['jwks']],
     ['another key', selfSigned, { ...selfSigned, jwks: { keys: [key('old'), key('evil')] } }, ['jwks']],
     [

@@ -15,7 +15,7 @@ import {
   type StepContext,
 } from './context.ts';
 import { adoptSecret } from './publication.ts';
-import { removalStored, removeRegistration } from './registration.ts';
+import { removalStored, removeRegistration, tellOrphaned, type LeftBehind } from './registration.ts';
 import { OperatorError, asOperatorError } from '../../errors.ts';
 
 export const addFinalizer: ClientAction = ({ kube, clients }, { observed: { client } }, signal) =>
@@ -30,14 +30,6 @@ export const removeFinalizer: ClientAction = async (context, view, signal) => {
   reproofs.forget(client.metadata.uid);
   rewrites.forget(client.metadata.uid);
 };
-
-function tellOrphaned(
-  context: StepContext,
-  view: ClientView,
-  { clientId, why }: { clientId: string; why: string },
-): void {
-  tell(context, view, 'Warning', 'Orphaned', `Client ${clientId} stays registered at the server (${why}).`);
-}
 
 /** The same client under a new uid: what it had goes on, the published Secret first, for the record tells whose it was. */
 export const adoptRecord: ClientAction = async (context, view, signal) => {
@@ -87,8 +79,9 @@ function claimRequest(
  */
 export const deregister: ClientAction = async (context, view, signal) => {
   const loaded = await context.records.load(recordOf(view), signal);
+  let left: LeftBehind | undefined;
   try {
-    await removeRegistration(context, view, loaded, signal);
+    left = await removeRegistration(context, view, loaded, signal);
   } catch (thrown) {
     if (asOperatorError(thrown).code !== 'RegistrationAccessTokenLost') throw thrown;
     const published = loaded.state.certificates.find((c) => c.role === 'Published');
@@ -100,6 +93,7 @@ export const deregister: ClientAction = async (context, view, signal) => {
   const { registration: _credentials, ...material } = loaded.material;
   await context.records.save(loaded, { state, material }, signal);
   removalStored(context, loaded);
+  if (left !== undefined) return tellOrphaned(context, view, left);
   const { registration, server } = loaded.state;
   tell(context, view, 'Normal', 'Deregistered', `Client ${registration?.clientId} is gone at ${server.issuer}.`);
 };

@@ -17,6 +17,7 @@ export const inspectRegistration: ClientAction = async (context, view, signal) =
   const stored = required(state.registration, 'a registration');
   try {
     const answer = await readRegistration(context, view, loaded, signal);
+    if (answer === undefined) return context.reproofs.looked(uid, 'unreadable');
     const registration = registrationMaterial(material.registration, answer);
     const differs = changedMembers(asked, answer.metadata).length > 0;
     const again = differs && view.observed.reproof.refusals === 2;

@@ -1,4 +1,5 @@
-import { changedMembers } from '../../authserver/client-metadata.ts';
+import { configurable } from '../../authserver/client-configuration.ts';
+import { changedMembers, platformMetadata } from '../../authserver/client-metadata.ts';
 import type { ClientMetadata, Registration } from '../../authserver/driver.ts';
 import { asOperatorError } from '../../errors.ts';
 import { withoutKeys } from '../checks/registration.ts';
@@ -7,7 +8,16 @@ import type { ClientRecord } from '../record.ts';
 import type { LoadedRecord } from '../record-store.ts';
 import type { ClientView } from '../step.ts';
 import { newIntent, newKeySetId } from './certificate.ts';
-import { accessOf, driverOf, recordOf, required, tell, type ClientAction, type StepContext } from './context.ts';
+import {
+  accessOf,
+  driverOf,
+  recordOf,
+  required,
+  serverOf,
+  tell,
+  type ClientAction,
+  type StepContext,
+} from './context.ts';
 import { readRegistration, withEitherToken, withRegistration } from './registration-answer.ts';
 
 export function intend(operation: 'create' | 'update'): ClientAction {
@@ -25,6 +35,8 @@ export const register: ClientAction = async (context, view, signal) => {
   const asked = required(view.desired.metadata, 'metadata');
   const driver = driverOf(context, view);
   const access = accessOf(context, view, signal);
+  // Read first: that the API server does not answer says nothing of the authorization server.
+  await access.credentials();
   await answered(context, loaded, asked, () => driver.create(access, asked));
   await store(context, view, loaded, signal);
 };
@@ -52,7 +64,7 @@ export const updateRegistration: ClientAction = async (context, view, signal) =>
   const access = accessOf(context, view, signal);
   const update = () =>
     withEitherToken(loaded, async (handle) => ({
-      ...(await driver.update(access, handle, asked)),
+      ...(await driver.update(access, { ...handle, lastAnswer: withoutFormer(loaded, asked) }, asked)),
       acceptedToken: handle.registrationAccessToken,
     }));
   await answered(context, loaded, asked, update).catch((thrown: unknown) => {
@@ -66,17 +78,34 @@ export const updateRegistration: ClientAction = async (context, view, signal) =>
   context.reproofs.hasten(view.observed.client.metadata.uid, context.clock.now());
 };
 
+/** The server's last answer without what was asked for then and is no longer: it would be kept for ever. */
+function withoutFormer({ state, material }: ClientRecord, asked: ClientMetadata): ClientMetadata {
+  const former = Object.keys(state.registration?.accepted ?? {}).filter((member) => !(member in asked));
+  const kept = Object.entries(material.registration?.lastAnswer ?? {}).filter(([member]) => !former.includes(member));
+  return Object.fromEntries(kept);
+}
+
 /** The answer to an update was lost: what the server holds now is read, and compared as after any update. */
 export const recoverUpdate: ClientAction = async (context, view, signal) => {
   const loaded = await context.records.load(recordOf(view), signal);
   const asked = required(view.desired.metadata, 'metadata');
   const registration = await readRegistration(context, view, loaded, signal);
+  if (registration === undefined) return updateAgain(context, loaded, signal);
   const record = withRegistration(loaded, registration, asked, context.clock.now());
-  const current = changedMembers(asked, registration.metadata).length === 0;
+  // A member that the server does not show may not have got there.
+  const told = Object.keys(platformMetadata(serverOf(view))).every((member) => member in registration.metadata);
+  const current = told && changedMembers(asked, registration.metadata).length === 0;
   const stored = required(record.state.registration, 'a registration');
   const state = { ...record.state, registration: { ...stored, askedDigest: current ? stored.askedDigest : '' } };
   await context.records.save(loaded, { ...record, state }, signal);
 };
+
+/** RFC 7592 §2.2: an update replaces, so that the same one may be sent twice. */
+async function updateAgain(context: StepContext, loaded: LoadedRecord, signal: AbortSignal): Promise<void> {
+  const { intent: _lost, ...state } = loaded.state;
+  const registration = { ...required(state.registration, 'a registration'), askedDigest: '' };
+  await context.records.save(loaded, { ...loaded, state: { ...state, registration } }, signal);
+}
 
 /**
  * RFC 7591 offers no way to find a client again whose answer was lost. Its key is destroyed, so that nobody can use it,
@@ -115,30 +144,52 @@ function withoutNext({ state, material }: ClientRecord): ClientRecord {
 export function rejectRegistration(message: string): ClientAction {
   return async (context, view, signal) => {
     const loaded = await context.records.load(recordOf(view), signal);
-    await removeRegistration(context, view, loaded, signal);
+    const left = await removeRegistration(context, view, loaded, signal);
     const { registration: _removed, ...state } = loaded.state;
     const { registration: _credentials, ...material } = loaded.material;
     const rejected = { askedDigest: digestOf(withoutKeys(view.desired.metadata)), message };
     await context.records.save(loaded, withoutNext({ state: { ...state, rejected }, material }), signal);
     removalStored(context, loaded);
     tell(context, view, 'Warning', 'MetadataRejected', message);
+    if (left !== undefined) tellOrphaned(context, view, left);
   };
 }
 
-/** RFC 7592 §2.3, once: where the record could not be written afterwards, the server is not asked again. */
+/** A client that stays registered at the server although nothing of it is left here. */
+export interface LeftBehind {
+  clientId: string;
+  why: string;
+}
+
+export function tellOrphaned(context: StepContext, view: ClientView, { clientId, why }: LeftBehind): void {
+  tell(context, view, 'Warning', 'Orphaned', `Client ${clientId} stays registered at the server (${why}).`);
+}
+
+/**
+ * RFC 7592 §2.3, once: where the record could not be written afterwards, the server is not asked again.
+ * @returns what stays behind at a server that deletes none
+ */
 export async function removeRegistration(
   context: StepContext,
   view: ClientView,
   loaded: LoadedRecord,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<LeftBehind | undefined> {
   const { issuer } = loaded.state.server;
   const { clientId } = required(loaded.state.registration, 'a registration');
-  if (context.unstored.isRemoved(issuer, clientId)) return;
+  const left = { clientId, why: 'the server deletes no registration, RFC 7592 §2.3: delete it there' };
+  if (context.unstored.isRemoved(issuer, clientId)) return undefined;
+  if (!configurable(serverOf(view), 'DELETE')) return left;
   const driver = driverOf(context, view);
   const access = accessOf(context, view, signal);
-  await withEitherToken(loaded, (handle) => driver.remove(access, handle));
+  try {
+    await withEitherToken(loaded, (handle) => driver.remove(access, handle));
+  } catch (thrown) {
+    if (asOperatorError(thrown).code !== 'DeletionUnsupported') throw thrown;
+    return left;
+  }
   context.unstored.removed(issuer, clientId);
+  return undefined;
 }
 
 /** @param loaded as it was before */
@@ -170,5 +221,7 @@ const nothingDone = new Set([
   'RegistrationRefused',
   'RegistrationUnauthorized',
   'RegistrationAccessTokenLost',
+  'InitialAccessTokenSpent',
+  'UpdateUnsupported',
   'ServerUnavailable',
 ]);
