@@ -70,6 +70,14 @@ export const dynamicRegistration = z
         'x-kubernetes-list-map-keys': ['name'],
       })
       .optional(),
+    emptyLists: z
+      .enum(['Send', 'Omit'])
+      .meta({
+        description:
+          'Whether lists without an entry are sent, such as the response_types and redirect_uris of a client without authorization_code. ' +
+          'Send (default): RFC 7591 §2 takes an absent list for the default one. Omit: for servers that refuse them, such as Spring Authorization Server.',
+      })
+      .optional(),
     configurationMethods: z
       .array(configurationMethod)
       .max(3)

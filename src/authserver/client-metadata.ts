@@ -27,6 +27,8 @@ export interface DesiredClient {
   responseTypes: readonly string[];
   redirectURIs: readonly string[];
   scope: string | undefined;
+  /** Whether lists without an entry are written out. Default true. */
+  emptyLists?: boolean | undefined;
   /** What the platform has every client registered with besides; none of the members above. */
   platform?: ClientMetadata | undefined;
 }
@@ -78,11 +80,13 @@ export function ownershipMarker(clusterId: string, namespace: string, name: stri
 }
 
 /**
- * RFC 7591 §2, RFC 8705 §2.1.2, §2.2.2, §3.4. Empty lists are written out: their defaults are `authorization_code` and
- * `code`.
+ * RFC 7591 §2, RFC 8705 §2.1.2, §2.2.2, §3.4. Empty lists are written out where a server takes them: their defaults are
+ * `authorization_code` and `code`.
  */
 export function clientMetadata(desired: DesiredClient): ClientMetadata {
-  const { method, identity, keys, keySetUri, clientName, marker, scope } = desired;
+  const { method, identity, keys, keySetUri, clientName, marker, scope, emptyLists = true } = desired;
+  const list = (member: string, values: readonly string[]) =>
+    values.length > 0 || emptyLists ? { [member]: [...values] } : {};
   const registeredKeys = keySetUri === undefined ? { jwks: { keys: [...keys] } } : { jwks_uri: keySetUri };
   return {
     ...desired.platform,
@@ -91,8 +95,8 @@ export function clientMetadata(desired: DesiredClient): ClientMetadata {
     ...(method === 'tls_client_auth' ? { [identity.parameter]: identity.value } : registeredKeys),
     tls_client_certificate_bound_access_tokens: true,
     grant_types: [...desired.grantTypes],
-    response_types: [...desired.responseTypes],
-    redirect_uris: [...desired.redirectURIs],
+    ...list('response_types', desired.responseTypes),
+    ...list('redirect_uris', desired.redirectURIs),
     ...(scope === undefined ? {} : { scope }),
   };
 }

@@ -3,6 +3,7 @@ import type { AuthorizationServerSpec } from '../api/authorization-server.ts';
 import { OperatorError } from '../errors.ts';
 import { callServer } from './call.ts';
 import type { ServerCapabilities, ServerConnection, ServerEndpoints } from './connection.ts';
+import type { ServerAnswer } from './http.ts';
 import { quotable } from './server-text.ts';
 
 export interface Discovery {
@@ -154,7 +155,8 @@ function present<V, T extends Record<string, V | undefined>>(members: T): { [K i
 }
 
 /**
- * RFC 8414 discovery, then OpenID Connect's.
+ * RFC 8414 discovery, then OpenID Connect's: where the first document is no answer, and for the registration_endpoint, which
+ * some servers name in the second alone (Spring Authorization Server where it registers by OpenID Connect).
  * @throws {OperatorError} `ServerUnavailable` (transient), `DiscoveryFailed`, `IssuerMismatch`, `AnswerInvalid`
  */
 export async function discover(
@@ -164,30 +166,49 @@ export async function discover(
 ): Promise<Discovery> {
   const problems: string[] = [];
   let unavailable: OperatorError | undefined;
+  let found: Discovery | undefined;
   for (const url of metadataUrls(spec.issuer)) {
     try {
-      const answer = await callServer(
-        connection,
-        {
-          operation: 'discover',
-          action: `send its metadata from ${url}`,
-          method: 'GET',
-          url,
-          headers: { accept: 'application/json' },
-        },
-        signal,
-      );
+      const answer = await ask(connection, url, signal);
       const isObject = typeof answer.json === 'object' && answer.json !== null;
-      if (answer.status === 200 && isObject) return readMetadata(answer.json, spec);
+      if (answer.status === 200 && isObject) {
+        const discovery = readMetadata(answer.json, spec);
+        if (discovery.endpoints.registrationEndpoint !== undefined) return registeringAt(found, discovery);
+        found ??= discovery;
+        continue;
+      }
       problems.push(`${url} answered ${answer.status}${isObject ? '' : ' with something that is no JSON object'}`);
     } catch (error) {
+      if (!(error instanceof OperatorError) || error.code === 'Cancelled') throw error;
+      // What is wrong with the second document says nothing against the first.
+      if (found !== undefined) return found;
       // A server that has only the second document may answer anything at all to a request for the first.
-      if (!(error instanceof OperatorError) || (error.code !== 'ServerUnavailable' && error.code !== 'AnswerInvalid'))
-        throw error;
       if (error.code === 'ServerUnavailable') unavailable ??= error;
-      else problems.push(error.message.replace(/\.$/, ''));
+      else if (error.code === 'AnswerInvalid') problems.push(error.message.replace(/\.$/, ''));
+      else throw error;
     }
   }
+  if (found !== undefined) return found;
   if (unavailable !== undefined) throw unavailable;
   throw discoveryFailed(`${problems.join('; ')}. Check the issuer`);
+}
+
+function registeringAt(found: Discovery | undefined, { endpoints, capabilities }: Discovery): Discovery {
+  if (found === undefined) return { endpoints, capabilities };
+  const { registrationEndpoint } = endpoints;
+  return { ...found, endpoints: { ...found.endpoints, ...present({ registrationEndpoint }) } };
+}
+
+function ask(connection: ServerConnection, url: string, signal: AbortSignal): Promise<ServerAnswer> {
+  return callServer(
+    connection,
+    {
+      operation: 'discover',
+      action: `send its metadata from ${url}`,
+      method: 'GET',
+      url,
+      headers: { accept: 'application/json' },
+    },
+    signal,
+  );
 }

@@ -98,7 +98,8 @@ export const dynamicRegistration: RegistrationDriver = {
     return continued(server, action, answer, handle);
   },
 
-  async remove({ connection: server, signal }, handle) {
+  async remove(access, handle) {
+    const { connection: server, signal } = access;
     const action = 'delete the registration';
     const { url, token } = management(server, handle, deletionUnsupported);
     const answer = await callServer(
@@ -109,10 +110,19 @@ export const dynamicRegistration: RegistrationDriver = {
     // RFC 7592 §2.3 wants 204; 200 is seen too. A web page is a gateway's, and says nothing of the client.
     if (answer.status === 204 || (answer.status === 200 && (answer.empty || answer.json !== undefined))) return;
     if (answer.status === 200) throw answerInvalid(action, 'it is no JSON, a web page perhaps');
-    if (hasNoMethod(answer)) throw deletionUnsupported(`it answered ${answer.status}`);
+    if (hasNoMethod(answer)) throw deletionUnsupported('it answered 405');
+    if (answer.status === 404) await dynamicRegistration.read(access, handle).catch(asUnauthorized);
+    if (answer.status === 404) throw deletionUnsupported('it answered 404 for a client that it shows');
     throw refusal(action, answer, [token], clientGone);
   },
 };
+
+/** RFC 7592 knows no 404: a server that answers it to a read as well says what others say by 401. */
+function asUnauthorized(thrown: unknown): never {
+  const { code, message } = asOperatorError(thrown);
+  if (code !== 'RegistrationRefused') throw thrown;
+  throw new OperatorError('RegistrationUnauthorized', message, { cause: thrown });
+}
 
 /** RFC 7592 §2.1: a server answers 401 for a token that it does not know, and for a client that is gone. */
 const clientGone =

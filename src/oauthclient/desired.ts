@@ -96,6 +96,7 @@ export function desired(observed: Observed, now: number): Desired {
           keySetUri,
           clientName: spec.clientName,
           marker: ownershipMarker(observed.clusterId, client.metadata.namespace, client.metadata.name),
+          emptyLists: server?.spec.dynamicRegistration?.emptyLists !== 'Omit',
           platform: platformMetadata(server),
         })
       : undefined,

@@ -7,6 +7,7 @@ import {
   echoViolations,
   metadataRejected,
   ownershipMarker,
+  platformMetadata,
   updateBody,
 } from '../../src/authserver/client-metadata.ts';
 import { effectiveIdentity } from '../../src/authserver/identity.ts';
@@ -50,6 +51,34 @@ describe('client metadata', () => {
       redirect_uris: [],
       scope: 'a b',
     });
+  });
+
+  test('lists without an entry are left out where the server refuses them, and others stay', () => {
+    const omitted = clientMetadata({ ...desired, emptyLists: false });
+    const { response_types: _none, redirect_uris: _neither, ...rest } = tls;
+    assert.deepEqual(omitted, rest);
+    assert.deepEqual(echoViolations(omitted, { ...rest, response_types: [] }), []);
+    // The server took the absence for the default.
+    assert.deepEqual(changedMembers(omitted, { ...rest, response_types: ['code'] }), ['response_types']);
+    const withCode = clientMetadata({ ...desired, responseTypes: ['code'], emptyLists: false });
+    assert.deepEqual(withCode['response_types'], ['code']);
+  });
+
+  test('what the platform adds comes with it, and takes nothing of ours', () => {
+    const platform = { software_id: 'x', contacts: ['a@b'] };
+    assert.deepEqual(clientMetadata({ ...desired, platform }), { ...tls, ...platform });
+    const spec = {
+      issuer: 'https://as.example',
+      dynamicRegistration: {
+        metadata: [
+          { name: 'software_id', value: 'x' },
+          { name: 'contacts', values: ['a@b'] },
+          { name: 'require_signed_request_object', flag: false },
+        ],
+      },
+    };
+    assert.deepEqual(platformMetadata({ spec }), { ...platform, require_signed_request_object: false });
+    assert.deepEqual(platformMetadata({ spec: { issuer: 'https://as.example' } }), {});
   });
 
   test('self_signed_tls_client_auth registers the keys and no subject', () => {
