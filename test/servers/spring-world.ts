@@ -26,6 +26,8 @@ const TOKEN_SECRET = { namespace: 'certbound-system', name: 'spring-initial-acce
 const CA_SECRET = { namespace: 'certbound-system', name: 'spring-clients-ca' };
 const namespaces = { selector: { matchLabels: CLIENTS_ALLOWED } };
 
+/** However busy the machine is. */
+export const GENEROUS_MS = 300_000;
 export const REDIRECT_URI = 'https://app.example.test/callback';
 
 export interface SpringWorld {
@@ -173,7 +175,7 @@ export async function registered(
   spec: Partial<OAuthClientSpec> = {},
 ): Promise<string> {
   await client.apply(spec);
-  const { clientId } = await client.ready(120_000);
+  const { clientId } = await client.ready(GENEROUS_MS);
   assert.ok(clientId !== undefined);
   await world.newInitialAccessToken();
   return clientId;

@@ -18,6 +18,7 @@ import { SPRING_HOST } from '../support/spring-authorization-server.ts';
 import { createThrowawayCa, type KeyPairPem } from '../support/throwaway-ca.ts';
 import { waitFor } from '../support/wait-for.ts';
 import {
+  GENEROUS_MS,
   KEY_SET_CACHE_MS,
   REDIRECT_URI,
   registered,
@@ -36,13 +37,13 @@ describe('Spring Authorization Server', () => {
   const atServer = async (name: string) =>
     (await world.spring.clients()).filter(({ client_name: marker }) => marker === `test-cluster/team/${name}`);
 
-  async function rotated(client: TestClient, limitMs?: number): Promise<string> {
+  async function rotated(client: TestClient): Promise<string> {
     const { x5tS256: old } = await client.credentials();
     const wish = String(Math.random());
     await client.annotate({ [RENEW_REQUESTED]: wish });
     await client.until(
       ({ rotation, lastHandledRenew }) => lastHandledRenew === wish && rotation?.phase === 'Draining',
-      limitMs,
+      GENEROUS_MS,
     );
     const { x5tS256 } = await client.credentials();
     assert.notEqual(x5tS256, old);
@@ -81,10 +82,10 @@ describe('Spring Authorization Server', () => {
     });
 
     it('is renewed with no refused call, once the server has read the new key', async () => {
-      await selfSigned.until(({ rotation }) => rotation?.phase === 'Draining', KEY_SET_CACHE_MS + 120_000);
+      await selfSigned.until(({ rotation }) => rotation?.phase === 'Draining', KEY_SET_CACHE_MS + GENEROUS_MS);
       const { x5tS256 } = await selfSigned.credentials();
       assert.notEqual(x5tS256, old);
-      await waitFor(() => load.used.has(x5tS256));
+      await waitFor(() => load.used.has(x5tS256), GENEROUS_MS);
       const { calls } = await load.stop();
       assert.ok(calls > 100);
       assert.deepEqual([...load.used], [old, x5tS256]);
@@ -115,10 +116,12 @@ describe('Spring Authorization Server', () => {
       await world.newInitialAccessToken();
       const [one, two] = [world.client('token-one'), world.client('token-two')];
       await one.apply();
-      await one.ready();
+      await one.ready(GENEROUS_MS);
       await two.apply();
-      const status = await two.until(({ conditions = [] }) =>
-        conditions.some(({ type, reason }) => type === 'Registered' && reason === 'InitialAccessTokenSpent'),
+      const status = await two.until(
+        ({ conditions = [] }) =>
+          conditions.some(({ type, reason }) => type === 'Registered' && reason === 'InitialAccessTokenSpent'),
+        GENEROUS_MS,
       );
       const told = status.conditions?.find(({ type }) => type === 'Registered');
       assert.equal(told?.status, 'False');
@@ -128,7 +131,7 @@ describe('Spring Authorization Server', () => {
       );
       assert.deepEqual(await atServer('token-two'), []);
       await world.newInitialAccessToken();
-      await two.ready(120_000);
+      await two.ready(GENEROUS_MS);
       assert.equal((await atServer('token-two')).length, 1);
       await world.newInitialAccessToken();
     });
@@ -136,10 +139,10 @@ describe('Spring Authorization Server', () => {
     it('is renewed with no refused call, and the server is told nothing', async () => {
       const { x5tS256: old } = await first.credentials();
       const load = keepCalling(first);
+      await waitFor(() => load.used.has(old), GENEROUS_MS);
       const x5tS256 = await rotated(first);
-      await waitFor(() => load.used.has(x5tS256));
-      const { calls } = await load.stop();
-      assert.ok(calls > 10);
+      await waitFor(() => load.used.has(x5tS256), GENEROUS_MS);
+      await load.stop();
       assert.deepEqual([...load.used], [old, x5tS256]);
       assert.equal((await atServer('first')).length, 1);
     });
@@ -147,8 +150,10 @@ describe('Spring Authorization Server', () => {
     it('a change that it can’t be told leaves the client working, and says what to do', async () => {
       const { clientId } = await first.status();
       await first.apply({ clientName: 'another' });
-      const status = await first.until(({ conditions = [] }) =>
-        conditions.some(({ type, reason }) => type === 'Registered' && reason === 'UpdateUnsupported'),
+      const status = await first.until(
+        ({ conditions = [] }) =>
+          conditions.some(({ type, reason }) => type === 'Registered' && reason === 'UpdateUnsupported'),
+        GENEROUS_MS,
       );
       assert.ok(isTrue(status, 'Ready'));
       assert.match(
@@ -156,7 +161,7 @@ describe('Spring Authorization Server', () => {
         /Undo the change; or create a second OAuthClient/,
       );
       await first.apply();
-      await first.until((now) => isTrue(now, 'Registered') && !isTrue(now, 'Stalled'));
+      await first.until((now) => isTrue(now, 'Registered') && !isTrue(now, 'Stalled'), GENEROUS_MS);
       assert.equal((await first.status()).clientId, clientId);
     });
 
@@ -167,7 +172,7 @@ describe('Spring Authorization Server', () => {
       await gone.gone();
       assert.equal(await gone.secret(), undefined);
       assert.equal(await gone.ownSecret(), undefined);
-      await waitFor(async () => (await world.notes('gone', 'Orphaned')).length > 0);
+      await waitFor(async () => (await world.notes('gone', 'Orphaned')).length > 0, GENEROUS_MS);
       const [note = ''] = await world.notes('gone', 'Orphaned');
       assert.ok(note.includes(clientId), note);
       assert.equal((await atServer('gone'))[0]?.client_id, clientId);
@@ -177,8 +182,10 @@ describe('Spring Authorization Server', () => {
       await world.spring.setStock(true);
       try {
         const stock = await world.client('stock').apply();
-        const status = await stock.until(({ conditions = [] }) =>
-          conditions.some(({ type, reason }) => type === 'Ready' && reason === 'MetadataRejected'),
+        const status = await stock.until(
+          ({ conditions = [] }) =>
+            conditions.some(({ type, reason }) => type === 'Ready' && reason === 'MetadataRejected'),
+          GENEROUS_MS,
         );
         assert.match(
           status.conditions?.find(({ type }) => type === 'Ready')?.message ?? '',
@@ -242,12 +249,12 @@ describe('Spring Authorization Server', () => {
 
     const names = [
       'CN=m3,O=Acme\\, Inc.',
-      'CN=m3\\+plus,OU=a\\=b',
+      'CN=m3\\+plus,OU=a=b#c',
       'CN=m3 \\"quoted\\"\\\\',
       'CN=Zoë Müller,O=株式会社,C=JP',
       'CN=m3,OU=one,OU=two,DC=example,DC=test',
       'UID=m3,STREET=Main 1,L=Here,ST=There',
-      '2.5.4.5=#13033132ab'.replace('ab', '33'),
+      '2.5.4.5=#1303313233',
     ];
     it('M3: it compares names as text, and what is registered is its text', async () => {
       for (const name of names) {

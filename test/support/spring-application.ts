@@ -20,7 +20,7 @@ const LIMIT_MS = 600_000;
 export const MAIN_CLASS = 'dev.certbound.test.SpringAuthorizationServer';
 
 /** @throws where it is not installed, with what to install */
-export async function installed(name: string, what: string): Promise<string> {
+async function installed(name: string, what: string): Promise<string> {
   const path = await lookUp(name);
   if (path !== undefined) return path;
   throw new Error(`${name} is not there: install ${what} to run the tests on Spring Authorization Server`);
@@ -29,16 +29,16 @@ export async function installed(name: string, what: string): Promise<string> {
 const JDK = 'a JDK, 17 or later (Debian: openjdk-17-jdk-headless)';
 export const java = (): Promise<string> => installed('java', JDK);
 
-async function build(folder: string): Promise<void> {
+async function fetchLibraries(folder: string): Promise<void> {
   const maven = await installed('mvn', 'Maven (Debian: maven)');
-  const [libraries, repository] = [join(folder, 'lib'), join(folder, 'repository')];
+  const repository = join(folder, 'repository');
   const copy = [
     '--batch-mode',
     '--quiet',
     `--file=${join(SOURCE, 'pom.xml')}`,
     'dependency:copy-dependencies',
     '-DincludeScope=runtime',
-    `-DoutputDirectory=${libraries}`,
+    `-DoutputDirectory=${folder}`,
     // Of no use to anybody else, and gone when the jars are there.
     `-Dmaven.repo.local=${repository}`,
   ];
@@ -46,9 +46,6 @@ async function build(folder: string): Promise<void> {
     run(maven, copy, { timeout: LIMIT_MS, cwd: folder }),
   );
   await rm(repository, { recursive: true, force: true, maxRetries: 3 });
-  const compile = ['-parameters', '-cp', join(libraries, '*'), '-d', join(folder, 'classes'), join(SOURCE, MAIN)];
-  const compiler = await installed('javac', JDK);
-  await withProgress('compiling its application', () => run(compiler, compile, { timeout: LIMIT_MS }));
 }
 
 async function exists(path: string): Promise<boolean> {
@@ -58,12 +55,10 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-/** The class path, built where it is not there yet. Processes side by side wait for the one that builds. */
-export async function springClassPath(): Promise<string> {
-  const sources = await Promise.all(['pom.xml', MAIN].map((name) => readFile(join(SOURCE, name), 'utf8')));
-  const hash = createHash('sha256').update(JSON.stringify(sources)).digest('hex').slice(0, 16);
+/** A folder that `make` has filled, once on this machine. Processes side by side wait for the one that does. */
+async function made(name: string, make: (folder: string) => Promise<void>): Promise<string> {
   const parent = join(cacheFolder(), 'spring-authorization-server');
-  const home = join(parent, hash);
+  const home = join(parent, name);
   while (!(await exists(home))) {
     await mkdir(parent, { recursive: true });
     const lock = await tryLock(`${parent}.lock`);
@@ -74,7 +69,7 @@ export async function springClassPath(): Promise<string> {
     const folder = await mkdtemp(join(parent, 'work-'));
     try {
       if (!(await exists(home))) {
-        await build(folder);
+        await make(folder);
         await rename(folder, home);
       }
     } finally {
@@ -82,5 +77,22 @@ export async function springClassPath(): Promise<string> {
       await lock.release();
     }
   }
-  return [join(home, 'classes'), join(home, 'lib', '*')].join(':');
+  return home;
+}
+
+const digest = (...texts: string[]): string =>
+  createHash('sha256').update(JSON.stringify(texts)).digest('hex').slice(0, 16);
+
+/** The class path, fetched and compiled where it is not there yet. */
+export async function springClassPath(): Promise<string> {
+  const [pom = '', main = ''] = await Promise.all(
+    ['pom.xml', MAIN].map((name) => readFile(join(SOURCE, name), 'utf8')),
+  );
+  const libraries = join(await made(`lib-${digest(pom)}`, fetchLibraries), '*');
+  const classes = await made(`classes-${digest(pom, main)}`, async (folder) => {
+    const compiler = await installed('javac', JDK);
+    const compile = ['-parameters', '-cp', libraries, '-d', folder, join(SOURCE, MAIN)];
+    await withProgress('compiling its application', () => run(compiler, compile, { timeout: LIMIT_MS }));
+  });
+  return [classes, libraries].join(':');
 }

@@ -57,6 +57,7 @@ import org.springframework.security.oauth2.server.authorization.oidc.authenticat
 import org.springframework.security.oauth2.server.authorization.settings.AuthorizationServerSettings;
 import org.springframework.security.oauth2.server.authorization.settings.ClientSettings;
 import org.springframework.security.oauth2.server.authorization.settings.TokenSettings;
+import org.springframework.security.oauth2.server.authorization.web.authentication.X509ClientCertificateAuthenticationConverter;
 import org.springframework.security.provisioning.InMemoryUserDetailsManager;
 import org.springframework.security.web.SecurityFilterChain;
 import org.springframework.web.bind.annotation.GetMapping;
@@ -113,6 +114,9 @@ public class SpringAuthorizationServer {
 
   private void authorizationServer(OAuth2AuthorizationServerConfigurer server) {
     server
+        // First: else whoever sends a code_verifier is taken for a public client.
+        .clientAuthentication(
+            client -> client.authenticationConverter(new X509ClientCertificateAuthenticationConverter()))
         .pushedAuthorizationRequestEndpoint(withDefaults())
         .clientRegistrationEndpoint(endpoint -> endpoint.authenticationProviders(this::keepMutualTls))
         .oidc(oidc -> oidc.clientRegistrationEndpoint(
