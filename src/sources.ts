@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { COMPROMISED, RENEW_REQUESTED } from './api/annotations.ts';
 import type { OAuthClient } from './api/oauth-client.ts';
+import { secretNames } from './authserver/credentials.ts';
 import type { Caches } from './caches.ts';
 import type { Change } from './kube/informer.ts';
 import { issuerNameOf } from './oauthclient/desired.ts';
@@ -15,6 +16,8 @@ export interface Controllers {
   servers: Controller;
   issuers: Controller;
   terminators: Controller;
+  /** Identity claims that were released. */
+  claims: Controller;
 }
 
 /** Which keys a change concerns. Passes look at the world and not at the change, so a key too many is only work. */
@@ -70,11 +73,11 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   caches.authoritySecrets.onChange(({ name }) => {
     for (const issuer of issuers.list()) controllers.issuers.enqueue(issuer.metadata.name);
     for (const server of servers.list()) {
-      const ref = server.spec.dynamicRegistration?.initialAccessTokenSecretRef;
-      if (ref?.name === name) controllers.servers.enqueue(server.metadata.name);
+      if (secretNames(server.spec).includes(name)) controllers.servers.enqueue(server.metadata.name);
     }
   });
   caches.claims.onChange((change) => {
+    if (change.current?.expires !== undefined) controllers.claims.enqueue(change.name);
     if (change.type === 'added') return;
     // Who was told that its identity is taken may have it now.
     for (const client of clients.list()) if (readyReason(client) === 'IdentityTaken') queue.client(client);

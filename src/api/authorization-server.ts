@@ -2,18 +2,53 @@ import { z } from 'zod';
 import { conditions, observedGeneration, pendingStatus } from './conditions.ts';
 import {
   durationText,
+  exactlyOne,
   httpsUrl,
   immutable,
   nameRef,
   namespaceGrant,
   objectName,
   rules,
+  secretKeyRef,
   stringSet,
   subject,
 } from './fields.ts';
 import { dynamicRegistration } from './dynamic-registration.ts';
 import { objectMeta } from './metadata.ts';
 import { authMethod } from './oauth-client.ts';
+
+const keycloak = z
+  .object({
+    adminURL: httpsUrl(
+      'Where its Admin REST API is served, up to and without /admin. Default: the issuer up to /realms/.',
+    ).optional(),
+    clientId: z
+      .string()
+      .min(1)
+      .max(255)
+      .regex(/^[\x21-\x7e]+$/)
+      .meta({
+        description:
+          'client_id of the confidential client in the same realm whose service account has the role manage-clients of the client ' +
+          'realm-management, and no other.',
+      }),
+    clientSecretRef: secretKeyRef('Its client_secret (RFC 6749 §2.3.1).').optional(),
+    clientCertificateSecretRef: nameRef(
+      'Its certificate (RFC 8705 §2.1): tls.crt and tls.key, such as an OAuthClient of the operator’s namespace publishes.',
+      "Name of a Secret in the operator's namespace.",
+    ).optional(),
+  })
+  .meta({
+    description:
+      'Registers by the Admin REST API of Keycloak, in the realm that the issuer names. Clients are known by their DN alone ' +
+      '(tls_client_auth), and get the client_id <clusterId>.<namespace>.<name>.',
+    ...rules(
+      exactlyOne(
+        ['clientSecretRef', 'clientCertificateSecretRef'],
+        'Write exactly one of clientSecretRef and clientCertificateSecretRef.',
+      ),
+    ),
+  });
 
 const mtlsEndpoints = z
   .object({
@@ -78,6 +113,18 @@ const clients = z
         'x-kubernetes-list-type': 'atomic',
       })
       .optional(),
+    withdrawalGracePeriod: durationText(
+      'How long a client goes on working whose registration asks for something that is granted no longer; then it is deregistered. ' +
+        'What an update can bring into line, such as a default scope, is updated at once. Default 24h; 0s for none.',
+    ).optional(),
+    requireBoundTokens: z
+      .boolean()
+      .meta({
+        description:
+          'Whether every client gets certificate-bound access tokens alone (RFC 8705 §3). Default true. With false a client may be ' +
+          'registered for others by its tlsClientCertificateBoundAccessTokens: whoever gets hold of those can use them.',
+      })
+      .optional(),
     deletion: z
       .array(z.enum(['Delete', 'Orphan']))
       .max(2)
@@ -111,6 +158,7 @@ const spec = z
       .optional(),
     issuer: httpsUrl('Issuer identifier (RFC 8414 §2); metadata is discovered from it.'),
     dynamicRegistration: dynamicRegistration.optional(),
+    keycloak: keycloak.optional(),
     caBundle: z
       .string()
       .max(131072)
@@ -170,16 +218,26 @@ const spec = z
   })
   .meta({
     description: 'What the platform team sets up.',
-    ...rules(exactlyOneDriver(), immutable('issuer', SECOND_SERVER), immutable('controllerName', SECOND_SERVER)),
+    ...rules(
+      exactlyOne(
+        ['dynamicRegistration', 'keycloak'],
+        'Write exactly one of dynamicRegistration and keycloak, to say how clients are registered.',
+      ),
+      {
+        rule: 'has(self.dynamicRegistration) == has(oldSelf.dynamicRegistration)',
+        message: `How clients are registered is immutable: each way keeps what the other can't read. ${SECOND_SERVER}`,
+        reason: 'FieldValueForbidden',
+      },
+      {
+        rule: "!has(self.keycloak) || self.issuer.matches('/realms/[^/]+$')",
+        message:
+          'With keycloak the issuer names the realm: write https://<host>/realms/<realm>, without a trailing slash.',
+      },
+      immutable('issuer', SECOND_SERVER),
+      immutable('controllerName', SECOND_SERVER),
+    ),
   });
 export type AuthorizationServerSpec = z.infer<typeof spec>;
-
-function exactlyOneDriver() {
-  return {
-    rule: 'has(self.dynamicRegistration)',
-    message: 'Write dynamicRegistration: {} to say how clients are registered.',
-  };
-}
 
 const endpoints = z.object({
   tokenEndpoint: z
@@ -222,8 +280,15 @@ const status = z
           32,
           'response_types_supported (RFC 8414 §2), where it says.',
         ).optional(),
+        bindsRefreshTokens: z
+          .boolean()
+          .meta({
+            description:
+              'Whether refresh tokens of confidential clients end with the certificate that they were issued for. Absent: not known.',
+          })
+          .optional(),
       })
-      .meta({ description: 'What the server says it can do.' })
+      .meta({ description: 'What the server says it can do, and what is known of its kind.' })
       .optional(),
     conditions: conditions('Ready, Discovered.').optional(),
   })

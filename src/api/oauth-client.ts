@@ -97,6 +97,14 @@ const spec = z
           'scope (RFC 7591 §2): space-separated. Each value must be granted by the platform. Default: all that are.',
       })
       .optional(),
+    tlsClientCertificateBoundAccessTokens: z
+      .boolean()
+      .meta({
+        description:
+          'tls_client_certificate_bound_access_tokens (RFC 8705 §3.4). Default true; false asks for access tokens that anybody can use ' +
+          'who gets hold of them, as far as the platform allows.',
+      })
+      .optional(),
     certificate: certificate.optional(),
     secret: z
       .object({
@@ -204,7 +212,8 @@ const status = z
       .meta({ description: 'The last value of the renew-requested annotation that was acted on.' })
       .optional(),
     conditions: conditions(
-      'CertificateReady, Registered, Proved, TerminatorsReady, Ready, Reconciling and Stalled.',
+      'CertificateReady, Registered, Proved, TerminatorsReady, Ready, Reconciling and Stalled; RefreshTokensEndAtRotation where the ' +
+        'server binds refresh tokens to the certificate.',
     ).optional(),
   })
   .meta({ description: 'What is true at the last check.', default: pendingStatus });

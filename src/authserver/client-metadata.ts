@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import type { JWK } from 'jose';
@@ -31,6 +32,16 @@ export interface DesiredClient {
   emptyLists?: boolean | undefined;
   /** What the platform has every client registered with besides; none of the members above. */
   platform?: ClientMetadata | undefined;
+  /** RFC 8705 §3.4. Default true. */
+  boundTokens?: boolean;
+  /** For servers that keep them; undefined for others. */
+  extensions?: DesiredExtensions | undefined;
+}
+/** Beyond the RFCs. */
+export interface DesiredExtensions {
+  clientId: string;
+  /** Subject of the CA that all live certificates come from, as RFC 4514 writes it; undefined where they come from several. */
+  caSubject: string | undefined;
 }
 export interface EchoViolation {
   member: string;
@@ -50,9 +61,11 @@ const owned = [
   'redirect_uris',
   'scope',
   'client_name',
+  'certbound_owner',
+  'tls_client_auth_ca_subject_dn',
 ] as const;
 
-const ours = new Set<string>(owned);
+const ours = new Set<string>([...owned, 'client_id']);
 
 /** RFC 7592 §2.2: not in an update. `client_secret` may be, but a client with a certificate has no use for one. */
 const forbidden = [
@@ -79,12 +92,29 @@ export function ownershipMarker(clusterId: string, namespace: string, name: stri
   return `${clusterId}/${namespace}/${name}`;
 }
 
+/** Keycloak keeps up to 255 characters, and makes a user name of it with a prefix. */
+const longestClientId = 200;
+
+/**
+ * The client_id where it is ours to choose and nobody chose: the same after a restart or a rebuild, so that a client whose
+ * creation was not answered is found by it; with the cluster in it, so that two clusters at one server do not meet. It
+ * decides nothing: whose a client is says its owner alone.
+ */
+export function defaultClientId(clusterId: string, namespace: string, name: string): string {
+  const whole = `${clusterId}.${namespace}.${name}`;
+  if (whole.length <= longestClientId) return whole;
+  const hash = createHash('sha256')
+    .update(ownershipMarker(clusterId, namespace, name))
+    .digest('hex');
+  return `${whole.slice(0, longestClientId - 17)}-${hash.slice(0, 16)}`;
+}
+
 /**
  * RFC 7591 §2, RFC 8705 §2.1.2, §2.2.2, §3.4. Empty lists are written out where a server takes them: their defaults are
  * `authorization_code` and `code`.
  */
 export function clientMetadata(desired: DesiredClient): ClientMetadata {
-  const { method, identity, keys, keySetUri, clientName, marker, scope, emptyLists = true } = desired;
+  const { method, identity, keys, keySetUri, clientName, marker, scope, emptyLists = true, boundTokens = true } = desired;
   const list = (member: string, values: readonly string[]) =>
     values.length > 0 || emptyLists ? { [member]: [...values] } : {};
   const registeredKeys = keySetUri === undefined ? { jwks: { keys: [...keys] } } : { jwks_uri: keySetUri };
@@ -93,11 +123,23 @@ export function clientMetadata(desired: DesiredClient): ClientMetadata {
     client_name: clientName === undefined ? marker : `${clientName} [${marker}]`,
     token_endpoint_auth_method: method,
     ...(method === 'tls_client_auth' ? { [identity.parameter]: identity.value } : registeredKeys),
-    tls_client_certificate_bound_access_tokens: true,
+    tls_client_certificate_bound_access_tokens: boundTokens,
     grant_types: [...desired.grantTypes],
     ...list('response_types', desired.responseTypes),
     ...list('redirect_uris', desired.redirectURIs),
     ...(scope === undefined ? {} : { scope }),
+    ...extensionMembers(desired),
+  };
+}
+
+/** RFC 7591 §2 lets servers define further members. */
+function extensionMembers({ method, extensions, marker }: DesiredClient): ClientMetadata {
+  if (extensions === undefined) return {};
+  const { clientId, caSubject } = extensions;
+  return {
+    client_id: clientId,
+    certbound_owner: marker,
+    ...(method !== 'tls_client_auth' || caSubject === undefined ? {} : { tls_client_auth_ca_subject_dn: caSubject }),
   };
 }
 
@@ -163,6 +205,8 @@ function sameMember(member: string, asked: unknown, answered: unknown): boolean 
   if (member === 'jwks') return sameKeys(asked, answered);
   // Only people read it, and the marker in it; a server that does not show it has not changed it.
   if (member === 'client_name') return isCleared(answered);
+  // RFC 8705 §3.4: its default.
+  if (asked === false) return isCleared(answered);
   return typeof asked === 'string' && typeof answered === 'string' && sameText(member, asked, answered);
 }
 
@@ -171,6 +215,7 @@ function sameText(member: string, asked: string, answered: string): boolean {
     case 'scope':
       return sameSet(scopeValues(asked), scopeValues(answered));
     case 'tls_client_auth_subject_dn':
+    case 'tls_client_auth_ca_subject_dn':
       return sameDnText(asked, answered);
     case 'tls_client_auth_san_ip':
       return (
@@ -190,9 +235,10 @@ function isCleared(value: unknown): boolean {
  * those that the platform asks for besides, one that a server does not show is one that it does not know (§2: ignored).
  */
 export function echoViolations(asked: ClientMetadata, answered: ClientMetadata): EchoViolation[] {
+  const compared = asked['client_id'] === undefined ? owned : [...owned, 'client_id'];
   const others = Object.keys(asked).filter((member) => !ours.has(member) && !isCleared(answered[member]));
   return [
-    ...owned.filter((member) => !sameMember(member, asked[member], answered[member])),
+    ...compared.filter((member) => !sameMember(member, asked[member], answered[member])),
     ...others.filter((member) => !isDeepStrictEqual(asked[member], answered[member])),
   ].map((member) => ({ member, asked: asked[member], answered: answered[member] }));
 }

@@ -38,6 +38,7 @@ export class ServerConnection {
   readonly #name: string;
   readonly #issuer: string;
   readonly #endpoints: ServerEndpoints | undefined;
+  readonly #adminUrl: string | undefined;
   readonly #caBundle: string | undefined;
   readonly #connectTo: ReadonlyMap<string, readonly string[]>;
   readonly #fence: Fence;
@@ -51,6 +52,7 @@ export class ServerConnection {
     this.#name = metadata.name;
     this.#issuer = spec.issuer;
     this.#endpoints = status?.endpoints;
+    this.#adminUrl = spec.keycloak?.adminURL?.replace(/\/+$/, '');
     this.#caBundle = spec.caBundle;
     this.#connectTo = new Map((spec.connectTo ?? []).map(({ host, addresses }) => [host.toLowerCase(), addresses]));
     this.#fence = fence;
@@ -67,6 +69,11 @@ export class ServerConnection {
   /** Undefined before the first discovery. */
   get endpoints(): ServerEndpoints | undefined {
     return this.#endpoints;
+  }
+
+  /** Where the server is administered, where that is not where it is served. */
+  get adminUrl(): string | undefined {
+    return this.#adminUrl;
   }
 
   /**
@@ -229,6 +236,7 @@ export class ServerConnections {
       issuer: spec.issuer,
       caBundle: spec.caBundle,
       connectTo: spec.connectTo,
+      adminURL: spec.keycloak?.adminURL,
       endpoints: status?.endpoints,
     };
     const entry = this.#entries.get(metadata.name);

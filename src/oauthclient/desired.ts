@@ -3,7 +3,15 @@ import { COMPROMISED, RENEW_REQUESTED } from '../api/annotations.ts';
 import type { Subject } from '../api/fields.ts';
 import { durationMs } from '../api/duration.ts';
 import { DEFAULT_DURATION, type AuthMethod, type OAuthClientSpec } from '../api/oauth-client.ts';
-import { clientMetadata, keysByReference, ownershipMarker, platformMetadata } from '../authserver/client-metadata.ts';
+import { capabilitiesOf } from '../authserver/capabilities.ts';
+import {
+  clientMetadata,
+  defaultClientId,
+  type DesiredExtensions,
+  keysByReference,
+  ownershipMarker,
+  platformMetadata,
+} from '../authserver/client-metadata.ts';
 import type { ClientMetadata } from '../authserver/driver.ts';
 import { effectiveIdentity, generationOf, type Identity } from '../authserver/identity.ts';
 import { keySetUri as uriOf } from './key-set.ts';
@@ -33,6 +41,8 @@ export interface Desired extends Schedule {
   responseTypes: string[];
   redirectURIs: string[];
   scope: string | undefined;
+  /** Access tokens that are bound to the certificate (RFC 8705 §3.4). */
+  boundTokens: boolean;
   /** `jwks_uri`, where the server reads the client's keys from us. */
   keySetUri: string | undefined;
   /** What is to be registered (RFC 7591 §2); undefined while the identity is not granted. */
@@ -71,14 +81,16 @@ export function desired(observed: Observed, now: number): Desired {
     responseTypes: spec.responseTypes ?? (grantTypes.includes('authorization_code') ? ['code'] : []),
     redirectURIs: spec.redirectURIs ?? [],
     scope: spec.scope ?? grantedScope(server),
+    boundTokens: spec.tlsClientCertificateBoundAccessTokens ?? true,
   };
   const identity = identityOf(observed);
   const keySetUri = request.method === 'tls_client_auth' ? undefined : keySetUriOf(observed);
+  const { namespace, name } = client.metadata;
   const schedule = {
     certificate: certificateParameters(spec.certificate ?? {}),
     propagationMs: durationMs(server?.spec.propagation ?? defaultPropagation),
     longestTokenLifetimeMs: longestTokenLifetimeMs(observed),
-    renewalSeed: `${observed.clusterId}/${client.metadata.namespace}/${client.metadata.name}`,
+    renewalSeed: `${observed.clusterId}/${namespace}/${name}`,
   };
   return {
     ...request,
@@ -95,7 +107,8 @@ export function desired(observed: Observed, now: number): Desired {
           keys: liveKeys(record?.state?.certificates ?? [], schedule, now),
           keySetUri,
           clientName: spec.clientName,
-          marker: ownershipMarker(observed.clusterId, client.metadata.namespace, client.metadata.name),
+          marker: ownershipMarker(observed.clusterId, namespace, name),
+          extensions: extensionsOf(observed, schedule, now),
           emptyLists: server?.spec.dynamicRegistration?.emptyLists !== 'Omit',
           platform: platformMetadata(server),
         })
@@ -188,6 +201,20 @@ function requestedSubject({ parameter, value }: RecordState['identity']): Subjec
 function liveKeys(certificates: readonly CertificateState[], schedule: Schedule, now: number): JWK[] {
   const live = certificates.filter((c) => c.compromised !== true && !retired(c, schedule, now));
   return live.flatMap((c) => (c.jwk === undefined ? [] : [c.jwk]));
+}
+
+/** Of servers whose clients we name. */
+function extensionsOf(observed: Observed, schedule: Schedule, now: number): DesiredExtensions | undefined {
+  const { client, server, clusterId, record } = observed;
+  if (server === undefined || capabilitiesOf(server)?.keepsExtensions !== true) return undefined;
+  const { namespace, name } = client.metadata;
+  const live = (record?.state?.certificates ?? []).filter((c) => !retired(c, schedule, now));
+  const [caSubject, ...others] = new Set(live.map((c) => c.caSubject));
+  // The server compares one name with all certificates: between two CAs it must not compare any, or one of them is refused.
+  return {
+    clientId: record?.state?.registration?.clientId ?? defaultClientId(clusterId, namespace, name),
+    caSubject: others.length > 0 ? undefined : caSubject,
+  };
 }
 
 /** Nothing is registered before there is a record. */

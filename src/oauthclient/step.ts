@@ -13,6 +13,7 @@ export type ClientStep =
   | { name: 'register' }
   | { name: 'storeAnswer' }
   | { name: 'abandonRegistration' }
+  | { name: 'recoverCreate' }
   | { name: 'rejectRegistration'; message: string }
   | { name: 'intendUpdate' }
   | { name: 'updateRegistration' }
@@ -26,9 +27,12 @@ export type ClientStep =
   | { name: 'provePublished'; x5tS256: string }
   | { name: 'inspectRegistration' }
   | { name: 'forgetRegistration' }
+  | { name: 'beginWithdrawal' }
+  | { name: 'endWithdrawal' }
   | { name: 'deregister' }
   | { name: 'withdrawSecret' }
   | { name: 'releaseClaim' }
+  | { name: 'destroyKeys' }
   | { name: 'forgetRecord' }
   | { name: 'removeFinalizer' };
 
@@ -40,10 +44,15 @@ export const Condition = {
   registered: 'Registered',
   proved: 'Proved',
   terminators: 'TerminatorsReady',
+  /** Of the client's users, not of the client. */
+  refreshTokens: 'RefreshTokensEndAtRotation',
   ready: 'Ready',
   reconciling: 'Reconciling',
   stalled: 'Stalled',
 } as const;
+
+/** The platform does not grant it, or no longer. */
+export const NOT_GRANTED = 'NotGranted';
 
 /** Somebody else writes the published Secret again and again. */
 export const SECRET_REVERTED = 'SecretReverted';

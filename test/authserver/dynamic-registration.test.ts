@@ -46,9 +46,8 @@ for (const rotation of ['update', 'read', 'never'] as const)
       await server?.stop();
     });
 
-    driverContract(() =>
+    driverContract(dynamicRegistration, () =>
       Promise.resolve({
-        driver: dynamicRegistration,
         connection,
         credentials: { initialAccessToken: TOKEN },
         strange: { initialAccessToken: 'another-one' },
@@ -58,7 +57,8 @@ for (const rotation of ['update', 'read', 'never'] as const)
           server.setFault(
             lose ? () => ({ kind: 'rewrite', body: () => ({ filler: 'x'.repeat(2 ** 21) }) }) : undefined,
           ),
-        forget: (clientId) => server.store.forgetClient(clientId),
+        forget: (clientId) => void server.store.forgetClient(clientId),
+        refused: { metadata: { grant_types: ['no such grant'] }, says: / It says: invalid_/ },
       }),
     );
 

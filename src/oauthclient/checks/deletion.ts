@@ -1,7 +1,8 @@
 import { FINALIZER } from '../../api/annotations.ts';
 import type { Check } from '../../runtime/pass.ts';
 import { recordDamaged } from '../record.ts';
-import { answerStored } from './registration.ts';
+import { withdrawnGrants } from '../withdrawal.ts';
+import { answerStored, createLookedUp } from './registration.ts';
 import { Condition, act, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
 
 type ClientCheck = Check<ClientView, ClientStep>;
@@ -24,12 +25,23 @@ const definitionTerminating: ClientCheck = {
 };
 
 /** As far as the platform allows it now: a tenant alone leaves nothing behind. A server that is gone can't be asked. */
-function leftBehind({ observed: { server, record }, desired }: ClientView): boolean {
-  if (desired.deletionPolicy !== 'Orphan') return false;
+function leftBehind(view: ClientView): boolean {
+  const { server, record } = view.observed;
+  if (view.desired.deletionPolicy !== 'Orphan') return false;
   const registeredAt = record?.state?.server.issuer;
   if (server === undefined || (registeredAt !== undefined && server.spec.issuer !== registeredAt)) return true;
-  return server.spec.clients?.deletion?.includes('Orphan') === true;
+  return server.spec.clients?.deletion?.includes('Orphan') === true && (withdrawnGrants(view) ?? []).length === 0;
 }
+
+/** A client that nobody knows of would stay behind. */
+const created: ClientCheck = {
+  name: 'created',
+  find(view) {
+    const { record, server } = view.observed;
+    const sameServer = server?.spec.issuer === record?.state?.server.issuer;
+    return sameServer && !leftBehind(view) ? createLookedUp.find(view) : undefined;
+  },
+};
 
 /** What it holds may be a registration, and the only right to remove it. */
 const readable: ClientCheck = {
@@ -126,6 +138,7 @@ export const deletionChecks: readonly ClientCheck[] = [
   definitionTerminating,
   readable,
   answerStored,
+  created,
   registered,
   published,
   claimed,

@@ -1,3 +1,4 @@
+import { capabilitiesOf } from '../../authserver/capabilities.ts';
 import { configurable } from '../../authserver/client-configuration.ts';
 import { changedMembers, echoViolations, metadataRejected } from '../../authserver/client-metadata.ts';
 import type { Check } from '../../runtime/pass.ts';
@@ -21,9 +22,12 @@ export const answerStored: ClientCheck = {
 /** An intent that this process did not just write: its call may have been carried out, and the answer is lost. */
 const intentSettled: ClientCheck = {
   name: 'intentSettled',
-  find({ observed: { record, unsentIntent }, desired }) {
-    const intent = record?.state?.intent;
-    if (intent === undefined || intent.id === unsentIntent) return undefined;
+  find(view) {
+    const { observed, desired } = view;
+    const intent = observed.record?.state?.intent;
+    if (intent === undefined || intent.id === observed.unsentIntent) return undefined;
+    const lookup = createLookedUp.find(view);
+    if (lookup !== undefined) return lookup;
     if (intent.operation === 'create') {
       const message = 'The answer to a registration was lost.';
       return act(Condition.registered, 'RegistrationAnswerLost', message, { name: 'abandonRegistration' });
@@ -31,6 +35,18 @@ const intentSettled: ClientCheck = {
     const message = 'The answer to an update of the registration was lost; what the server holds is being read.';
     const finding = act(Condition.registered, 'UpdateAnswerLost', message, { name: 'recoverUpdate' }, intent.id);
     return { ...finding, deferrable: canWait(desired) };
+  },
+};
+
+/** Where client ids are ours, a client whose creation was not answered can be looked up. */
+export const createLookedUp: ClientCheck = {
+  name: 'createLookedUp',
+  find({ observed: { record, server, unsentIntent }, desired: { metadata } }) {
+    const intent = record?.state?.intent;
+    if (intent?.operation !== 'create' || intent.id === unsentIntent || metadata === undefined) return undefined;
+    if (server === undefined || capabilitiesOf(server)?.clientIdFrom !== 'us') return undefined;
+    const message = 'The answer to a registration was lost; the client is being looked for.';
+    return act(Condition.registered, 'RegistrationAnswerLost', message, { name: 'recoverCreate' }, intent.id);
   },
 };
 
@@ -141,11 +157,11 @@ const unchangeable = (changed: readonly string[]): string =>
   `${changed.join(', ')} it knows the old value. Undo the change; or create a second OAuthClient with it, switch the application to its ` +
   'Secret, then delete this one.';
 
-/** The part of the metadata that a tenant decides; keys change with every rotation. */
+/** The part of the metadata that a tenant decides; keys change with every rotation, and the CA with some. */
 export function withoutKeys(metadata: Record<string, unknown> | undefined): Record<string, unknown> {
-  const { jwks: _jwks, ...rest } = metadata ?? {};
+  const { jwks: _jwks, tls_client_auth_ca_subject_dn: _ca, ...rest } = metadata ?? {};
   return rest;
 }
 
-export const recoveryChecks: readonly ClientCheck[] = [answerStored, intentSettled, noOrphanSuspected, notRejected];
+export const recoveryChecks: readonly ClientCheck[] = [intentSettled, noOrphanSuspected, notRejected];
 export const registrationChecks: readonly ClientCheck[] = [registered, echoed, upToDate];

@@ -19,6 +19,7 @@ import {
   type StepContext,
 } from './context.ts';
 import { readRegistration, withEitherToken, withRegistration } from './registration-answer.ts';
+import { createOrTakeOver, findOurs } from './registration-lookup.ts';
 
 export function intend(operation: 'create' | 'update'): ClientAction {
   return async (context, view, signal) => {
@@ -37,7 +38,7 @@ export const register: ClientAction = async (context, view, signal) => {
   const access = accessOf(context, view, signal);
   // Read first: that the API server does not answer says nothing of the authorization server.
   await access.credentials();
-  await answered(context, loaded, asked, () => driver.create(access, asked));
+  await answered(context, loaded, asked, () => createOrTakeOver(driver, access, asked));
   await store(context, view, loaded, signal);
 };
 
@@ -63,13 +64,13 @@ export const updateRegistration: ClientAction = async (context, view, signal) =>
   const driver = driverOf(context, view);
   const access = accessOf(context, view, signal);
   const update = () =>
-    withEitherToken(loaded, async (handle) => ({
+    withEitherToken(driver, loaded, async (handle) => ({
       ...(await driver.update(access, { ...handle, lastAnswer: withoutFormer(loaded, asked) }, asked)),
       acceptedToken: handle.registrationAccessToken,
     }));
   await answered(context, loaded, asked, update).catch((thrown: unknown) => {
     // Is it the token that is gone, or the client?
-    if (asOperatorError(thrown).code === 'RegistrationAccessTokenLost') {
+    if (['RegistrationAccessTokenLost', 'RegistrationNotFound'].includes(asOperatorError(thrown).code)) {
       context.reproofs.suspect(view.observed.client.metadata.uid, context.clock.now());
     }
     throw thrown;
@@ -91,20 +92,54 @@ export const recoverUpdate: ClientAction = async (context, view, signal) => {
   const asked = required(view.desired.metadata, 'metadata');
   const registration = await readRegistration(context, view, loaded, signal);
   if (registration === undefined) return updateAgain(context, loaded, signal);
-  const record = withRegistration(loaded, registration, asked, context.clock.now());
+  const record = recovered(loaded, registration, asked, context.clock.now());
   // A member that the server does not show may not have got there.
   const told = Object.keys(platformMetadata(serverOf(view))).every((member) => member in registration.metadata);
-  const current = told && changedMembers(asked, registration.metadata).length === 0;
-  const stored = required(record.state.registration, 'a registration');
-  const state = { ...record.state, registration: { ...stored, askedDigest: current ? stored.askedDigest : '' } };
-  await context.records.save(loaded, { ...record, state }, signal);
+  await context.records.save(loaded, told ? record : askedAgain(record), signal);
 };
 
 /** RFC 7592 §2.2: an update replaces, so that the same one may be sent twice. */
 async function updateAgain(context: StepContext, loaded: LoadedRecord, signal: AbortSignal): Promise<void> {
   const { intent: _lost, ...state } = loaded.state;
-  const registration = { ...required(state.registration, 'a registration'), askedDigest: '' };
-  await context.records.save(loaded, { ...loaded, state: { ...state, registration } }, signal);
+  await context.records.save(loaded, askedAgain({ ...loaded, state }), signal);
+}
+
+function askedAgain(record: ClientRecord): ClientRecord {
+  const registration = { ...required(record.state.registration, 'a registration'), askedDigest: '' };
+  return { ...record, state: { ...record.state, registration } };
+}
+
+/**
+ * The answer to a create was lost: where a client can be looked up by the id that we chose, either it is there or the call
+ * can be made again. One that is carried out later still meets the owner's mark.
+ */
+export const recoverCreate: ClientAction = async (context, view, signal) => {
+  const loaded = await context.records.load(recordOf(view), signal);
+  const asked = required(view.desired.metadata, 'metadata');
+  const found = await findOurs(driverOf(context, view), accessOf(context, view, signal), asked);
+  if (found === undefined) {
+    const { intent: _undone, ...state } = loaded.state;
+    await context.records.save(loaded, { ...loaded, state }, signal);
+    return;
+  }
+  await context.records.save(loaded, recovered(loaded, found, asked, context.clock.now()), signal);
+  const at = loaded.state.server.issuer;
+  tell(
+    context,
+    view,
+    'Normal',
+    'Registered',
+    `Client ${found.clientId} is registered at ${at}: the answer was lost, the client was found.`,
+  );
+};
+
+/** What was found in place of an answer is as it was asked for, or is asked for again. */
+function recovered(loaded: LoadedRecord, found: Registration, asked: ClientMetadata, now: number): ClientRecord {
+  const record = withRegistration(loaded, found, asked, now);
+  const stored = required(record.state.registration, 'a registration');
+  const current = changedMembers(asked, found.metadata).length === 0;
+  const registration = { ...stored, askedDigest: current ? stored.askedDigest : '' };
+  return { ...record, state: { ...record.state, registration } };
 }
 
 /**
@@ -183,7 +218,7 @@ export async function removeRegistration(
   const driver = driverOf(context, view);
   const access = accessOf(context, view, signal);
   try {
-    await withEitherToken(loaded, (handle) => driver.remove(access, handle));
+    await withEitherToken(driver, loaded, (handle) => driver.remove(access, handle));
   } catch (thrown) {
     if (asOperatorError(thrown).code !== 'DeletionUnsupported') throw thrown;
     return left;
@@ -223,5 +258,7 @@ const nothingDone = new Set([
   'RegistrationAccessTokenLost',
   'InitialAccessTokenSpent',
   'UpdateUnsupported',
+  'RegistrationNotFound',
+  'ClientIdTaken',
   'ServerUnavailable',
 ]);

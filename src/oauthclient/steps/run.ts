@@ -15,9 +15,11 @@ import { makeKeystores } from './keystores.ts';
 import { prove, provePublished } from './proof.ts';
 import { publish } from './publication.ts';
 import { recordCompromise, renewIdentity } from './compromise.ts';
+import { beginWithdrawal, destroyKeys, endWithdrawal } from './withdrawal.ts';
 import {
   abandonRegistration,
   intend,
+  recoverCreate,
   recoverUpdate,
   register,
   rejectRegistration,
@@ -58,15 +60,19 @@ const plainActions = {
   register,
   storeAnswer,
   abandonRegistration,
+  recoverCreate,
   intendUpdate: intend('update'),
   updateRegistration,
   recoverUpdate,
   inspectRegistration,
   forgetRegistration,
+  beginWithdrawal,
+  endWithdrawal,
   deregister,
   withdrawSecret,
   releaseClaim,
   renewIdentity,
+  destroyKeys,
   forgetRecord,
   removeFinalizer,
 } satisfies Record<string, ClientAction>;
