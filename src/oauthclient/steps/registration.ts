@@ -2,6 +2,7 @@ import { configurable } from '../../authserver/client-configuration.ts';
 import { changedMembers, platformMetadata } from '../../authserver/client-metadata.ts';
 import type { ClientMetadata, Registration } from '../../authserver/driver.ts';
 import { asOperatorError } from '../../errors.ts';
+import type { Orphan } from '../checks/deletion.ts';
 import { withoutKeys } from '../checks/registration.ts';
 import { digestOf } from '../digest.ts';
 import type { ClientRecord } from '../record.ts';
@@ -18,7 +19,14 @@ import {
   type ClientAction,
   type StepContext,
 } from './context.ts';
-import { readRegistration, withEitherToken, withRegistration } from './registration-answer.ts';
+import {
+  readRegistration,
+  registrationMaterial,
+  replacedByRead,
+  withEitherToken,
+  withRegistration,
+} from './registration-answer.ts';
+import { tellOrphaned } from './orphan.ts';
 import { createOrTakeOver, findOurs } from './registration-lookup.ts';
 
 export function intend(operation: 'create' | 'update'): ClientAction {
@@ -38,9 +46,20 @@ export const register: ClientAction = async (context, view, signal) => {
   const access = accessOf(context, view, signal);
   // Read first: that the API server does not answer says nothing of the authorization server.
   await access.credentials();
-  await answered(context, loaded, asked, () => createOrTakeOver(driver, access, asked));
+  await answered(context, loaded, asked, async () => {
+    const { registration, adopted } = await createOrTakeOver(driver, access, asked, view.desired.adoption);
+    if (adopted) tellAdopted(context, view, registration.clientId);
+    return registration;
+  });
   await store(context, view, loaded, signal);
 };
+
+function tellAdopted(context: StepContext, view: ClientView, clientId: string): void {
+  const note =
+    `Client ${clientId}, which somebody else had made, is this OAuthClient's now: it authenticates by certificate alone, and whoever used ` +
+    'another way reads the published Secret instead. It is deleted with this OAuthClient, unless deletionPolicy is Orphan.';
+  tell(context, view, 'Warning', 'Adopted', note);
+}
 
 /** The API server did not take it before. */
 export const storeAnswer: ClientAction = async (context, view, signal) =>
@@ -57,9 +76,9 @@ async function store(context: StepContext, view: ClientView, loaded: LoadedRecor
   tell(context, view, 'Normal', 'Registered', `Registered at ${at} as client ${registration.clientId}.`);
 }
 
-/** RFC 7592 §2.2: PUT replaces, so the driver starts from the server's last answer. */
+/** RFC 7592 §2.2: PUT replaces, so the driver starts from what the server holds. */
 export const updateRegistration: ClientAction = async (context, view, signal) => {
-  const loaded = await context.records.load(recordOf(view), signal);
+  const loaded = await withCurrentAnswer(context, view, await context.records.load(recordOf(view), signal), signal);
   const asked = required(view.desired.metadata, 'metadata');
   const driver = driverOf(context, view);
   const access = accessOf(context, view, signal);
@@ -85,6 +104,37 @@ function withoutFormer({ state, material }: ClientRecord, asked: ClientMetadata)
   const kept = Object.entries(material.registration?.lastAnswer ?? {}).filter(([member]) => !former.includes(member));
   return Object.fromEntries(kept);
 }
+
+/**
+ * What others added to the registration since the server's last answer is theirs, and an update is to keep it. Where that can't be
+ * read, the last answer has to do.
+ */
+async function withCurrentAnswer(
+  context: StepContext,
+  view: ClientView,
+  loaded: LoadedRecord,
+  signal: AbortSignal,
+): Promise<LoadedRecord> {
+  // A driver with a credential reads before it writes.
+  const kept = driverOf(context, view).capabilities.managedBy === 'credential';
+  if (view.observed.readsRotate || kept) return loaded;
+  const { state, material } = loaded;
+  try {
+    const answer = await readRegistration(context, view, loaded, signal);
+    if (answer === undefined) return loaded;
+    const registration = registrationMaterial(material.registration, answer);
+    const current = { ...loaded, material: { ...material, registration } };
+    if (!replacedByRead(context, view, material.registration, registration)) return current;
+    const stored = { ...required(state.registration, 'a registration'), readsRotate: true };
+    return await context.records.save(loaded, { ...current, state: { ...state, registration: stored } }, signal);
+  } catch (thrown) {
+    // Who answers no read answers no update either; who refuses it may yet.
+    if (!readRefused.has(asOperatorError(thrown).code)) throw thrown;
+    return loaded;
+  }
+}
+
+const readRefused = new Set(['RegistrationRefused', 'RegistrationAccessTokenLost', 'AnswerInvalid']);
 
 /** The answer to an update was lost: what the server holds now is read, and compared as after any update. */
 export const recoverUpdate: ClientAction = async (context, view, signal) => {
@@ -190,16 +240,6 @@ export function rejectRegistration(message: string): ClientAction {
   };
 }
 
-/** A client that stays registered at the server although nothing of it is left here. */
-export interface LeftBehind {
-  clientId: string;
-  why: string;
-}
-
-export function tellOrphaned(context: StepContext, view: ClientView, { clientId, why }: LeftBehind): void {
-  tell(context, view, 'Warning', 'Orphaned', `Client ${clientId} stays registered at the server (${why}).`);
-}
-
 /**
  * RFC 7592 §2.3, once: where the record could not be written afterwards, the server is not asked again.
  * @returns what stays behind at a server that deletes none
@@ -209,10 +249,14 @@ export async function removeRegistration(
   view: ClientView,
   loaded: LoadedRecord,
   signal: AbortSignal,
-): Promise<LeftBehind | undefined> {
+): Promise<Orphan | undefined> {
   const { issuer } = loaded.state.server;
   const { clientId } = required(loaded.state.registration, 'a registration');
-  const left = { clientId, why: 'the server deletes no registration, RFC 7592 §2.3: delete it there' };
+  const left: Orphan = {
+    clientId,
+    cause: 'DeletionUnsupported',
+    why: 'the server deletes no registration, RFC 7592 §2.3: delete it there',
+  };
   if (context.unstored.isRemoved(issuer, clientId)) return undefined;
   if (!configurable(serverOf(view), 'DELETE')) return left;
   const driver = driverOf(context, view);
