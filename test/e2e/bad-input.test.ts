@@ -3,6 +3,7 @@ import { after, before, describe } from 'node:test';
 import { authorityIssuers, authorityTests } from './bad-input/authorities.ts';
 import { grantIssuers, grantTests } from './bad-input/grants.ts';
 import { identityTests } from './bad-input/identities.ts';
+import { registrationManagementTests } from './bad-input/registration-management.ts';
 import { registrationTests } from './bad-input/registrations.ts';
 import { secretTests } from './bad-input/secrets.ts';
 import { serverTests } from './bad-input/servers.ts';
@@ -20,6 +21,7 @@ describe('bad input', { concurrency: true }, () => {
   after(() => running?.stop());
 
   describe('registrations', { concurrency: true }, () => registrationTests(world));
+  describe('servers without RFC 7592', { concurrency: true }, () => registrationManagementTests(world));
   describe('servers', { concurrency: true }, () => serverTests(world));
   describe('authorities', { concurrency: true }, () => authorityTests(world));
   describe('grants', { concurrency: true }, () => grantTests(world));
