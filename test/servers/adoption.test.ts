@@ -158,11 +158,11 @@ describe('a client that Keycloak has already', () => {
   });
 
   it('of two OAuthClients with one clientId the second is told so, and not who has it', async () => {
-    const first = await world.client('one', { clientId: 'team.shared' }).apply();
+    const first = await world.client('holder', { clientId: 'team.shared' }).apply();
     await first.ready(limitMs);
-    const second = await world.client('two', { clientId: 'team.shared' }).apply();
+    const second = await world.client('latecomer', { clientId: 'team.shared' }).apply();
     await reason(second, 'ClientIdTaken');
-    assert.doesNotMatch(await message(second), /\bone\b/);
+    assert.doesNotMatch(await message(second), /holder/);
     assert.equal(await second.secret(), undefined);
     await first.delete();
     await first.gone();
