@@ -6,7 +6,7 @@ import { authorizationServers } from '../../src/api/resources.ts';
 import { events } from '../../src/kube/resource.ts';
 import { requestToken } from '../support/application.ts';
 import { call, type Answer } from '../support/https-call.ts';
-import { boundTo, TestClient } from '../support/oauth-client.ts';
+import { boundTo, type TestClient } from '../support/oauth-client.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { type KeycloakWorld, startKeycloakWorld } from './keycloak-world.ts';
 
@@ -55,10 +55,10 @@ describe('a client that Keycloak has already', () => {
   it('with a second client nobody is refused for a moment', async () => {
     const { secret } = await world.realm.serviceAccount('legacy-second', [], legacy);
     let moved: TestClient | undefined;
-    let ended = false;
+    const ended = new AbortController();
     const ways = new Set<string>();
     const calling = (async () => {
-      while (!ended) {
+      while (!ended.signal.aborted) {
         const answer =
           moved === undefined
             ? await withSecret('legacy-second', secret)
@@ -75,7 +75,7 @@ describe('a client that Keycloak has already', () => {
     await waitFor(() => ways.has('certificate'), limitMs);
     await world.realm.delete('legacy-second');
     await sleep(1_000);
-    ended = true;
+    ended.abort();
     await calling;
     assert.deepEqual([...ways], ['secret', 'certificate']);
   });
@@ -83,7 +83,7 @@ describe('a client that Keycloak has already', () => {
   it('keeps its id, and an application that knows both ways gets a token at every time', async (t) => {
     const { secret } = await world.realm.serviceAccount('legacy-same-id', [], legacy);
     const client = world.client('same-id', { clientId: 'legacy-same-id' });
-    let ended = false;
+    const ended = new AbortController();
     let longestMs = 0;
     /** The certificate where there is one, else the secret; and again for as long as neither is taken. */
     const token = async (): Promise<string> => {
@@ -102,7 +102,7 @@ describe('a client that Keycloak has already', () => {
     };
     const ways = new Set<string>();
     const calling = (async () => {
-      while (!ended) {
+      while (!ended.signal.aborted) {
         ways.add(await token());
         await sleep(50);
       }
@@ -112,7 +112,7 @@ describe('a client that Keycloak has already', () => {
     await client.apply();
     await client.ready(limitMs);
     await waitFor(() => ways.has('certificate'), limitMs);
-    ended = true;
+    ended.abort();
     await calling;
     assert.deepEqual([...ways], ['secret', 'certificate']);
     assert.ok(longestMs < 60_000, `${longestMs} ms`);
