@@ -5,7 +5,7 @@ import { asOperatorError, type OperatorError } from './errors.ts';
 import { createCaches, type Caches } from './caches.ts';
 import type { Config } from './config.ts';
 import { AuthorizationServerReconciler } from './authserver/reconcile.ts';
-import { ServerConnections } from './authserver/connection.ts';
+import { ServerConnections } from './authserver/connections.ts';
 import { readCredentials, type ServerCredentials } from './authserver/credentials.ts';
 import { Enforcement } from './authserver/enforcement.ts';
 import { driverFor } from './authserver/registry.ts';
@@ -29,17 +29,22 @@ import { Controller, type Result } from './runtime/controller.ts';
 import type { Fence } from './runtime/fence.ts';
 import { Pass, type StepObserver } from './runtime/pass.ts';
 import { Rewrites } from './runtime/rewrites.ts';
-import { WorkQueue } from './runtime/workqueue.ts';
+import { WorkQueue, type WorkQueueOptions } from './runtime/workqueue.ts';
 import { createMetrics } from './metrics.ts';
 import { registerStateMetrics } from './state-metrics.ts';
 import type { Logger } from './telemetry.ts';
 import { distribution } from './terminator/distribution.ts';
 import { TerminatorKind } from './terminator/reconcile.ts';
-import { connectSources, SERVER_INDEX, type Controllers } from './sources.ts';
+import { clientOrder, connectSources, SERVER_INDEX, type Controllers } from './sources.ts';
 
 const RECORD_ISSUER_INDEX = 'issuer';
 const ANY_ISSUER = '*';
 const passDeadlineMs = 120_000;
+/** Of a server that answers again, fifty clients a second, and all of them within half a minute. */
+const wakeMs = 20;
+const longestWakeMs = 30_000;
+/** Clients of one server never get every worker: it may take its time, or not answer at all. */
+const largestShare = 0.75;
 /** Within what kubelet grants by default before it kills (30 s); the rest is for events and for the Lease. */
 const drainMs = 20_000;
 
@@ -98,7 +103,15 @@ export async function startOperator(
     clock,
     logger,
   });
-  const connections = new ServerConnections({ fence, metrics: metrics.serverCalls });
+  const connections = new ServerConnections({
+    fence,
+    metrics: metrics.serverCalls,
+    onChange(server, held) {
+      controllers.servers.enqueue(server);
+      const spreadMs = Math.min(longestWakeMs, held.length * wakeMs);
+      for (const key of held) controllers.clients.enqueueAfter(key, Math.random() * spreadMs);
+    },
+  });
   const enforcement = new Enforcement();
   const observer: StepObserver = {
     async before(kind, step, key) {
@@ -204,6 +217,7 @@ export async function startOperator(
     name: string,
     workers: number,
     reconcile: (key: string, signal: AbortSignal) => Promise<Result>,
+    order: Pick<WorkQueueOptions, 'groupOf' | 'isUrgent'> = {},
   ) =>
     new Controller({
       name,
@@ -212,11 +226,16 @@ export async function startOperator(
       deadlineMs: passDeadlineMs,
       clock,
       logger,
-      queue: new WorkQueue({ clock, metrics: metrics.workQueue(name) }),
+      queue: new WorkQueue({ clock, metrics: metrics.workQueue(name), ...order }),
       metrics: metrics.controller(name, workers),
     });
   const controllers: Controllers = {
-    clients: controller('oauthclient', config.workers, (key, signal) => clientPass.reconcile(key, signal)),
+    clients: controller(
+      'oauthclient',
+      config.workers,
+      (key, signal) => clientPass.reconcile(key, signal),
+      clientOrder(caches, Math.max(1, Math.floor(config.workers * largestShare))),
+    ),
     servers: controller('authorizationserver', platformWorkers, (key, signal) =>
       serverReconciler.reconcile(key, signal),
     ),

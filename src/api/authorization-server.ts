@@ -157,6 +157,32 @@ const spec = z
     accessTokenLifetime: durationText(
       'The longest access token life, a lower bound for drains. Default: what token responses say.',
     ).optional(),
+    rateLimit: z
+      .object({
+        requestsPerSecond: z
+          .int32()
+          .min(1)
+          .max(1000)
+          .meta({
+            description: 'Requests a second, registrations, proofs and discovery together. Default 100.',
+            format: 'int32',
+          })
+          .optional(),
+        burst: z
+          .int32()
+          .min(1)
+          .max(10_000)
+          .meta({
+            description: 'Requests that may be sent at once after a rest. Default: those of two seconds.',
+            format: 'int32',
+          })
+          .optional(),
+      })
+      .meta({
+        description:
+          'What the operator asks of this server at most. Of its clients no more than requestsPerSecond are worked on at the same time.',
+      })
+      .optional(),
     propagation: durationText(
       'How long a change may take to reach every terminator; within it a refused proof call means only: not yet. Default 60s.',
     ).optional(),
@@ -235,7 +261,7 @@ const status = z
       })
       .meta({ description: 'What the server says it can do.' })
       .optional(),
-    conditions: conditions('Ready, Discovered.').optional(),
+    conditions: conditions('Ready, Discovered; Reachable and Deletable while they are False.').optional(),
   })
   .meta({ description: 'What is true at the last check.', default: pendingStatus });
 export type AuthorizationServerStatus = z.infer<typeof status>;

@@ -4,6 +4,7 @@ import type { Check } from '../runtime/pass.ts';
 import { NOT_ENFORCED, notEnforced } from './canary.ts';
 import { keysByReference } from './client-metadata.ts';
 import { driverFor } from './registry.ts';
+import { outageMessage } from './traffic.ts';
 import { Condition, type ServerFinding, type ServerStep, type ServerView } from './step.ts';
 
 type ServerCheck = Check<ServerView, ServerStep>;
@@ -113,6 +114,15 @@ const clientsAuthenticated: ServerCheck = {
   },
 };
 
+const answers: ServerCheck = {
+  name: 'answers',
+  find({ observed: { outages } }) {
+    if (outages.length === 0) return undefined;
+    const message = outages.map(outageMessage).join(' ');
+    return { condition: Condition.reachable, status: 'False', reason: 'ServerUnavailable', message };
+  },
+};
+
 /** The last one: a step hides what comes after it. */
 const discoveryFresh: ServerCheck = {
   name: 'discoveryFresh',
@@ -143,5 +153,6 @@ export const serverChecks: readonly ServerCheck[] = [
   methodSupported,
   registrationSupported,
   clientsAuthenticated,
+  answers,
   discoveryFresh,
 ];

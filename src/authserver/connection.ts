@@ -1,7 +1,6 @@
 import dns from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
 import { createSecureContext, type SecureContext } from 'node:tls';
-import { isDeepStrictEqual } from 'node:util';
 import { Agent, type Dispatcher } from 'undici';
 import type { AuthorizationServer, AuthorizationServerStatus } from '../api/authorization-server.ts';
 import { OperatorError } from '../errors.ts';
@@ -11,10 +10,11 @@ import type { ServerCallMetrics } from '../telemetry.ts';
 import { type CallOutcome, outcomeOf, type ServerOperation } from './call-outcome.ts';
 import { exchange, type ServerAnswer, type ServerRequest, type ServerSilence } from './http.ts';
 import type { ProofOutcome } from './proof-outcome.ts';
+import { type Hold, type Outage, rateLimitOf, ServerTraffic } from './traffic.ts';
 
 export type ServerEndpoints = NonNullable<AuthorizationServerStatus['endpoints']>;
 export type ServerCapabilities = NonNullable<AuthorizationServerStatus['capabilities']>;
-type Server = Pick<AuthorizationServer, 'metadata' | 'spec' | 'status'>;
+export type Server = Pick<AuthorizationServer, 'metadata' | 'spec' | 'status'>;
 
 /** A certificate as a client presents it, ready for any number of connections. */
 export type ClientTls = SecureContext;
@@ -23,6 +23,8 @@ export interface ConnectionOptions {
   /** Asked before each request. Default: it may be sent. */
   fence?: Fence | undefined;
   metrics?: ServerCallMetrics | undefined;
+  /** What others ask of the same server too. Default: nobody else does. */
+  traffic?: ServerTraffic | undefined;
 }
 
 /** Parts of one server that we hold open at a time; more wait. */
@@ -44,10 +46,11 @@ export class ServerConnection {
   /** Without a client certificate. To read CAs and keys costs more than a handshake. */
   #anonymous: SecureContext | undefined;
   readonly #metrics: ServerCallMetrics | undefined;
+  readonly #traffic: ServerTraffic;
   #shared: Agent | undefined;
   #closed = false;
 
-  constructor({ metadata, spec, status }: Server, { fence = open, metrics }: ConnectionOptions = {}) {
+  constructor({ metadata, spec, status }: Server, { fence = open, metrics, traffic }: ConnectionOptions = {}) {
     this.#name = metadata.name;
     this.#issuer = spec.issuer;
     this.#endpoints = status?.endpoints;
@@ -55,6 +58,7 @@ export class ServerConnection {
     this.#connectTo = new Map((spec.connectTo ?? []).map(({ host, addresses }) => [host.toLowerCase(), addresses]));
     this.#fence = fence;
     this.#metrics = metrics;
+    this.#traffic = traffic ?? new ServerTraffic(metadata.name, rateLimitOf(spec), { metrics });
   }
 
   /** metadata.name */
@@ -110,23 +114,39 @@ export class ServerConnection {
   }
 
   /**
-   * One request over a dispatcher of this connection: the only way out to a server, and counted.
-   * @throws {OperatorError} `Cancelled` when `signal` aborts; nothing else
+   * One request over a dispatcher of this connection: the only way out to a server, paced and counted.
+   * @throws {OperatorError} `Cancelled` when `signal` aborts; what the fence throws
    */
   async send(
     operation: ServerOperation,
     request: ServerRequest,
     signal: AbortSignal,
   ): Promise<ServerAnswer | ServerSilence> {
+    const withheld = await this.#traffic.admit(request.url, signal);
+    if (withheld !== undefined) return withheld;
     const started = performance.now();
     let outcome: CallOutcome = 'cancelled';
+    let answer: ServerAnswer | ServerSilence | undefined;
     try {
-      const answer = await exchange(request, signal);
+      // It may have waited for long.
+      this.#fence();
+      answer = await exchange(request, signal);
       outcome = outcomeOf(answer);
       return answer;
     } finally {
+      this.#traffic.ended(request.url, operation, answer);
       this.#metrics?.call(this.#name, operation, outcome, (performance.now() - started) / 1000);
     }
+  }
+
+  /** Whether what is to be asked there would not be sent, until when and why. See {@link ServerTraffic.hold}. */
+  hold(url: string, key?: string): Hold | undefined {
+    return this.#traffic.hold(url, key);
+  }
+
+  /** Of each of its origins that does not answer. */
+  outages(): Outage[] {
+    return this.#traffic.outages();
   }
 
   /** What came of a certificate that was tried here. */
@@ -206,56 +226,4 @@ function always(addresses: readonly string[]): LookupFunction {
       else callback(null, first.address, first.family);
     });
   };
-}
-
-interface Entry {
-  shape: unknown;
-  connection: ServerConnection;
-}
-
-/** One connection for each AuthorizationServer, replaced when its spec or its endpoints change. */
-export class ServerConnections {
-  readonly #entries = new Map<string, Entry>();
-  readonly #options: ConnectionOptions;
-
-  constructor(options: ConnectionOptions = {}) {
-    this.#options = options;
-  }
-
-  to(server: Server): ServerConnection {
-    const { metadata, spec, status } = server;
-    const shape = {
-      uid: metadata.uid,
-      issuer: spec.issuer,
-      caBundle: spec.caBundle,
-      connectTo: spec.connectTo,
-      endpoints: status?.endpoints,
-    };
-    const entry = this.#entries.get(metadata.name);
-    if (entry !== undefined && isDeepStrictEqual(entry.shape, shape)) return entry.connection;
-    this.forget(metadata.name);
-    const connection = new ServerConnection(server, this.#options);
-    this.#entries.set(metadata.name, { shape, connection });
-    return connection;
-  }
-
-  /** One that is nobody else's; who asks for it closes it. */
-  apart(server: Server): ServerConnection {
-    return new ServerConnection(server, this.#options);
-  }
-
-  /** Calls in flight end by themselves; each has a deadline. */
-  forget(name: string): void {
-    this.#entries
-      .get(name)
-      ?.connection.close()
-      .catch(() => undefined);
-    this.#entries.delete(name);
-  }
-
-  async close(): Promise<void> {
-    const entries = [...this.#entries.values()];
-    this.#entries.clear();
-    await Promise.all(entries.map(({ connection }) => connection.close()));
-  }
 }

@@ -33,10 +33,15 @@ export interface ServerSilence {
   kind: 'silence';
   /** False: nothing was sent, so nothing was carried out. */
   sent: boolean;
-  /** `tls`: the peer or we ended the handshake; `untrusted`: we don't trust its certificate; `size`: over 1 MiB. */
-  why: 'unresolved' | 'unroutable' | 'unconnected' | 'untrusted' | 'tls' | 'deadline' | 'size' | 'broken';
+  /**
+   * `tls`: the peer or we ended the handshake; `untrusted`: we don't trust its certificate; `size`: over 1 MiB; `withheld`: it
+   * was not sent, for the server does not answer or too much is asked of it.
+   */
+  why: 'unresolved' | 'unroutable' | 'unconnected' | 'untrusted' | 'tls' | 'deadline' | 'size' | 'broken' | 'withheld';
   /** A clause for messages, without secrets: `it did not answer within 10 s`. */
   clause: string;
+  /** Milliseconds, where it is known when to ask again. */
+  retryAfterMs?: number | undefined;
 }
 
 /**

@@ -6,7 +6,9 @@ import type { Informer } from '../kube/informer.ts';
 import { readCredentials, type SecretValue } from './credentials.ts';
 import type { Intruder } from './canary.ts';
 import type { Discovery } from './discovery.ts';
+import type { ServerConnections } from './connections.ts';
 import type { Enforcement } from './enforcement.ts';
+import type { Outage } from './traffic.ts';
 
 /** What discovery found, with what it was asked for and until when that is good enough. Kept in memory alone. */
 export interface Discovered extends Discovery {
@@ -28,6 +30,8 @@ export interface Observed {
   readonly discovered: Discovered | undefined;
   /** What the canary found, of this process; undefined before one was answered. */
   readonly enforcement: { readonly intruder: Intruder | undefined } | undefined;
+  /** Of its origins that do not answer, as far as this process asked them. */
+  readonly outages: readonly Outage[];
 }
 
 export interface ObserveOptions {
@@ -35,6 +39,7 @@ export interface ObserveOptions {
   clientsOf: (server: string) => number;
   secretValue: SecretValue;
   enforcement: Pick<Enforcement, 'of'>;
+  connections: Pick<ServerConnections, 'to'>;
   keySetsServed: boolean;
   /** Servers that name another one are not ours. */
   controllerName: string;
@@ -59,6 +64,7 @@ export async function observe(
     keySetsServed: options.keySetsServed,
     discovered: discoveries.get(uid),
     enforcement: options.enforcement.of(uid),
+    outages: options.connections.to(server).outages(),
   };
 }
 

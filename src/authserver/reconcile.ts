@@ -9,7 +9,8 @@ import type { Result } from '../runtime/controller.ts';
 import { Pass, type StepObserver } from '../runtime/pass.ts';
 import type { Logger } from '../telemetry.ts';
 import { serverChecks } from './checks.ts';
-import type { ServerConnections } from './connection.ts';
+import type { ServerConnections } from './connections.ts';
+import { heldAt } from './outage.ts';
 import type { SecretValue } from './credentials.ts';
 import { type Desired, desired } from './desired.ts';
 import type { Enforcement } from './enforcement.ts';
@@ -27,7 +28,7 @@ export interface AuthorizationServerReconcilerOptions {
   clock: Clock;
   logger: Logger;
   secretValue: SecretValue;
-  connections: Pick<ServerConnections, 'apart' | 'forget'>;
+  connections: Pick<ServerConnections, 'to' | 'apart' | 'forget'>;
   enforcement: Pick<Enforcement, 'of' | 'forget'>;
   /** Whether this operator serves key sets (`jwks_uri`). */
   keySetsServed: boolean;
@@ -51,6 +52,8 @@ export class AuthorizationServerReconciler {
         observe: (key, signal) => observe(options, discoveries, key, signal),
         desired,
         checks: serverChecks,
+        heldBack: (_key, step, { observed: { server } }) =>
+          step.name === 'discover' ? heldAt(options.connections.to(server), server.spec.issuer) : undefined,
         run: (step, view, signal) => runStep({ ...options, discoveries }, step, view, signal),
         wakeAt: ({ observed }) => observed.discovered?.until,
         settle: (view, findings, signal) => this.#settle(view, findings, signal),

@@ -4,7 +4,7 @@ import type { KubeClient } from '../kube/client.ts';
 import { addFinalizer, removeFinalizer } from '../kube/finalizers.ts';
 import type { Informer } from '../kube/informer.ts';
 import type { Clock } from '../runtime/clock.ts';
-import type { ServerConnections } from './connection.ts';
+import type { ServerConnections } from './connections.ts';
 import type { Desired } from './desired.ts';
 import { discover, type Discovery } from './discovery.ts';
 import type { Enforcement } from './enforcement.ts';

@@ -63,13 +63,18 @@ describe('AuthorizationServer, against a real API server', () => {
   });
 
   let enforcement = new Enforcement();
+  const connectTo = (server: AuthorizationServer) => new ServerConnection(server);
   const freshReconciler = () =>
     new AuthorizationServerReconciler({
       client,
       servers,
       clientsOf: (server) => clients.get(server) ?? 0,
       secretValue: (secretName, key) => Promise.resolve(secret.get(`${secretName}/${key}`)),
-      connections: { apart: (server) => new ServerConnection(server), forget: (server) => forgotten.push(server) },
+      connections: {
+        to: connectTo,
+        apart: connectTo,
+        forget: (server) => forgotten.push(server),
+      },
       enforcement,
       keySetsServed: false,
       recorder,

@@ -123,6 +123,7 @@ function notProved(
     return new OperatorError(
       'AuthorizationServerUnreachable',
       `The token endpoint can't be reached: ${outcome.message} The certificate is published as soon as it can.`,
+      outcome.retryAfterMs === undefined ? {} : { retry: { class: 'after', milliseconds: outcome.retryAfterMs } },
     );
   }
   const current = certificateIn(state, 'Published');
