@@ -6,7 +6,12 @@ import { createCaches, type Caches } from './caches.ts';
 import type { Config } from './config.ts';
 import { AuthorizationServerReconciler } from './authserver/reconcile.ts';
 import { ServerConnections } from './authserver/connections.ts';
-import { readCredentials, type ServerCredentials } from './authserver/credentials.ts';
+import {
+  readCredentials,
+  readProxyCredentials,
+  type SecretValue,
+  type ServerCredentials,
+} from './authserver/credentials.ts';
 import { Enforcement } from './authserver/enforcement.ts';
 import { driverFor } from './authserver/registry.ts';
 import { startJwksServer } from './http/jwks.ts';
@@ -16,7 +21,7 @@ import { IssuerReconciler } from './issuer/reconcile.ts';
 import { KubeClient } from './kube/client.ts';
 import { EventRecorder } from './kube/event-recorder.ts';
 import { OPERATOR_FIELD_MANAGER } from './kube/field-managers.ts';
-import { secrets } from './kube/resource.ts';
+import { configMaps, secrets, type Resource } from './kube/resource.ts';
 import { leadershipOf } from './leadership.ts';
 import { issuerNameOf } from './oauthclient/desired.ts';
 import { keysAt } from './oauthclient/key-set.ts';
@@ -40,6 +45,8 @@ import { clientOrder, connectSources, SERVER_INDEX, type Controllers } from './s
 const RECORD_ISSUER_INDEX = 'issuer';
 const ANY_ISSUER = '*';
 const passDeadlineMs = 120_000;
+/** Of the API server, while a connection through a proxy is opened. */
+const lookupMs = 5_000;
 /** Of a server that answers again, fifty clients a second, and all of them within half a minute. */
 const wakeMs = 20;
 const longestWakeMs = 30_000;
@@ -106,6 +113,7 @@ export async function startOperator(
   const connections = new ServerConnections({
     fence,
     metrics: metrics.serverCalls,
+    proxyCredentials: (server) => readProxyCredentials(secretValue, server, AbortSignal.timeout(lookupMs)),
     onChange(server, held) {
       controllers.servers.enqueue(server);
       const spreadMs = Math.min(longestWakeMs, held.length * wakeMs);
@@ -129,12 +137,16 @@ export async function startOperator(
   const terminators = new TerminatorKind({ client: kube, ...caches, recorder, clock, logger });
 
   /** Values are read when they are needed and kept nowhere. */
-  const secretValue = async (name: string, key: string, signal: AbortSignal): Promise<string | undefined> => {
-    const object = await kube.get(secrets, { namespace: operatorNamespace, name }, { signal });
-    const data: unknown = object?.['data'];
-    const value: unknown = typeof data === 'object' && data !== null ? Reflect.get(data, key) : undefined;
-    return typeof value === 'string' ? Buffer.from(value, 'base64').toString().trim() : undefined;
-  };
+  const valueIn =
+    (resource: Resource, encoding: BufferEncoding): SecretValue =>
+    async (name, key, signal) => {
+      const object = await kube.get(resource, { namespace: operatorNamespace, name }, { signal });
+      const data: unknown = object?.['data'];
+      const value: unknown = typeof data === 'object' && data !== null ? Reflect.get(data, key) : undefined;
+      return typeof value === 'string' ? Buffer.from(value, encoding).toString().trim() : undefined;
+    };
+  const secretValue = valueIn(secrets, 'base64');
+  const configMapValue = valueIn(configMaps, 'utf8');
 
   caches.records.addIndex(RECORD_ISSUER_INDEX, ({ state }) =>
     // A record that can't be read may hold a certificate of any issuer.
@@ -201,6 +213,7 @@ export async function startOperator(
     servers: caches.servers,
     clientsOf: (server) => caches.clients.byIndex(SERVER_INDEX, server).length,
     secretValue,
+    configMapValue,
     connections,
     enforcement,
     keySetsServed: config.jwks !== undefined,

@@ -7,6 +7,7 @@ import {
   nameRef,
   namespaceGrant,
   objectName,
+  type Rule,
   rules,
   secretKeyRef,
   stringSet,
@@ -119,6 +120,18 @@ export type ClientGrants = z.infer<typeof clients>;
 const SECOND_SERVER =
   'Create a second AuthorizationServer, move the clients to it by second OAuthClients, then delete this one.';
 
+const waySensible: readonly Rule[] = [
+  {
+    rule: '!has(self.caBundle) || !has(self.caBundleRef)',
+    message: 'Write caBundle or caBundleRef, not both.',
+  },
+  {
+    rule: "!has(self.proxyCredentialsSecretRef) || (has(self.proxyURL) && self.proxyURL.startsWith('https://'))",
+    message:
+      'Write a proxyURL that begins with https:// where there is a proxyCredentialsSecretRef: over http the password would be readable on the way.',
+  },
+];
+
 const spec = z
   .object({
     controllerName: z
@@ -137,6 +150,38 @@ const spec = z
       .meta({
         description: "CA certificates (PEM) that vouch for the server's own TLS certificate. Default: the system's.",
       })
+      .optional(),
+    caBundleRef: z
+      .object({
+        kind: z.enum(['ConfigMap', 'Secret']).meta({ description: 'Kind of the object.' }),
+        name: objectName("Name of a ConfigMap or Secret in the operator's namespace."),
+        key: z
+          .string()
+          .min(1)
+          .max(253)
+          .regex(/^[-._a-zA-Z0-9]+$/)
+          .meta({ description: 'Key of its data.' }),
+      })
+      .meta({
+        description:
+          'Where to read the CA certificates (PEM, at most 128 KiB) instead of caBundle. A change takes effect by itself, in published ' +
+          'Secrets (ca.crt) too; while the object is missing or damaged, what was read before stays in use.',
+      })
+      .optional(),
+    proxyURL: z
+      .string()
+      .min(8)
+      .max(512)
+      .regex(/^https?:\/\/[^\s#@?/]+\/?$/)
+      .meta({
+        description:
+          'A proxy through which the operator reaches this server, by CONNECT (RFC 9110 §9.3.6). An http or https URL of host and port alone. ' +
+          'The proxy resolves host names, unless connectTo has their addresses. Default: none; environment variables are not looked at.',
+      })
+      .optional(),
+    proxyCredentialsSecretRef: z
+      .object({ name: objectName("Name of a Secret in the operator's namespace, of type kubernetes.io/basic-auth.") })
+      .meta({ description: 'The credentials that the proxy wants (RFC 7617): its keys username and password.' })
       .optional(),
     connectTo: z
       .array(
@@ -216,7 +261,12 @@ const spec = z
   })
   .meta({
     description: 'What the platform team sets up.',
-    ...rules(exactlyOneDriver(), immutable('issuer', SECOND_SERVER), immutable('controllerName', SECOND_SERVER)),
+    ...rules(
+      exactlyOneDriver(),
+      immutable('issuer', SECOND_SERVER),
+      immutable('controllerName', SECOND_SERVER),
+      ...waySensible,
+    ),
   });
 export type AuthorizationServerSpec = z.infer<typeof spec>;
 
@@ -260,6 +310,11 @@ const status = z
           .meta({ description: 'tls_client_certificate_bound_access_tokens (RFC 8705 §3.3).' }),
       })
       .meta({ description: 'What the server says it can do.' })
+      .optional(),
+    caBundle: z
+      .string()
+      .max(131072)
+      .meta({ description: 'CA certificates (PEM) in use, where caBundleRef says where to read them.' })
       .optional(),
     conditions: conditions('Ready, Discovered; Reachable and Deletable while they are False.').optional(),
   })

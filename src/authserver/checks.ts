@@ -9,7 +9,8 @@ import { Condition, type ServerFinding, type ServerStep, type ServerView } from 
 
 type ServerCheck = Check<ServerView, ServerStep>;
 
-const lookForCredentialMs = 30_000;
+/** Changes of such objects are news of their own; this is for one that was missed. */
+const lookForObjectMs = 30_000;
 
 function unready(reason: string, message: string): ServerFinding {
   return { condition: Condition.ready, status: 'False', reason, message };
@@ -40,10 +41,11 @@ const driverKnown: ServerCheck = {
 
 const caBundleUsable: ServerCheck = {
   name: 'caBundleUsable',
-  find({ desired: { caBundleProblem } }) {
+  find({ desired: { caBundleProblem }, now }) {
     if (caBundleProblem === undefined) return undefined;
-    // Without it the server could not be authenticated, so nothing is asked of it.
-    return { ...unready('CABundleInvalid', `spec.caBundle cannot be used. ${caBundleProblem}`), blocks: true };
+    const { reason, message, blocks } = caBundleProblem;
+    // Without one the server could not be authenticated, so nothing is asked of it.
+    return { ...unready(reason, message), blocks, at: now + lookForObjectMs };
   },
 };
 
@@ -51,7 +53,7 @@ const credentialUsable: ServerCheck = {
   name: 'credentialUsable',
   find({ observed: { credentialProblem }, now }) {
     if (credentialProblem === undefined) return undefined;
-    return { ...unready(credentialProblem.code, credentialProblem.message), at: now + lookForCredentialMs };
+    return { ...unready(credentialProblem.code, credentialProblem.message), at: now + lookForObjectMs };
   },
 };
 

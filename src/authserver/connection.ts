@@ -1,7 +1,7 @@
 import dns from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
 import { createSecureContext, type SecureContext } from 'node:tls';
-import { Agent, type Dispatcher } from 'undici';
+import { Agent, buildConnector, type Dispatcher } from 'undici';
 import type { AuthorizationServer, AuthorizationServerStatus } from '../api/authorization-server.ts';
 import { OperatorError } from '../errors.ts';
 import { orAbort } from '../runtime/abort.ts';
@@ -10,6 +10,8 @@ import type { ServerCallMetrics } from '../telemetry.ts';
 import { type CallOutcome, outcomeOf, type ServerOperation } from './call-outcome.ts';
 import { exchange, type ServerAnswer, type ServerRequest, type ServerSilence } from './http.ts';
 import type { ProofOutcome } from './proof-outcome.ts';
+import { serverTrust, type ServerTrust } from './server-trust.ts';
+import { openTunnel, type Proxy, type ProxyCredentials } from './tunnel.ts';
 import { type Hold, type Outage, rateLimitOf, ServerTraffic } from './traffic.ts';
 
 export type ServerEndpoints = NonNullable<AuthorizationServerStatus['endpoints']>;
@@ -25,6 +27,8 @@ export interface ConnectionOptions {
   metrics?: ServerCallMetrics | undefined;
   /** What others ask of the same server too. Default: nobody else does. */
   traffic?: ServerTraffic | undefined;
+  /** Of the proxy in front of the server; asked for each connection. Default: none. */
+  proxyCredentials?: ((server: Server) => Promise<ProxyCredentials | undefined>) | undefined;
 }
 
 /** Parts of one server that we hold open at a time; more wait. */
@@ -40,7 +44,8 @@ export class ServerConnection {
   readonly #name: string;
   readonly #issuer: string;
   readonly #endpoints: ServerEndpoints | undefined;
-  readonly #caBundle: string | undefined;
+  readonly #trust: ServerTrust;
+  readonly #proxy: Proxy | undefined;
   readonly #connectTo: ReadonlyMap<string, readonly string[]>;
   readonly #fence: Fence;
   /** Without a client certificate. To read CAs and keys costs more than a handshake. */
@@ -50,12 +55,22 @@ export class ServerConnection {
   #shared: Agent | undefined;
   #closed = false;
 
-  constructor({ metadata, spec, status }: Server, { fence = open, metrics, traffic }: ConnectionOptions = {}) {
+  constructor(server: Server, { fence = open, metrics, traffic, proxyCredentials }: ConnectionOptions = {}) {
+    const { metadata, spec, status } = server;
     this.#name = metadata.name;
     this.#issuer = spec.issuer;
     this.#endpoints = status?.endpoints;
-    this.#caBundle = spec.caBundle;
+    this.#trust = serverTrust(server);
     this.#connectTo = new Map((spec.connectTo ?? []).map(({ host, addresses }) => [host.toLowerCase(), addresses]));
+    this.#proxy =
+      spec.proxyURL === undefined
+        ? undefined
+        : {
+            url: new URL(spec.proxyURL),
+            caPem: this.#trust.known ? this.#trust.pem : undefined,
+            lookup: this.#lookup,
+            credentials: () => Promise.resolve(proxyCredentials?.(server)),
+          };
     this.#fence = fence;
     this.#metrics = metrics;
     this.#traffic = traffic ?? new ServerTraffic(metadata.name, rateLimitOf(spec), { metrics });
@@ -155,7 +170,8 @@ export class ServerConnection {
   }
 
   /**
-   * Every address of a URL's host: from `connectTo`, else from DNS within five seconds; at most 16.
+   * Every address of a URL's host: from `connectTo`, else from DNS within five seconds; at most 16. Through a proxy its name
+   * alone, for the proxy resolves it.
    * @throws the lookup's error; an abort's reason, or a TimeoutError
    */
   async addressesOf(url: string, signal: AbortSignal): Promise<readonly string[]> {
@@ -163,6 +179,7 @@ export class ServerConnection {
     if (isIP(host) !== 0) return [host];
     const pinned = this.#connectTo.get(host);
     if (pinned !== undefined && pinned.length > 0) return pinned;
+    if (this.#proxy !== undefined) return [host];
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(lookupMs)]);
     const answers = await orAbort(dns.promises.lookup(host, { all: true, order: 'verbatim' }), deadline);
     return [...new Set(answers.map(({ address }) => address))].slice(0, mostAddresses);
@@ -182,28 +199,45 @@ export class ServerConnection {
     address?: string | undefined;
     connections: number;
   }): Agent {
+    const connect = {
+      // Said aloud: NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment changes the default.
+      rejectUnauthorized: true,
+      allowH2: false,
+      maxCachedSessions: 0,
+      secureContext: certificate ?? (this.#anonymous ??= this.#secureContext({})),
+    };
     return new Agent({
       connections,
       allowH2: false,
       // The caller's deadline is the only clock.
       headersTimeout: 0,
       bodyTimeout: 0,
-      connect: {
-        // Said aloud: NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment changes the default.
-        rejectUnauthorized: true,
-        maxCachedSessions: 0,
-        lookup: address === undefined ? this.#lookup : always([address]),
-        secureContext: certificate ?? (this.#anonymous ??= this.#secureContext({})),
-      },
+      connect:
+        this.#proxy === undefined
+          ? { ...connect, lookup: address === undefined ? this.#lookup : always([address]) }
+          : this.#through(this.#proxy, address, buildConnector(connect)),
     });
   }
 
+  /** TLS inside the tunnel is as without it: with the server, whatever the proxy is. */
+  #through(proxy: Proxy, address: string | undefined, connect: buildConnector.connector): buildConnector.connector {
+    return (options, callback) => {
+      const { hostname } = options;
+      const host = address ?? this.#connectTo.get(hostname.toLowerCase())?.[0] ?? hostname;
+      openTunnel(proxy, host, Number(options.port || 443)).then(
+        (httpSocket) => connect({ ...options, httpSocket }, callback),
+        (error: unknown) => callback(error instanceof Error ? error : new Error('no tunnel'), null),
+      );
+    };
+  }
+
   #secureContext(own: { cert?: string; key?: string }): SecureContext {
-    return createSecureContext({
-      minVersion: 'TLSv1.2',
-      ...(this.#caBundle === undefined ? {} : { ca: this.#caBundle }),
-      ...own,
-    });
+    if (!this.#trust.known) {
+      // Not the system's CAs instead: they may vouch for whom the platform does not trust.
+      throw new OperatorError('ServerUnavailable', 'The CAs to trust at the authorization server were not read yet.');
+    }
+    const { pem } = this.#trust;
+    return createSecureContext({ minVersion: 'TLSv1.2', ...(pem === undefined ? {} : { ca: pem }), ...own });
   }
 
   /** TLS and the Host header keep the real host name: only the address is another. */

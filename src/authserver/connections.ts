@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type ConnectionOptions, type Server, ServerConnection } from './connection.ts';
+import { serverTrust } from './server-trust.ts';
 import { rateLimitOf, ServerTraffic, type TrafficOptions } from './traffic.ts';
 
 interface Entry<T> {
@@ -69,6 +70,8 @@ export class ServerConnections {
 }
 
 /** All that decides about how it is reached. */
-function wayTo({ metadata: { uid }, spec: { issuer, caBundle, connectTo } }: Server): unknown {
-  return { uid, issuer, caBundle, connectTo };
+function wayTo(server: Server): unknown {
+  const { uid } = server.metadata;
+  const { issuer, connectTo, proxyURL, proxyCredentialsSecretRef } = server.spec;
+  return { uid, issuer, connectTo, proxyURL, proxyCredentialsSecretRef, trust: serverTrust(server) };
 }

@@ -1,5 +1,6 @@
 import type { AuthorizationServer } from '../api/authorization-server.ts';
 import { OperatorError } from '../errors.ts';
+import type { ProxyCredentials } from './tunnel.ts';
 
 /** Values of the Secrets that an AuthorizationServer refers to: read when they are needed, and kept nowhere. */
 export interface ServerCredentials {
@@ -7,7 +8,7 @@ export interface ServerCredentials {
   initialAccessToken?: string | undefined;
 }
 
-/** The text of one key of a Secret in the operator's namespace, read live and trimmed; undefined without either. */
+/** The text of one key of a Secret (or ConfigMap) in the operator's namespace, read live and trimmed; undefined without either. */
 export type SecretValue = (name: string, key: string, signal: AbortSignal) => Promise<string | undefined>;
 
 /** RFC 6750 §2.1: what may stand in an Authorization header. */
@@ -43,4 +44,37 @@ export async function readCredentials(
     );
   }
   return { initialAccessToken };
+}
+
+/**
+ * Of the proxy in front of a server, from a Secret of type kubernetes.io/basic-auth.
+ * @throws {OperatorError} as {@link readCredentials} does
+ */
+export async function readProxyCredentials(
+  secretValue: SecretValue,
+  server: Pick<AuthorizationServer, 'spec'>,
+  signal: AbortSignal,
+): Promise<ProxyCredentials | undefined> {
+  const ref = server.spec.proxyCredentialsSecretRef;
+  if (ref === undefined) return undefined;
+  const where = `Secret "${ref.name}" in the operator's namespace`;
+  const username = await secretValue(ref.name, 'username', signal);
+  const password = await secretValue(ref.name, 'password', signal);
+  if (username === undefined || password === undefined) {
+    throw new OperatorError(
+      'CredentialMissing',
+      `There are no keys "username" and "password" in ${where}: create it (type kubernetes.io/basic-auth) with the proxy's credentials, ` +
+        'or remove proxyCredentialsSecretRef.',
+      lookAgain,
+    );
+  }
+  // RFC 7617 §2.
+  if (username.includes(':') || /[\p{Cc}]/u.test(`${username}${password}`)) {
+    throw new OperatorError(
+      'CredentialInvalid',
+      `The username in ${where} has a colon, or a control character is in one of its keys: put the proxy's credentials there.`,
+      lookAgain,
+    );
+  }
+  return { username, password };
 }

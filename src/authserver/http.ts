@@ -1,5 +1,7 @@
 import type { Dispatcher } from 'undici';
 import { OperatorError } from '../errors.ts';
+import { TunnelError } from './tunnel.ts';
+import { untrusted } from './untrusted.ts';
 
 /** From the first packet to the last byte of the body. */
 const DEADLINE_MS = 10_000;
@@ -155,25 +157,8 @@ function parseRetryAfter(value: unknown): number | undefined {
   return Math.min(Number(value) * 1000, 3_600_000);
 }
 
-const untrusted = new Set([
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'CERT_HAS_EXPIRED',
-  'CERT_NOT_YET_VALID',
-  'CERT_SIGNATURE_FAILURE',
-  'CERT_CHAIN_TOO_LONG',
-  'CERT_UNTRUSTED',
-  'CERT_REJECTED',
-  'INVALID_CA',
-  'INVALID_PURPOSE',
-  'HOSTNAME_MISMATCH',
-  'ERR_TLS_CERT_ALTNAME_INVALID',
-]);
-
 function explain(error: unknown, { host, hostname }: URL): [ServerSilence['why'], string] {
+  if (error instanceof TunnelError) return [error.why, error.message];
   const codes = codesOf(error);
   const some = (...wanted: string[]): boolean => wanted.some((code) => codes.includes(code));
   const certificate = codes.find((code) => untrusted.has(code));

@@ -17,6 +17,9 @@ export function statusOf(view: ServerView, findings: readonly ServerFinding[]): 
   const verdicts = [readyVerdict(view, findings), discoveredVerdict(view, findings), ...occasional.map(verdictOf)];
   return {
     observedGeneration: metadata.generation,
+    ...(server.spec.caBundleRef === undefined || view.desired.caBundle === undefined
+      ? {}
+      : { caBundle: view.desired.caBundle }),
     ...(known?.endpoints === undefined ? {} : { endpoints: known.endpoints }),
     ...(known?.capabilities === undefined ? {} : { capabilities: known.capabilities }),
     conditions: mergeConditions(status?.conditions ?? [], verdicts, metadata.generation, view.now),

@@ -51,7 +51,9 @@ export async function runStep(
 /** On a connection of its own: it needs no credential, and none is sent. */
 async function rediscover(options: StepOptions, { observed, desired }: ServerView, signal: AbortSignal) {
   const { server } = observed;
-  const connection = options.connections.apart(server);
+  const { caBundle } = desired;
+  // By what was read just now, which status does not say yet.
+  const connection = options.connections.apart({ ...server, status: { ...server.status, caBundle } });
   try {
     const discovery = await discover(connection, server.spec, signal);
     const interval = fits(discovery, desired) ? DISCOVERY_INTERVAL_MS : UNFIT_INTERVAL_MS;
