@@ -25,6 +25,9 @@ const answerSchema = z.looseObject({
   registration_client_uri: z.string().max(2048).nullish(),
 });
 
+/** It is kept in a Secret, with keys and certificates besides: a mebibyte in all. */
+const largestMetadata = 131_072;
+
 /** RFC 7591 and RFC 7592. */
 export const dynamicRegistration: RegistrationDriver = {
   async create(access, metadata) {
@@ -162,6 +165,9 @@ function readRegistration(action: string, answer: ServerAnswer, sent: string | u
     );
   }
   const { registration_access_token: token, ...metadata } = parsed.data;
+  if (JSON.stringify(metadata).length > largestMetadata) {
+    throw answerInvalid(action, 'it is larger than 128 KiB, which the operator has no room to keep');
+  }
   return {
     clientId: parsed.data.client_id,
     registrationClientUri: parsed.data.registration_client_uri ?? undefined,

@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici';
 import { OperatorError } from '../errors.ts';
+import { parseJson } from './json.ts';
 import { TunnelError } from './tunnel.ts';
 import { untrusted } from './untrusted.ts';
 
@@ -134,15 +135,6 @@ export function exchange(request: ServerRequest, signal: AbortSignal): Promise<S
       giveUp(...explain(error, url));
     }
   });
-}
-
-/** Undefined for what is no JSON: SyntaxError's message quotes the text, which may hold a token. */
-function parseJson(body: Buffer): unknown {
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
-  } catch {
-    return undefined;
-  }
 }
 
 function originOf(location: unknown, base: URL): string {
