@@ -1,4 +1,4 @@
-import { OperatorError, type OperatorErrorOptions } from '../errors.ts';
+import { OperatorError, type OperatorErrorOptions, REFUSED_AGAIN_MS } from '../errors.ts';
 import type { ServerOperation } from './call-outcome.ts';
 import type { ServerConnection } from './connection.ts';
 import type { ServerAnswer, ServerRequest } from './http.ts';
@@ -66,7 +66,7 @@ export function answerInvalid(action: string, clause: string): OperatorError {
     'AnswerInvalid',
     `The authorization server's answer to ${action} cannot be used: ${clause}.`,
     {
-      retry: { class: 'after', milliseconds: 60_000 },
+      retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS },
     },
   );
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { OperatorError } from '../errors.ts';
+import { OperatorError, REFUSED_AGAIN_MS } from '../errors.ts';
 import { answerInvalid, callServer } from './call.ts';
 import { updateBody } from './client-metadata.ts';
 import type { ServerConnection } from './connection.ts';
@@ -120,7 +120,7 @@ function registrationEndpoint(server: ServerConnection): string {
   throw new OperatorError(
     'RegistrationUnsupported',
     'The authorization server publishes no registration_endpoint: enable dynamic registration there.',
-    { retry: { class: 'after', milliseconds: 60_000 } },
+    { retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS } },
   );
 }
 
@@ -220,12 +220,12 @@ function refusal(
     return new OperatorError(
       'RegistrationUnauthorized',
       `The authorization server did not let us ${action} (${answer.status}).${says} ${advice}`,
-      { retry: { class: 'after', milliseconds: 60_000 } },
+      { retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS } },
     );
   }
   return new OperatorError(
     'RegistrationRefused',
     `The authorization server refused to ${action} (${answer.status}).${says} Change the OAuthClient or what the server allows.`,
-    { retry: { class: 'after', milliseconds: 60_000 } },
+    { retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS } },
   );
 }

@@ -23,7 +23,7 @@ export interface StepOptions {
 
 const DISCOVERY_INTERVAL_MS = 600_000;
 /** While the server lacks something, its owner is perhaps about to put it right. */
-const UNFIT_INTERVAL_MS = 60_000;
+const UNFIT_INTERVAL_MS = 45_000;
 
 /** All I/O of the kind but reading and the status. Each step may be repeated. */
 export async function runStep(

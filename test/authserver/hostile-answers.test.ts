@@ -8,6 +8,7 @@ import { discover } from '../../src/authserver/discovery.ts';
 import type { ClientMetadata, RegistrationHandle } from '../../src/authserver/driver.ts';
 import { dynamicRegistration } from '../../src/authserver/dynamic-registration.ts';
 import { quotable, WITHHELD } from '../../src/authserver/server-text.ts';
+import { parseDn } from '../../src/x509/dn.ts';
 import { OperatorError } from '../../src/errors.ts';
 import { access, type Handler, json, lasting, type ScriptedServer, startScriptedServer } from './servers.ts';
 
@@ -127,7 +128,7 @@ describe('a server that registers something else', () => {
     parameter: 'tls_client_auth_subject_dn',
     value: 'CN=a,O=b',
     canonical: 'x',
-    subject: { dn: 'CN=a,O=b' },
+    subject: { dn: parseDn('CN=a,O=b') },
   } as const;
   const wanted = (method: 'tls_client_auth' | 'self_signed_tls_client_auth', keySetUri?: string) =>
     clientMetadata({

@@ -7,7 +7,7 @@ import { events, type KubernetesObject } from '../../../src/kube/resource.ts';
 import { secretValues } from '../../support/application.ts';
 import type { Fault, FaultAction, ReceivedRequest } from '../../support/fault.ts';
 import { waitFor } from '../../support/wait-for.ts';
-import { type Front, type Subject, TEAM, type World } from './world.ts';
+import { type Front, GENEROUS_MS, type Subject, TEAM, type World } from './world.ts';
 
 const isRegistration = ({ method, route }: ReceivedRequest) => method === 'POST' && route === '/reg';
 const onRegistration =
@@ -109,7 +109,7 @@ export function registrationTests(world: () => World): void {
       assert.equal(world().registrations(subject).length, orphans);
       assert.deepEqual(await keysOf(subject), [], 'the key of the orphan was kept');
       assert.equal(await world().secret(subject), undefined);
-      await waitFor(async () => (await eventsOf(client)).includes('OrphanSuspected'));
+      await waitFor(async () => (await eventsOf(client)).includes('OrphanSuspected'), GENEROUS_MS);
 
       front.server.setFault(undefined);
       const patch = { metadata: { annotations: { [RENEW_REQUESTED]: 'looked there' } } };
@@ -138,7 +138,7 @@ export function registrationTests(world: () => World): void {
     assert.notEqual(orphan?.['client_id'], registered?.['client_id']);
     assert.equal((await world().status(subject))?.clientId, registered?.['client_id']);
     assert.equal((await keysOf(subject)).length, 1);
-    await waitFor(async () => (await eventsOf(client)).includes('OrphanSuspected'));
+    await waitFor(async () => (await eventsOf(client)).includes('OrphanSuspected'), GENEROUS_MS);
   });
 
   test('a server that is unavailable: nothing was registered, and it is not asked without a pause', async () => {
