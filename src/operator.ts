@@ -12,6 +12,7 @@ import {
   type SecretValue,
   type ServerCredentials,
 } from './authserver/credentials.ts';
+import { sweepClaim } from './authserver/claim-sweep.ts';
 import { Enforcement } from './authserver/enforcement.ts';
 import { driverFor } from './authserver/registry.ts';
 import { startJwksServer } from './http/jwks.ts';
@@ -256,6 +257,9 @@ export async function startOperator(
       issuerReconciler.reconcile(key, signal),
     ),
     terminators: controller('terminator', platformWorkers, (key, signal) => terminatorPass.reconcile(key, signal)),
+    claims: controller('claim', 1, (name, signal) =>
+      sweepClaim({ kube, claims: caches.claims, operatorNamespace, clock }, name, signal),
+    ),
   };
   connectSources(caches, controllers, terminators);
   enforcement.onChange((name) => controllers.servers.enqueue(name));

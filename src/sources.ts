@@ -18,6 +18,8 @@ export interface Controllers {
   servers: Controller;
   issuers: Controller;
   terminators: Controller;
+  /** Identity claims that were released. */
+  claims: Controller;
 }
 
 /** Which keys a change concerns. Passes look at the world and not at the change, so a key too many is only work. */
@@ -82,6 +84,7 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
     }
   });
   caches.claims.onChange((change) => {
+    if (change.current?.expires !== undefined) controllers.claims.enqueue(change.name);
     if (change.type === 'added') return;
     // Who was told that its identity is taken may have it now.
     for (const client of clients.list()) if (readyReason(client) === 'IdentityTaken') queue.client(client);

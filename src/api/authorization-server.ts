@@ -99,6 +99,18 @@ const clients = z
         'x-kubernetes-list-type': 'atomic',
       })
       .optional(),
+    withdrawalGracePeriod: durationText(
+      'How long a client goes on working whose registration asks for something that is granted no longer; then it is deregistered. ' +
+        'What an update can bring into line, such as a default scope, is updated at once. Default 24h; 0s for none.',
+    ).optional(),
+    requireBoundTokens: z
+      .boolean()
+      .meta({
+        description:
+          'Whether every client gets certificate-bound access tokens alone (RFC 8705 §3). Default true. With false a client may be ' +
+          'registered for others by its tlsClientCertificateBoundAccessTokens: whoever gets hold of those can use them.',
+      })
+      .optional(),
     deletion: z
       .array(z.enum(['Delete', 'Orphan']))
       .max(2)

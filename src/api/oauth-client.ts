@@ -97,6 +97,14 @@ const spec = z
           'scope (RFC 7591 §2): space-separated. Each value must be granted by the platform. Default: all that are.',
       })
       .optional(),
+    tlsClientCertificateBoundAccessTokens: z
+      .boolean()
+      .meta({
+        description:
+          'tls_client_certificate_bound_access_tokens (RFC 8705 §3.4). Default true; false asks for access tokens that anybody can use ' +
+          'who gets hold of them, as far as the platform allows.',
+      })
+      .optional(),
     certificate: certificate.optional(),
     secret: z
       .object({

@@ -58,6 +58,7 @@ export async function callAsIntruder(client: Client, signal: AbortSignal): Promi
       const context: ProbeContext = {
         ...client,
         endpoints,
+        boundTokens: true,
         x5tS256: as.x5tS256,
         send: (_operation, request, until) => connection.send('canary', { ...request, dispatcher }, until),
       };

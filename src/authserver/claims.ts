@@ -16,6 +16,8 @@ export interface Claim {
   holderUid: string;
   /** Epoch milliseconds; set when its holder released it. */
   expires: number | undefined;
+  /** Others may have a key that is certified for it: until it expires, a client that is made anew does not get it either. */
+  compromised?: boolean;
 }
 export interface ClaimHolder {
   namespace: string;
@@ -43,6 +45,7 @@ const data = z.object({
   holder: z.string().min(3),
   holderUid: z.string().min(1),
   expires: z.iso.datetime().optional(),
+  compromised: z.literal('true').optional(),
 });
 const claimObject = z.object({
   metadata: z.object({
@@ -65,8 +68,15 @@ function claimOf({ metadata, data: written }: z.infer<typeof claimObject>): Clai
   const { name, resourceVersion } = metadata;
   const read = data.safeParse(written);
   if (!read.success) return { name, resourceVersion, holder: '', holderUid: '', expires: undefined };
-  const { holder, holderUid, expires } = read.data;
-  return { name, resourceVersion, holder, holderUid, expires: expires === undefined ? undefined : Date.parse(expires) };
+  const { holder, holderUid, expires, compromised } = read.data;
+  return {
+    name,
+    resourceVersion,
+    holder,
+    holderUid,
+    expires: expires === undefined ? undefined : Date.parse(expires),
+    ...(compromised === undefined ? {} : { compromised: true }),
+  };
 }
 
 /** Pure; `now` and `until` in epoch milliseconds. */
@@ -76,9 +86,9 @@ export function claimState(claim: Claim | undefined, holder: ClaimHolder, now: n
   if (claim.holderUid === holder.uid && claim.holder === nameOf(holder)) {
     return { state: expires === undefined ? 'held' : 'free' };
   }
-  // Deleted and created anew under the same name: the same team's.
-  if (claim.holder === nameOf(holder)) return { state: 'free' };
   if (expires !== undefined && expires <= now) return { state: 'free' };
+  // Deleted and created anew under the same name: the same team's.
+  if (claim.holder === nameOf(holder) && claim.compromised !== true) return { state: 'free' };
   return { state: 'taken', until: expires };
 }
 
@@ -156,8 +166,8 @@ function identityTaken(until: number | undefined): OperatorError {
 }
 
 /**
- * It stays the holder's until `until` (epoch milliseconds: the last certificate's notAfter), then it is anybody's. Nothing
- * is done for a claim that is gone or somebody else's.
+ * It stays the holder's until `until` (epoch milliseconds: the last certificate's notAfter), then it is anybody's; where a
+ * certificate was compromised it is nobody else's until then, not even his who takes the holder's name. Nothing is done for a claim that is gone or somebody else's.
  *
  * @returns the claim's ConfigMap where it was written
  * @throws KubeErrors, `Conflict` after a lost race
@@ -165,7 +175,7 @@ function identityTaken(until: number | undefined): OperatorError {
 export async function releaseClaim(
   client: ClaimClient,
   request: ClaimRequest,
-  until: number,
+  { until, compromised }: { until: number; compromised: boolean },
   signal: AbortSignal,
 ): Promise<KubernetesObject | undefined> {
   const { operatorNamespace: namespace, issuer, identity, holder } = request;
@@ -178,5 +188,9 @@ export async function releaseClaim(
   if (claim.holderUid !== holder.uid || claim.holder !== nameOf(holder) || claim.expires === Date.parse(expires))
     return;
   const written = z.record(z.string(), z.string()).parse(existing['data']);
-  return client.update(configMaps, { ...existing, data: { ...written, expires } }, { signal });
+  return client.update(
+    configMaps,
+    { ...existing, data: { ...written, expires, ...(compromised ? { compromised: 'true' } : {}) } },
+    { signal },
+  );
 }

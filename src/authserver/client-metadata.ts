@@ -26,6 +26,8 @@ export interface DesiredClient {
   responseTypes: readonly string[];
   redirectURIs: readonly string[];
   scope: string | undefined;
+  /** RFC 8705 §3.4. Default true. */
+  boundTokens?: boolean;
 }
 export interface EchoViolation {
   member: string;
@@ -71,13 +73,13 @@ export function ownershipMarker(clusterId: string, namespace: string, name: stri
  * `code`.
  */
 export function clientMetadata(desired: DesiredClient): ClientMetadata {
-  const { method, identity, keys, keySetUri, clientName, marker, scope } = desired;
+  const { method, identity, keys, keySetUri, clientName, marker, scope, boundTokens = true } = desired;
   const registeredKeys = keySetUri === undefined ? { jwks: { keys: [...keys] } } : { jwks_uri: keySetUri };
   return {
     client_name: clientName === undefined ? marker : `${clientName} [${marker}]`,
     token_endpoint_auth_method: method,
     ...(method === 'tls_client_auth' ? { [identity.parameter]: identity.value } : registeredKeys),
-    tls_client_certificate_bound_access_tokens: true,
+    tls_client_certificate_bound_access_tokens: boundTokens,
     grant_types: [...desired.grantTypes],
     response_types: [...desired.responseTypes],
     redirect_uris: [...desired.redirectURIs],
@@ -147,6 +149,8 @@ function sameMember(member: string, asked: unknown, answered: unknown): boolean 
   if (member === 'jwks') return sameKeys(asked, answered);
   // Only people read it, and the marker in it; a server that does not show it has not changed it.
   if (member === 'client_name') return isCleared(answered);
+  // RFC 8705 §3.4: its default.
+  if (asked === false) return isCleared(answered);
   return typeof asked === 'string' && typeof answered === 'string' && sameText(member, asked, answered);
 }
 

@@ -19,6 +19,8 @@ export interface GrantRequest {
   /** Space-separated. */
   scope: string | undefined;
   redirectURIs: readonly string[];
+  /** RFC 8705 §3.4 */
+  boundTokens: boolean;
   deletionPolicy: 'Delete' | 'Orphan';
 }
 
@@ -44,6 +46,7 @@ export function clientGrants(grants: ClientGrants | undefined, request: GrantReq
     ...notIn(['code'], request.responseTypes, 'responseTypes', 'The response type'),
     ...notIn(grants?.scopes, scopeValues(request.scope), 'scope', 'The scope'),
     ...redirectViolations(grants?.redirectURIs ?? [], request.redirectURIs),
+    ...unboundViolations(grants, request),
     ...notIn(grants?.deletion ?? ['Delete'], [request.deletionPolicy], 'deletionPolicy', 'The deletion policy'),
   ];
 }
@@ -73,6 +76,12 @@ function redirectViolations(patterns: readonly string[], uris: readonly string[]
     if (patterns.some((pattern) => redirectUriGranted(pattern, uri))) return [];
     return [{ field: 'redirectURIs', message: `The redirect URI ${shown(uri)} is not granted here: ${ASK}.` }];
   });
+}
+
+function unboundViolations(grants: ClientGrants | undefined, { boundTokens }: GrantRequest): Violation[] {
+  if (boundTokens || grants?.requireBoundTokens === false) return [];
+  const message = `Access tokens that are not bound to the certificate are not granted here: ${ASK}.`;
+  return [{ field: 'tlsClientCertificateBoundAccessTokens', message }];
 }
 
 function shown(value: string): string {
@@ -108,9 +117,11 @@ function isLoopback(hostname: string): boolean {
 const SEGMENT = /^(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})+$/;
 /** An encoded dot, slash, backslash, percent or control character is decoded by somebody on the way. */
 const TWO_READINGS = /%(?:2E|2F|5C|25|[01][0-9A-F]|7F)/;
+/** `..;x` too is the folder above, to servers that cut off a segment's parameters (Tomcat). */
+const DOTS = /^\.{1,2}(?:;|$)/;
 
 function isPlainSegment(segment: string): boolean {
-  return SEGMENT.test(segment) && !TWO_READINGS.test(segment) && segment !== '.' && segment !== '..' && isUtf8(segment);
+  return SEGMENT.test(segment) && !TWO_READINGS.test(segment) && !DOTS.test(segment) && isUtf8(segment);
 }
 
 /** %C0%AE is a dot to a decoder that takes overlong forms. */

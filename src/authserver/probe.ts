@@ -20,6 +20,8 @@ export interface ProbeContext {
   x5tS256: string;
   redirectUri?: string | undefined;
   scope?: string | undefined;
+  /** Whether its tokens are to be bound to the certificate (RFC 8705 §3.4). */
+  boundTokens: boolean;
 }
 
 /**
@@ -82,7 +84,8 @@ async function tokenRequest(context: ProbeContext, signal: AbortSignal): Promise
   if (!token.success) return notProved(answer);
   const { access_token: accessToken, expires_in: expiresInSeconds } = token.data;
   const binding = (await confirmationOf(context, accessToken, signal)) ?? { thumbprint: context.x5tS256 };
-  if (binding.thumbprint === context.x5tS256) return { outcome: 'proved', expiresInSeconds, token: accessToken };
+  const asAsked = binding.thumbprint === context.x5tS256 || (binding.thumbprint === undefined && !context.boundTokens);
+  if (asAsked) return { outcome: 'proved', expiresInSeconds, token: accessToken };
   await revokeToken(context, accessToken, signal);
   return {
     outcome: 'refused',

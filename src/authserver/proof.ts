@@ -17,6 +17,8 @@ export interface ProofRequest {
   /** A registered one; needed for authorization_code. */
   redirectUri?: string | undefined;
   scope?: string | undefined;
+  /** RFC 8705 §3.4. Default true. */
+  boundTokens?: boolean;
 }
 
 /** One success may be luck: a terminator's workers reload one after the other. */
@@ -130,7 +132,7 @@ function overFresh(
   how: { certificate: ClientTls; address: string },
   work: (context: ProbeContext) => Promise<ProofOutcome>,
 ): Promise<ProofOutcome> {
-  const { connection, clientId, x5tS256, redirectUri, scope } = request;
+  const { connection, clientId, x5tS256, redirectUri, scope, boundTokens = true } = request;
   const { endpoints } = connection;
   if (endpoints === undefined) throw new TypeError('no endpoints');
   return connection.withFresh(how, (dispatcher) =>
@@ -141,6 +143,7 @@ function overFresh(
       x5tS256,
       redirectUri,
       scope,
+      boundTokens,
     }),
   );
 }

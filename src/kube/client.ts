@@ -68,6 +68,7 @@ export interface DeletePreconditions {
 export interface WatchQuery {
   namespace?: string | undefined;
   labelSelector?: string | undefined;
+  fieldSelector?: string | undefined;
   resourceVersion: string;
   timeoutSeconds: number;
   allowWatchBookmarks: true;

@@ -19,7 +19,7 @@ import type { KubernetesObject } from './resource.ts';
 
 export interface ElectorOptions {
   /** Of its own, so that no other call is in its way; not fenced by this elector. */
-  client: Pick<KubeClient, 'get' | 'create' | 'update'>;
+  client: Pick<KubeClient, 'get' | 'create' | 'update'> & Partial<Pick<KubeClient, 'watch'>>;
   namespace: string;
   name: string;
   candidate: Candidate;
@@ -37,6 +37,10 @@ export interface ElectorOptions {
 /** A second call fits in before the deadline when the first meets a dead connection. */
 const callMs = renewDeadlineMs / 2;
 const mostRaces = 3;
+/** The server ends a watch after so long, so that one that says nothing more is known to be dead. */
+const watchSeconds = 40;
+/** A watch that failed is not tried again for so long. */
+const watchPauseMs = 60_000;
 
 /**
  * Takes part in the election by one Lease, after client-go's leaderelection. Time is our own monotonic clock alone: the
@@ -53,6 +57,8 @@ export class Elector {
   #next: Timer | undefined;
   #deadline: Timer | undefined;
   #complaint: string | undefined;
+  #listening: AbortController | undefined;
+  #listenFrom = Number.NEGATIVE_INFINITY;
 
   constructor(options: ElectorOptions) {
     this.#options = options;
@@ -70,6 +76,7 @@ export class Elector {
   };
 
   start(): void {
+    this.#next = undefined;
     this.#round = this.#takePart();
   }
 
@@ -77,6 +84,7 @@ export class Elector {
   async stop(): Promise<void> {
     this.#stopping = true;
     this.#next?.cancel();
+    this.#listening?.abort();
     await this.#round;
     const { leading } = this;
     const lost = this.#state === 'over';
@@ -103,9 +111,51 @@ export class Elector {
       return this.#lose(`${this.#seen?.spec.holderIdentity ?? 'another'} holds it`);
     }
     if (this.#stopping) return;
+    if (this.#state === 'waiting') void this.#listen();
     // Never later than the period: how soon somebody takes over after a release is up to it.
     const period = retryPeriodMs * (this.#state === 'leading' ? 1 : 0.75 + 0.25 * random());
     this.#next = clock.timer(Math.max(0, period - (clock.monotonic() - startedAt)), () => this.start());
+  }
+
+  /**
+   * Hears of a release at once. Whatever else becomes of the Lease the next look finds, and a release too where no watch is
+   * to be had.
+   */
+  async #listen(): Promise<void> {
+    const { client, clock, namespace, name } = this.#options;
+    const resourceVersion = this.#seen?.object?.metadata.resourceVersion;
+    if (client.watch === undefined || this.#listening !== undefined || resourceVersion === undefined) return;
+    if (clock.monotonic() < this.#listenFrom) return;
+    const listening = new AbortController();
+    this.#listening = listening;
+    try {
+      const events = client.watch(
+        leases,
+        {
+          namespace,
+          fieldSelector: `metadata.name=${name}`,
+          resourceVersion,
+          timeoutSeconds: watchSeconds,
+          allowWatchBookmarks: true,
+        },
+        { signal: listening.signal, inactivityMs: (watchSeconds + 10) * 1000 },
+      );
+      for await (const event of events) {
+        if (event.type === 'ERROR') throw event.error;
+        if ('object' in event && sighting(undefined, event.object, 0)?.spec.holderIdentity === '') this.#hasten();
+      }
+    } catch {
+      this.#listenFrom = clock.monotonic() + watchPauseMs;
+    } finally {
+      this.#listening = undefined;
+    }
+  }
+
+  /** A round that runs looks for itself. */
+  #hasten(): void {
+    if (this.#state !== 'waiting' || this.#stopping || this.#next === undefined) return;
+    this.#next.cancel();
+    this.start();
   }
 
   /** @returns false while another holds it. @throws KubeError */
@@ -153,6 +203,7 @@ export class Elector {
     this.#deadline = clock.timer(Math.max(0, left), () => this.#expired());
     if (this.#state === 'leading') return;
     this.#state = 'leading';
+    this.#listening?.abort();
     if (this.#stopping) return;
     metrics?.leading(true);
     logger.info({ lease: name, identity: candidate.identity }, 'leading');

@@ -34,6 +34,8 @@ export interface Desired extends Schedule {
   responseTypes: string[];
   redirectURIs: string[];
   scope: string | undefined;
+  /** Access tokens that are bound to the certificate (RFC 8705 §3.4). */
+  boundTokens: boolean;
   /** `jwks_uri`, where the server reads the client's keys from us. */
   keySetUri: string | undefined;
   /** What is to be registered (RFC 7591 §2); undefined while the identity is not granted. */
@@ -72,6 +74,7 @@ export function desired(observed: Observed, now: number): Desired {
     responseTypes: spec.responseTypes ?? (grantTypes.includes('authorization_code') ? ['code'] : []),
     redirectURIs: spec.redirectURIs ?? [],
     scope: spec.scope ?? grantedScope(server),
+    boundTokens: spec.tlsClientCertificateBoundAccessTokens ?? true,
   };
   const identity = identityOf(observed);
   const keySetUri = request.method === 'tls_client_auth' ? undefined : keySetUriOf(observed);

@@ -71,6 +71,8 @@ const recordState = z.object({
   /** How often it was renewed because a certificate was compromised, and what it was at first. */
   identityGeneration: z.number().int().min(1).optional(),
   firstIdentity: identity.optional(),
+  /** When the claims end of the identities that it had before. */
+  formerIdentities: z.array(instant).optional(),
   certificates: z.array(certificateState),
   /** Part of the `jwks_uri`, drawn for each attempt to register; absent in records of before there was one. */
   keySetId: z.string().optional(),
@@ -91,6 +93,8 @@ const recordState = z.object({
     .optional(),
   /** Until then the server accepts a certificate that was reported compromised: it knows the client by its subject. */
   compromisedUntil: instant.optional(),
+  /** Since when the platform no longer grants what is registered. */
+  withdrawal: z.object({ since: instant }).optional(),
   longestTokenLifetimeSeconds: z.number().optional(),
   lastHandledRenew: z.string().optional(),
 });
@@ -117,6 +121,11 @@ const material = z.object({
     .optional(),
 });
 export type RecordMaterial = z.infer<typeof material>;
+
+/** Of the identities of before, the ends of those that nobody else may have yet; `now` in epoch milliseconds. */
+export function claimedStill({ formerIdentities = [] }: RecordState, now: number): string[] {
+  return formerIdentities.filter((end) => Date.parse(end) > now);
+}
 
 /** The one certificate in a role that only one can have. */
 export function certificateIn(

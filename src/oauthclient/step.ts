@@ -26,9 +26,12 @@ export type ClientStep =
   | { name: 'provePublished'; x5tS256: string }
   | { name: 'inspectRegistration' }
   | { name: 'forgetRegistration' }
+  | { name: 'beginWithdrawal' }
+  | { name: 'endWithdrawal' }
   | { name: 'deregister' }
   | { name: 'withdrawSecret' }
   | { name: 'releaseClaim' }
+  | { name: 'destroyKeys' }
   | { name: 'forgetRecord' }
   | { name: 'removeFinalizer' };
 
@@ -44,6 +47,9 @@ export const Condition = {
   reconciling: 'Reconciling',
   stalled: 'Stalled',
 } as const;
+
+/** The platform does not grant it, or no longer. */
+export const NOT_GRANTED = 'NotGranted';
 
 /** Somebody else writes the published Secret again and again. */
 export const SECRET_REVERTED = 'SecretReverted';

@@ -14,6 +14,8 @@ export interface TerminatorView {
   caHashes: readonly string[];
   /** When the operator wrote its annotations or its bundle last, epoch milliseconds. */
   changedAt: number | undefined;
+  /** When the CAs in its bundle became others than they were, by what the platform grants; epoch milliseconds. */
+  trustChangedAt: number | undefined;
 }
 
 export type Distribution =
@@ -21,7 +23,7 @@ export type Distribution =
       state: 'distributed';
       /** Ingresses of resource servers that don't trust the certificate yet: worth a report, never worth waiting for. */
       lagging: readonly string[];
-      /** When the last of those in front of the server was changed, as far as is known; epoch milliseconds. */
+      /** When the last of them was changed that is to take the certificate, as far as is known; epoch milliseconds. */
       since?: number;
     }
   | {
@@ -68,7 +70,10 @@ export function distribution({ server, caSha256, terminators }: DistributionInpu
       terminators: refs(listed),
     };
   }
-  const changes = terminators.flatMap((terminator) => (terminator.listed ? (terminator.changedAt ?? []) : []));
+  // Of an Ingress that a tenant may write only what the platform made of it: nobody holds up the clients of others.
+  const changes = terminators
+    .filter(trusts)
+    .flatMap(({ listed: counts, changedAt, trustChangedAt }) => (counts ? changedAt : trustChangedAt) ?? []);
   return {
     state: 'distributed',
     lagging: refs(behind),

@@ -37,6 +37,7 @@ export class TerminatorMemory {
   readonly #refusals = new Map<string, Held>();
   readonly #applied = new Map<string, Applied>();
   readonly #writtenAt = new Map<string, number>();
+  readonly #trustChangedAt = new Map<string, number>();
   readonly #rewrites = new Rewrites();
   #version = 0;
 
@@ -77,6 +78,17 @@ export class TerminatorMemory {
     this.#version += 1;
   }
 
+  /** A bundle that terminators use was given other CAs. */
+  trustChanged(target: string, now: number): void {
+    this.#trustChangedAt.set(target, now);
+    this.#version += 1;
+  }
+
+  /** When this process last gave it other CAs than it had, epoch milliseconds. */
+  trustChangedAt(target: string): number | undefined {
+    return this.#trustChangedAt.get(target);
+  }
+
   rewritten(target: string): Rewritten | undefined {
     return this.#rewrites.of(target);
   }
@@ -114,6 +126,7 @@ export class TerminatorMemory {
   #forget(target: string): void {
     this.#refusals.delete(target);
     this.#writtenAt.delete(target);
+    this.#trustChangedAt.delete(target);
     this.#rewrites.forget(target);
     this.#version += 1;
   }

@@ -77,7 +77,9 @@ async function writeBundle(
   const content = { namespace, scope: wanted.scope, server: wanted.server, ca };
   if (current !== undefined) {
     bundles.remember(await client.update(secrets, bundleSecret(content, current), { signal }));
-    memory.bundleWritten(bundleTargetOf({ namespace, wanted }), bundleContent(wanted), now);
+    const target = bundleTargetOf({ namespace, wanted });
+    memory.bundleWritten(target, bundleContent(wanted), now);
+    if (current.ca !== ca) memory.trustChanged(target, now);
     return;
   }
   try {

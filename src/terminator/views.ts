@@ -257,7 +257,7 @@ export class TerminatorViews {
   #view(ref: string, server: AuthorizationServer, listed: boolean, now: number): TerminatorView {
     const [namespace, name = ''] = ref.split('/');
     const ingress = this.#sources.ingresses.get(namespace, name);
-    const view = { ref, listed, inEffect: false, caHashes: [], changedAt: undefined };
+    const view = { ref, listed, inEffect: false, caHashes: [], changedAt: undefined, trustChangedAt: undefined };
     if (ingress === undefined || ingress.deleting) {
       return { ...view, problem: { reason: 'TerminatorMissing', message: 'There is no such Ingress: create it.' } };
     }
@@ -276,6 +276,10 @@ export class TerminatorViews {
       inEffect: inEffect(member, scopeView),
       caHashes: member.bundle?.hashes ?? [],
       changedAt: this.#changedAt(member),
+      trustChangedAt:
+        member.bundle === undefined
+          ? undefined
+          : this.#memory.trustChangedAt(bundleTarget(ingress.namespace, member.bundle.name)),
     };
   }
 

@@ -65,6 +65,12 @@ const clientCases: Refused[] = [
     says: /"Delete", "Orphan"/,
   },
   {
+    name: 'unbound tokens in a word',
+    spec: client({ tlsClientCertificateBoundAccessTokens: 'no' }),
+    field: 'spec.tlsClientCertificateBoundAccessTokens',
+    says: /boolean/,
+  },
+  {
     name: 'a grant type twice',
     spec: client({ grantTypes: ['a', 'a'] }),
     field: 'spec.grantTypes[1]',
@@ -409,6 +415,12 @@ const serverCases: Refused[] = [
     says: /"tls_client_auth"/,
   },
   {
+    name: 'bound tokens perhaps',
+    spec: server({ clients: { requireBoundTokens: 'sometimes' } }),
+    field: 'spec.clients.requireBoundTokens',
+    says: /boolean/,
+  },
+  {
     name: 'another recovery',
     spec: server({ clients: { recovery: 'Always' } }),
     field: 'spec.clients.recovery',
@@ -561,7 +573,7 @@ export const accepted: readonly Accepted[] = [
   { name: 'the longest duration', spec: certificate({ duration: '999999h' }) },
   {
     name: 'everything mutable changed, added and removed',
-    before: client({ scope: 'a', clientName: 'x', secret: {} }),
+    before: client({ scope: 'a', clientName: 'x', secret: {}, tlsClientCertificateBoundAccessTokens: false }),
     spec: certificate({ duration: '24h', issuerRef: { name: 'b' }, privateKey: { algorithm: 'RSA' } }),
   },
   {

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { sweepClaim } from '../../src/authserver/claim-sweep.ts';
 import {
   acquireClaim,
+  type Claim,
   claimName,
   type ClaimHolder,
   type ClaimRequest,
@@ -13,6 +15,7 @@ import { effectiveIdentity } from '../../src/authserver/identity.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { configMaps } from '../../src/kube/resource.ts';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { lasting } from './servers.ts';
 
 const operatorNamespace = 'default';
@@ -52,6 +55,23 @@ describe('the state of a claim', () => {
     ["another's with our uid", [claim, { ...b, uid: 'uid-a' }, NOW], { state: 'taken', until: undefined }],
     ["another's, released", [{ ...claim, expires: NOW + 1 }, b, NOW], { state: 'taken', until: NOW + 1 }],
     ["another's, expired", [{ ...claim, expires: NOW }, b, NOW], { state: 'free' }],
+    [
+      'of our predecessor, released',
+      [{ ...claim, expires: NOW + 1 }, { ...a, uid: 'uid-new' }, NOW],
+      { state: 'free' },
+    ],
+    [
+      'of our predecessor, whose key others may have',
+      [{ ...claim, expires: NOW + 1, compromised: true }, { ...a, uid: 'uid-new' }, NOW],
+      { state: 'taken', until: NOW + 1 },
+    ],
+    [
+      'of our predecessor, whose key is of no use any more',
+      [{ ...claim, expires: NOW, compromised: true }, { ...a, uid: 'uid-new' }, NOW],
+      { state: 'free' },
+    ],
+    // The operator died before it had stored that the client is to be another one.
+    ['ours, compromised', [{ ...claim, expires: NOW + 1, compromised: true }, a, NOW], { state: 'free' }],
     ['damaged', [{ ...claim, holder: '', holderUid: '' }, a, NOW], { state: 'taken', until: undefined }],
   ];
   for (const [name, input, expected] of table) test(name, () => assert.deepEqual(claimState(...input), expected));
@@ -100,24 +120,81 @@ describe('claims, against a real API server', () => {
   test('it outlives its client until the last certificate has ended', async () => {
     const [first, second] = [requestOf(a, 'outlived'), requestOf(b, 'outlived')];
     await acquireClaim(client, first, NOW, lasting());
-    assert.notEqual(await releaseClaim(client, first, NOW + HOUR, lasting()), undefined);
-    assert.equal(await releaseClaim(client, first, NOW + HOUR, lasting()), undefined);
+    assert.notEqual(await releaseClaim(client, first, { until: NOW + HOUR, compromised: false }, lasting()), undefined);
+    assert.equal(await releaseClaim(client, first, { until: NOW + HOUR, compromised: false }, lasting()), undefined);
     await assert.rejects(acquireClaim(client, second, NOW + HOUR - 1, lasting()), { code: 'IdentityTaken' });
     await acquireClaim(client, second, NOW + HOUR, lasting());
     const claim = await stored(second);
     assert.deepEqual([claim?.holder, claim?.holderUid, claim?.expires], ['team-b/batch', 'uid-b', undefined]);
-    assert.equal(await releaseClaim(client, first, NOW, lasting()), undefined, "another's is left alone");
+    assert.equal(
+      await releaseClaim(client, first, { until: NOW, compromised: false }, lasting()),
+      undefined,
+      "another's is left alone",
+    );
     assert.equal((await stored(second))?.expires, undefined);
   });
 
   test('a client that is made anew has what its predecessor had', async () => {
     const first = requestOf(a, 'anew');
     await acquireClaim(client, first, NOW, lasting());
-    await releaseClaim(client, first, NOW + HOUR, lasting());
+    await releaseClaim(client, first, { until: NOW + HOUR, compromised: false }, lasting());
     await acquireClaim(client, { ...first, holder: { ...a, uid: 'uid-new' } }, NOW, lasting());
     const claim = await stored(first);
     assert.deepEqual([claim?.holderUid, claim?.expires], ['uid-new', undefined]);
-    assert.equal(await releaseClaim(client, first, NOW, lasting()), undefined, 'the predecessor releases nothing');
+    assert.equal(
+      await releaseClaim(client, first, { until: NOW, compromised: false }, lasting()),
+      undefined,
+      'the predecessor releases nothing',
+    );
+  });
+
+  test('a client that is made anew does not have what others may have the key of', async () => {
+    const first = requestOf(a, 'compromised');
+    const anew = { ...first, holder: { ...a, uid: 'uid-new' } };
+    await acquireClaim(client, first, NOW, lasting());
+    await releaseClaim(client, first, { until: NOW + HOUR, compromised: true }, lasting());
+    await assert.rejects(acquireClaim(client, anew, NOW, lasting()), { code: 'IdentityTaken' });
+    await acquireClaim(client, anew, NOW + HOUR, lasting());
+    const claim = await stored(first);
+    assert.deepEqual([claim?.holderUid, claim?.compromised], ['uid-new', undefined]);
+  });
+
+  describe('a claim that was released is swept', () => {
+    const released = async (name: string, until: number) => {
+      const request = requestOf(a, name);
+      await acquireClaim(client, request, NOW, lasting());
+      await releaseClaim(client, request, { until, compromised: false }, lasting());
+      return { request, name: claimName(issuer, request.identity), claim: await stored(request) };
+    };
+    const sweep = (name: string, claim: Claim | undefined, now: number) =>
+      sweepClaim(
+        { kube: client, claims: { get: () => claim }, operatorNamespace, clock: new FakeClock(now) },
+        name,
+        lasting(),
+      );
+
+    test('when its last certificate has ended, and not before', async () => {
+      const { request, name, claim } = await released('swept', NOW + HOUR);
+      assert.deepEqual(await sweep(name, claim, NOW + HOUR - 1), { requeueAfterMs: 1 });
+      assert.notEqual(await stored(request), undefined);
+      assert.deepEqual(await sweep(name, claim, NOW + HOUR), {});
+      assert.equal(await stored(request), undefined);
+      assert.deepEqual(await sweep(name, claim, NOW + HOUR), {}, 'gone already');
+    });
+
+    test('but not where somebody took it over meanwhile', async () => {
+      const { request, name, claim } = await released('retaken', NOW);
+      await acquireClaim(client, { ...request, holder: b }, NOW, lasting());
+      await assert.rejects(sweep(name, claim, NOW + HOUR), { reason: 'Conflict' });
+      assert.equal((await stored(request))?.holder, 'team-b/batch');
+    });
+
+    test('and one that is held is not', async () => {
+      const request = requestOf(a, 'held');
+      await acquireClaim(client, request, NOW, lasting());
+      assert.deepEqual(await sweep(claimName(issuer, request.identity), await stored(request), NOW + HOUR), {});
+      assert.notEqual(await stored(request), undefined);
+    });
   });
 
   test('a claim that was damaged is nobody’s to take', async () => {

@@ -52,6 +52,17 @@ describe('client metadata', () => {
     });
   });
 
+  test('unbound tokens are asked for, never left out; what a server leaves out is unbound', () => {
+    const unbound = clientMetadata({ ...desired, boundTokens: false });
+    assert.equal(unbound['tls_client_certificate_bound_access_tokens'], false);
+    const { tls_client_certificate_bound_access_tokens: _bound, ...silent } = unbound;
+    assert.deepEqual(echoViolations(unbound, silent), []);
+    const member = (asked: typeof tls, answered: typeof tls) => echoViolations(asked, answered).map((v) => v.member);
+    assert.deepEqual(member(unbound, tls), ['tls_client_certificate_bound_access_tokens']);
+    assert.deepEqual(member(tls, unbound), ['tls_client_certificate_bound_access_tokens']);
+    assert.deepEqual(member(tls, silent), ['tls_client_certificate_bound_access_tokens']);
+  });
+
   test('self_signed_tls_client_auth registers the keys and no subject', () => {
     assert.deepEqual(selfSigned['jwks'], { keys: [key('old'), key('new')] });
     assert.equal(selfSigned['client_name'], 'Batch [eu1/payments/batch]');

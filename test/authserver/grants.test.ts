@@ -20,6 +20,7 @@ const request: GrantRequest = {
   responseTypes: [],
   scope: 'accounts:read',
   redirectURIs: [],
+  boundTokens: true,
   deletionPolicy: 'Delete',
 };
 const fields = (changed: Partial<GrantRequest>, of: ClientGrants | undefined = grants) =>
@@ -45,6 +46,7 @@ describe('grants', () => {
     ['response types', { responseTypes: ['code', 'token'] }, ['responseTypes']],
     ['scope', { scope: 'accounts:read admin accounts:write root' }, ['scope', 'scope']],
     ['redirect URIs', { redirectURIs: ['https://evil.example/'] }, ['redirectURIs']],
+    ['unbound tokens', { boundTokens: false }, ['tlsClientCertificateBoundAccessTokens']],
     ['deletion policy', { deletionPolicy: 'Orphan' }, ['deletionPolicy']],
     [
       'several',
@@ -77,6 +79,133 @@ describe('grants', () => {
     assert.deepEqual(fields({ deletionPolicy: 'Orphan' }, { ...grants, deletion: ['Orphan'] }), []);
     assert.deepEqual(fields({}, { ...grants, deletion: ['Orphan'] }), ['deletionPolicy']);
   });
+});
+
+/** What of one field's grant a request needs, and whether it has it. */
+interface FieldRow {
+  granting: Partial<ClientGrants>;
+  asking?: Partial<GrantRequest>;
+  granted: boolean;
+}
+const team = (labels: Record<string, string> = {}, name = 'payments') => ({ namespace: { name, labels } });
+const labelled = (matchLabels: Record<string, string>) => ({ namespaces: { selector: { matchLabels } } });
+const method = 'self_signed_tls_client_auth' as const;
+
+const fieldRows: Record<string, FieldRow[]> = {
+  namespaces: [
+    { granting: { namespaces: undefined }, granted: false },
+    { granting: { namespaces: {} }, granted: false },
+    { granting: { namespaces: { names: [] } }, granted: false },
+    { granting: { namespaces: { names: ['payment', 'payments2', 'Payments', '*'] } }, granted: false },
+    { granting: { namespaces: { names: ['other', 'payments'] } }, granted: true },
+    { granting: { namespaces: { selector: {} } }, granted: true },
+    { granting: { namespaces: { selector: { matchLabels: {} } } }, granted: true },
+    { granting: labelled({ team: 'a' }), granted: false },
+    { granting: labelled({ team: 'a' }), asking: team({ team: 'b' }), granted: false },
+    { granting: labelled({ team: 'a' }), asking: team({ team: 'a', more: 'b' }), granted: true },
+    { granting: labelled({ team: 'a', tier: '1' }), asking: team({ team: 'a' }), granted: false },
+    { granting: labelled({ team: 'a', tier: '1' }), asking: team({ team: 'a', tier: '1' }), granted: true },
+    { granting: labelled({ team: '' }), granted: false },
+    { granting: labelled({ team: '' }), asking: team({ team: '' }), granted: true },
+    { granting: labelled({ constructor: 'a' }), granted: false },
+    // Either is enough.
+    { granting: { namespaces: { names: ['payments'], selector: { matchLabels: { team: 'a' } } } }, granted: true },
+    {
+      granting: { namespaces: { names: ['other'], selector: { matchLabels: { team: 'a' } } } },
+      asking: team({ team: 'a' }),
+      granted: true,
+    },
+  ],
+  issuers: [
+    { granting: { issuers: undefined }, granted: false },
+    { granting: { issuers: [] }, granted: false },
+    { granting: { issuers: ['corporate', 'corporate-clients-2', '*', ''] }, granted: false },
+    { granting: { issuers: ['another', 'corporate-clients'] }, granted: true },
+    { granting: { issuers: ['corporate-clients'] }, asking: { issuer: '' }, granted: false },
+  ],
+  methods: [
+    { granting: { methods: undefined }, granted: false },
+    { granting: { methods: [] }, granted: false },
+    { granting: { methods: ['tls_client_auth'] }, asking: { method }, granted: false },
+    { granting: { methods: [method] }, asking: { method }, granted: true },
+    { granting: { methods: [method] }, granted: false },
+  ],
+  grantTypes: [
+    { granting: { grantTypes: undefined }, granted: false },
+    { granting: { grantTypes: ['authorization_code'] }, granted: false },
+    { granting: { grantTypes: ['*', 'client', 'Client_Credentials'] }, granted: false },
+    { granting: { grantTypes: ['client_credentials'] }, granted: true },
+    {
+      granting: { grantTypes: ['client_credentials'] },
+      asking: { grantTypes: ['client_credentials', 'refresh_token'] },
+      granted: false,
+    },
+    {
+      granting: { grantTypes: ['urn:ietf:params:oauth:grant-type:token-exchange'] },
+      asking: { grantTypes: ['urn:ietf:params:oauth:grant-type:token-exchange'] },
+      granted: true,
+    },
+    // Nothing is asked for; whether that is of use is not for the grant to say.
+    { granting: { grantTypes: undefined }, asking: { grantTypes: [] }, granted: true },
+  ],
+  scopes: [
+    { granting: { scopes: undefined }, granted: false },
+    { granting: { scopes: undefined }, asking: { scope: undefined }, granted: true },
+    { granting: { scopes: ['accounts'] }, granted: false },
+    { granting: { scopes: ['accounts:*', '*'] }, granted: false },
+    { granting: { scopes: ['Accounts:read'] }, granted: false },
+    // One value with a space in it is not two.
+    {
+      granting: { scopes: ['accounts:read accounts:write'] },
+      asking: { scope: 'accounts:read accounts:write' },
+      granted: false,
+    },
+    {
+      granting: { scopes: ['accounts:write', 'accounts:read'] },
+      asking: { scope: 'accounts:read accounts:write' },
+      granted: true,
+    },
+    { granting: { scopes: ['accounts:read'] }, asking: { scope: 'accounts:read  accounts:read' }, granted: true },
+  ],
+  redirectURIs: [
+    { granting: { redirectURIs: undefined }, asking: { redirectURIs: ['https://a.example/'] }, granted: false },
+    { granting: { redirectURIs: undefined }, asking: { redirectURIs: [] }, granted: true },
+    {
+      granting: { redirectURIs: ['https://a.example/cb', 'https://b.example/*'] },
+      asking: { redirectURIs: ['https://b.example/x', 'https://a.example/cb'] },
+      granted: true,
+    },
+    {
+      granting: { redirectURIs: ['https://a.example/cb', 'https://b.example/*'] },
+      asking: { redirectURIs: ['https://b.example/x', 'https://a.example/cb2'] },
+      granted: false,
+    },
+  ],
+  requireBoundTokens: [
+    { granting: {}, asking: { boundTokens: true }, granted: true },
+    { granting: {}, asking: { boundTokens: false }, granted: false },
+    { granting: { requireBoundTokens: true }, asking: { boundTokens: false }, granted: false },
+    { granting: { requireBoundTokens: false }, asking: { boundTokens: false }, granted: true },
+    { granting: { requireBoundTokens: false }, asking: { boundTokens: true }, granted: true },
+  ],
+  deletion: [
+    { granting: { deletion: undefined }, granted: true },
+    { granting: { deletion: undefined }, asking: { deletionPolicy: 'Orphan' }, granted: false },
+    { granting: { deletion: [] }, granted: false },
+    { granting: { deletion: ['Delete', 'Orphan'] }, asking: { deletionPolicy: 'Orphan' }, granted: true },
+    { granting: { deletion: ['Orphan'] }, granted: false },
+  ],
+};
+
+describe('each field of spec.clients', () => {
+  for (const [field, rows] of Object.entries(fieldRows)) {
+    for (const { granting, asking = {}, granted } of rows) {
+      const row = `${JSON.stringify(granting)} ${granted ? 'grants' : 'denies'} ${JSON.stringify(asking)}`;
+      test(`${field}: ${row}`, () => {
+        assert.equal(fields(asking, { ...grants, ...granting }).length === 0, granted);
+      });
+    }
+  }
 });
 
 describe('redirect URI patterns', () => {
@@ -135,6 +264,31 @@ describe('redirect URI patterns', () => {
     ['javascript:alert(1)', 'javascript:alert(1)'],
     ['data:text/html,x', 'data:text/html,x'],
     ['myapp:/cb', 'myapp:/cb'],
+    [wildcard, 'https://apps.example.com/Payments/cb'],
+    [wildcard, 'HTTPS://apps.example.com/payments/cb'],
+    [wildcard, 'https://apps.example.com:443/payments/cb'],
+    [wildcard, 'https://apps.example.com./payments/cb'],
+    [wildcard, 'https:\\\\apps.example.com\\payments\\cb'],
+    [wildcard, 'https://apps.example.com/payments/..;/admin'],
+    ['https://exact.example.com/cb', 'https://exact.example.com/cb/'],
+    ['https://exact.example.com/cb', 'https://exact.example.com/cb?x=1'],
+    ['https://exact.example.com/cb', 'https://exact.example.com/CB'],
+    ['https://exact.example.com/cb', 'https://exact.example.com//cb'],
+    ['https://exact.example.com', 'https://exact.example.com/'],
+    ['http://localhost/cb', 'http://localhost:8080/cb'],
+    ['http://localhost/cb', 'http://localhost.evil.example/cb'],
+    ['http://localhost/cb', 'https://localhost/cb'],
+    ['http://127.0.0.1/cb', 'http://localhost/cb'],
+    ['http://localhost/*', 'http://localhost/cb'],
+    ['http://192.0.2.1/cb', 'http://192.0.2.1/cb'],
+    ['http://127.0.0.1.example.com/cb', 'http://127.0.0.1.example.com/cb'],
+    ['com.example.app:/cb', 'com.example.app2:/cb'],
+    ['com.example.app:/cb', 'com.example.app:/cb/x'],
+    ['com.example.app:/cb#x', 'com.example.app:/cb#x'],
+    ['file:///cb', 'file:///cb'],
+    ['urn:ietf:wg:oauth:2.0:oob', 'urn:ietf:wg:oauth:2.0:oob'],
+    ['/cb', '/cb'],
+    ['', ''],
   ];
   for (const [pattern, uri] of denied) {
     test(`${pattern} does not grant ${JSON.stringify(uri)}`, () =>

@@ -156,6 +156,20 @@ describe('the proof call, against oidc-provider behind nginx', () => {
     });
   const redirectUri = 'https://app.example.com/cb';
 
+  test('tokens that are bound to nothing prove a client that asked for such, and no other', async () => {
+    const dn = 'CN=unbound';
+    const [clientId, certificate] = [
+      await tlsClient(dn, { tls_client_certificate_bound_access_tokens: false }),
+      await issued(dn),
+    ];
+    const proved = await prove(connect(endpoints), certificate, { clientId, boundTokens: false });
+    assert.deepEqual(proved, { outcome: 'proved', expiresInSeconds: 300 });
+    const wrong = await prove(connect(endpoints), await issued('CN=other'), { clientId, boundTokens: false });
+    assert.equal(wrong.outcome, 'refused');
+    const expected = await prove(connect(endpoints), certificate, { clientId });
+    assert.match(messageOf(expected), /its access token is bound to none/);
+  });
+
   test('authorization_code: a pushed authorization request, or a code that nobody issued', async () => {
     const [clientId, certificate] = [await codeClient('CN=code'), await issued('CN=code')];
     const asked = { clientId, grantTypes: ['authorization_code', 'refresh_token'], redirectUri };
@@ -244,6 +258,17 @@ describe('the proof call, against anything else', () => {
     test(`${name}: ${outcome}`, async () => {
       server.answer(handler);
       assert.equal((await prove(server.connection(), certificate, {})).outcome, outcome);
+    });
+  }
+
+  const unbound: [string, unknown, ProofOutcome['outcome']][] = [
+    ['to nothing', { sub: 'x' }, 'proved'],
+    ['to another', { cnf: { 'x5t#S256': 'x' } }, 'refused'],
+  ];
+  for (const [name, claims, outcome] of unbound) {
+    test(`a token that is bound ${name}, where bound ones were not asked for: ${outcome}`, async () => {
+      server.answer(json(200, { access_token: jwt(claims) }));
+      assert.equal((await prove(server.connection(), certificate, { boundTokens: false })).outcome, outcome);
     });
   }
 

@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { OPT_IN, RENEW_REQUESTED, ROLE_LABEL, Role } from '../../src/api/annotations.ts';
 import { authorizationServer } from '../../src/api/authorization-server.ts';
 import { authorizationServers, clientCertificateIssuers } from '../../src/api/resources.ts';
-import { ingresses, secrets, type KubernetesObject, type Resource } from '../../src/kube/resource.ts';
+import { configMaps, ingresses, secrets, type KubernetesObject, type Resource } from '../../src/kube/resource.ts';
 import { apply, documents, opaqueSecret } from '../support/cluster-objects.ts';
 import { startInstallation, type Installation } from '../support/installation.ts';
 import { TestClient } from '../support/oauth-client.ts';
@@ -86,6 +86,18 @@ async function gone({ kube }: Installation, resource: Resource, name: string): P
   await waitFor(async () => (await kube.get(resource, { name })) === undefined, 60_000);
 }
 
+/** As if the last certificates had ended by now. */
+async function identitiesSwept({ kube }: Installation): Promise<void> {
+  const claims = { namespace: SERVICE_ACCOUNT.namespace, labelSelector: `${ROLE_LABEL}=${Role.claim}` };
+  const { items } = await kube.list(configMaps, claims);
+  assert.ok(items.length > 0, 'no identity was claimed');
+  const past = { data: { expires: new Date(Date.now() - 1000).toISOString() } };
+  for (const { metadata } of items) {
+    await kube.patch(configMaps, { namespace: claims.namespace, name: metadata.name }, past, { type: 'merge' });
+  }
+  await waitFor(async () => (await kube.list(configMaps, claims)).items.length === 0, 60_000);
+}
+
 async function lifeOfTwoClients(world: Installation): Promise<void> {
   const { kube } = world;
   const clients = [
@@ -141,6 +153,7 @@ async function lifeOfTwoClients(world: Installation): Promise<void> {
     await client.delete();
     await client.gone();
   }
+  await identitiesSwept(world);
   for (const name of ['corporate', SELF_SIGNED_SERVER]) await gone(world, authorizationServers, name);
   for (const name of ['corporate-clients', 'self-signed']) await gone(world, clientCertificateIssuers, name);
 }
@@ -161,7 +174,9 @@ for (const { mode, scope } of modes) {
         ...edited(selfSignedPlatform(world, SCOPES)),
         ...(await documents('examples/ingresses.yaml')),
       );
-      await world.startOperator({ CERTBOUND_LEADER_ELECTION: 'true' });
+      for (const pod of ['certbound-0', 'certbound-1']) {
+        await world.startOperator({ CERTBOUND_LEADER_ELECTION: 'true', CERTBOUND_POD_NAME: pod });
+      }
       await Promise.all(['corporate', SELF_SIGNED_SERVER].map((name) => serverReady(world, name)));
       await world.ingressController.settled();
     });

@@ -56,6 +56,10 @@ async function run(pattern: string | undefined): Promise<number> {
       console.log(`${area}: ${fault}: recovered after ${seconds(recoveredMs)} s, ${requests} requests`);
     }
     console.log(`${rows.length} cases with the end state of an undisturbed run`);
+    if (rows.length === 0 && code === 0) {
+      console.error(`No case is named like ${pattern ?? 'any'}: the names are those of the tests.`);
+      return 1;
+    }
     if (code === 0 && pattern === undefined) await writeTable(rows);
     return typeof code === 'number' ? code : 1;
   } finally {

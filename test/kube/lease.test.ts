@@ -85,7 +85,7 @@ describe('what to do about a Lease', () => {
   });
 });
 
-type Calls = Pick<KubeClient, 'get' | 'create' | 'update'>;
+type Calls = Pick<KubeClient, 'get' | 'create' | 'update' | 'watch'>;
 
 describe('elector, against a real API server', () => {
   let plane: ControlPlane;
@@ -146,6 +146,7 @@ describe('elector, against a real API server', () => {
         get: (...args) => through(() => client.get(...args)),
         create: (...args) => (this.writes++, through(() => client.create(...args))),
         update: (...args) => (this.writes++, through(() => client.update(...args))),
+        watch: (...args) => client.watch(...args),
       };
     }
 
@@ -246,6 +247,17 @@ describe('elector, against a real API server', () => {
     await b.stop();
   });
 
+  test('a release is heard of at once, by the watch', async () => {
+    const [a, b] = pair();
+    await a.start();
+    await b.start();
+    assert.deepEqual([a.elected, b.elected], [1, 0]);
+    await a.stop();
+    await waitFor(() => b.elected === 1);
+    assert.equal(b.clock.monotonic(), 0, 'no time has passed for it');
+    await b.stop();
+  });
+
   test('one that was stopped and goes on loses before it sends anything', async () => {
     const [a, b] = pair();
     await a.start();
@@ -336,9 +348,11 @@ describe('elector, against a real API server', () => {
     const [a, b] = pair();
     await a.start();
     await b.start();
+    b.fault = 'unreachable';
     await a.stop();
     assert.equal((await lease(a)).holder, '');
     assert.equal((await lease(a)).spec['leaseDurationSeconds'], 1);
+    b.fault = 'none';
     assert.equal(a.lost.length, 0);
     assert.throws(a.elector.fence, { code: 'NotLeading' });
     await b.run(2_000);

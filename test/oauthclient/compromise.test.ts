@@ -137,6 +137,33 @@ describe('a certificate that is reported compromised', () => {
     ],
   ]);
 
+  describe('again and again', () => {
+    const former = (count: number, end: number) =>
+      recorded(settled(), { formerIdentities: Array.from({ length: count }, () => instant(end)) });
+    eachRow([
+      [
+        'makes the client another one fifteen times and once more',
+        () => reported(former(15, now + day), 'old'),
+        ['CertificateReady=Unknown/Compromised → renewIdentity'],
+      ],
+      [
+        'and no more while each of them is claimed: the certificate alone is replaced',
+        () => reported(former(16, now + day), 'old'),
+        ['CertificateReady=Unknown/Compromised → stageCertificate'],
+      ],
+      [
+        'and marked, so that status says until when its key is accepted',
+        () => reported(recorded(former(16, now + day), { certificates: [aCertificate('old'), aNext()] }), 'old'),
+        marking,
+      ],
+      [
+        'and goes on when they have ended',
+        () => reported(former(16, now), 'old'),
+        ['CertificateReady=Unknown/Compromised → renewIdentity'],
+      ],
+    ]);
+  });
+
   test('is in no key set once its successor is there', () => {
     assert.match(keysOf(reported(replacing(), 'old')), /old.*next/);
     const marked = replacing({ compromised: true });

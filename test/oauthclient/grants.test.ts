@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Observed } from '../../src/oauthclient/observed.ts';
 import { eachRow } from './checks.ts';
-import { aClient, aServer, anIssuer, findingsOf, grants, isReady, now, settled, untouched } from './view.ts';
+import { aClient, aServer, anIssuer, findingsOf, grants, isReady, now, settled, untouched, viewOf } from './view.ts';
 
 const stuck = (condition: string, reason: string) => [`${condition}=False/${reason} blocks`];
 const gone = { deletionTimestamp: new Date(now).toISOString() };
@@ -70,6 +70,56 @@ describe('grants are checked before anything is written', () => {
       stuck('Registered', 'NotGranted'),
     ],
     [
+      'the redirect URI is not granted',
+      () => ({ ...untouched(), client: aClient({ redirectURIs: ['https://evil.example/cb'] }) }),
+      stuck('Registered', 'NotGranted'),
+    ],
+    [
+      'the response type is not granted',
+      () => ({ ...untouched(), client: aClient({ responseTypes: ['token'] }) }),
+      stuck('Registered', 'NotGranted'),
+    ],
+    [
+      'the deletion policy is not granted',
+      () => ({
+        ...withGrants({ deletion: ['Delete'] })(),
+        client: aClient({ deletionPolicy: 'Orphan' }),
+      }),
+      stuck('Registered', 'NotGranted'),
+    ],
+    [
+      'unbound tokens are not granted',
+      () => ({ ...untouched(), client: aClient({ tlsClientCertificateBoundAccessTokens: false }) }),
+      stuck('Registered', 'NotGranted'),
+    ],
+    [
+      'nor where they are ruled out in so many words',
+      () => ({
+        ...withGrants({ requireBoundTokens: true })(),
+        client: aClient({ tlsClientCertificateBoundAccessTokens: false }),
+      }),
+      stuck('Registered', 'NotGranted'),
+    ],
+    [
+      'unbound tokens are granted',
+      () => ({
+        ...withGrants({ requireBoundTokens: false })(),
+        client: aClient({ tlsClientCertificateBoundAccessTokens: false }, { finalizers: [] }),
+      }),
+      ['Ready=Unknown/Preparing → addFinalizer'],
+    ],
+    ['no scope is granted and none is asked for', withGrants({ scopes: [] }), stuck('Registered', 'NotGranted')],
+    [
+      'the platform grants other identities',
+      withGrants({ identityTemplates: [{ dn: 'CN={name},O=other' }, { dnsName: '{name}.example.com' }] }),
+      ['Ready=Unknown/Preparing → addFinalizer'],
+    ],
+    [
+      'a template that fits nobody',
+      withGrants({ identityTemplates: [{ dn: 'CN={nmae}' }] }),
+      stuck('CertificateReady', 'IdentityNotGranted'),
+    ],
+    [
       'the issuer signs for the other method',
       () => ({ ...untouched(), issuer: anIssuer('self_signed_tls_client_auth') }),
       stuck('CertificateReady', 'IssuerMethodMismatch'),
@@ -93,6 +143,14 @@ describe('grants are checked before anything is written', () => {
     const [noIssuer] = findingsOf({ ...untouched(), issuer: undefined });
     const [notOurs] = findingsOf({ ...untouched(), issuer: anIssuer('tls_client_auth', { policy: {} }) });
     assert.equal(noIssuer?.message, notOurs?.message);
+  });
+
+  test('a client gets bound tokens whatever the platform would let it have', () => {
+    const granting = withGrants({ requireBoundTokens: false })();
+    const bound = (observed: Observed) =>
+      viewOf(observed).desired.metadata?.['tls_client_certificate_bound_access_tokens'];
+    assert.equal(bound(granting), true);
+    assert.equal(bound({ ...granting, client: aClient({ tlsClientCertificateBoundAccessTokens: false }) }), false);
   });
 
   test('what keeps a server from new clients does not keep its clients from renewing', () => {

@@ -151,6 +151,50 @@ describe('a client through crashes, refusals and lost answers', () => {
     });
   }
 
+  test('withdrawn and granted again, wherever the operator dies: nobody is let in who is granted nothing', async () => {
+    const times = fc.record({
+      method: fc.constantFrom<AuthMethod>('tls_client_auth', 'self_signed_tls_client_auth'),
+      withdrawnFor: fc.integer({ min: 1, max: 80 * hour }),
+      lives: fc.array(fc.record({ points: fc.nat(12), down: fc.nat(30 * hour) }), { maxLength: 5 }),
+      again: fc.array(fc.record({ points: fc.nat(20), down: fc.nat(hour) }), { maxLength: 4 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(times, async ({ method, withdrawnFor, lives, again }) => {
+        const world = new World(method, undefined);
+        await survive(world, [], now + 10 * day);
+        const before = world.secret;
+        const withdrawn = world.clock.now();
+        world.grant(false);
+        await survive(world, lives, withdrawn + withdrawnFor);
+        const ended = world.record?.registration === undefined;
+        const since = Date.parse(world.record?.withdrawal?.since ?? '');
+        assert.equal(ended, world.clock.now() >= since + day, 'the grace is a day');
+        assert.equal(world.client.status?.conditions?.[0]?.reason, 'NotGranted');
+        if (ended) {
+          assert.equal(world.registrations.size, 0, 'still registered');
+          assert.equal(world.secret, undefined, 'still published');
+          assert.equal(world.keys.size, 0, 'keys are kept');
+          assert.ok(world.claim === undefined || world.claim.expires !== undefined, 'the identity is held');
+        } else {
+          assertAccepted(world);
+          assert.equal(world.secret?.clientId, before?.clientId);
+        }
+        world.grant(true);
+        await survive(world, again, world.clock.now() + hour);
+        const others = [...world.registrations.keys()].filter((clientId) => clientId !== world.secret?.clientId);
+        assert.ok(
+          others.length <= (world.record?.suspectedOrphans.length ?? 0),
+          `registered besides: ${others.join()}`,
+        );
+        assert.equal(world.secret?.clientId === before?.clientId, !ended, 'the same client exactly within the grace');
+        assertAccepted(world);
+        assert.equal(world.client.status?.conditions?.[0]?.status, 'True');
+        assert.equal(world.claim?.expires, undefined);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
   test('down between the proof and publication: the drain begins with publication', async () => {
     assert.ok(await killedAfterProof(0));
     assert.ok(await killedAfterProof(72 * hour));

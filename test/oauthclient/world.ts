@@ -112,6 +112,13 @@ export class World {
     this.#observed = { ...this.#observed, client: { ...client, metadata, spec: { ...client.spec, certificate } } };
   }
 
+  /** The platform grants the namespace, or does not. */
+  grant(granted: boolean): void {
+    const clients = { ...grants, recovery: 'Recreate' as const, ...(granted ? {} : { namespaces: {} }) };
+    const server = aServer({ defaultIssuerRef: { name: 'corporate-clients' }, clients });
+    this.#observed = { ...this.#observed, server };
+  }
+
   delete(): void {
     this.#setMetadata({ deletionTimestamp: instant(this.clock.now()) });
   }
@@ -227,6 +234,12 @@ export class World {
       case 'withdrawSecret':
         this.secret = undefined;
         return;
+      case 'beginWithdrawal':
+        return this.#save({ withdrawal: { since: instant(this.clock.now()) } });
+      case 'endWithdrawal':
+        return this.#save({}, 'withdrawal');
+      case 'destroyKeys':
+        return this.#save({ certificates: [] });
       case 'forgetRecord':
         this.record = undefined;
         this.keys = new Set();

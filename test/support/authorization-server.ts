@@ -13,6 +13,7 @@ import { type CertificateVerification, decodeCertificateHeader } from '../../src
 import { AuthorizationServerStore, ForgetfulClients, StoreAdapter } from './authorization-server-store.ts';
 import { certificateSubjectMatches } from './certificate-subject.ts';
 import { answer, type Fault, type ReceivedRequest } from './fault.ts';
+import { interact } from './interaction.ts';
 import { listen } from './listen.ts';
 import type { KeyPairPem } from './throwaway-ca.ts';
 
@@ -145,9 +146,18 @@ async function createProvider(options: AuthorizationServerOptions, store: Author
         : new StoreAdapter(store, model),
     clientAuthMethods: options.authenticationMethods ?? ['tls_client_auth', 'self_signed_tls_client_auth', 'none'],
     jwks: { keys: [signing] },
-    cookies: { keys: ['this server has no sessions'] },
+    findAccount: (_context: Context, id: string) => ({ accountId: id, claims: () => ({ sub: id }) }),
+    cookies: { keys: [randomUUID()] },
     scopes: ['openid', 'offline_access', ...SCOPE.split(' ')],
-    ttl: { ClientCredentials: options.accessTokenTTL ?? 300 },
+    ttl: {
+      ClientCredentials: options.accessTokenTTL ?? 300,
+      AccessToken: options.accessTokenTTL ?? 300,
+      IdToken: 300,
+      RefreshToken: 3600,
+      Grant: 3600,
+      Session: 3600,
+      Interaction: 600,
+    },
     ...(options.fetch === undefined ? {} : { fetch: options.fetch }),
     // With its defaults (RS256, authorization_code) every registration here would be 400.
     clientDefaults: {
@@ -199,13 +209,15 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
   provider.use(async (context, next) => {
     const request: ReceivedRequest = {
       method: context.method,
-      route: context.path.replace(/^\/reg\/.+/, '/reg/:id'),
+      route: context.path.replace(/^\/(reg|interaction|auth)\/.+/, '/$1/:id'),
       path: context.path,
       host: context.get('x-forwarded-host'),
     };
     const name = `${request.method} ${request.route}`;
     requests.set(name, (requests.get(name) ?? 0) + 1);
-    await answer(context, next, await fault?.(request));
+    const wrong = await fault?.(request);
+    if (wrong === undefined && (await interact(provider, context))) return;
+    await answer(context, next, wrong);
   });
   const listener = provider.callback();
   const server: Server =

@@ -25,6 +25,27 @@ declare module 'oidc-provider' {
     revokeByGrantId(grantId: string): Promise<void>;
   }
 
+  /** What a user agreed to. */
+  export interface Grant {
+    addOIDCScope(scope: string): void;
+    addResourceScope(resource: string, scope: string): void;
+    save(): Promise<string>;
+  }
+
+  /** A login or a consent that is waited for. */
+  export interface Interaction {
+    prompt: {
+      name: string;
+      details: {
+        missingOIDCScope?: readonly string[];
+        missingResourceScopes?: Readonly<Record<string, readonly string[]>>;
+      };
+    };
+    params: { client_id: string };
+    session?: { accountId: string };
+    grantId?: string;
+  }
+
   /** https://github.com/panva/node-oidc-provider/blob/main/docs/README.md */
   export type Configuration = Readonly<Record<string, unknown>> & { adapter: (model: string) => Adapter };
 
@@ -35,6 +56,16 @@ declare module 'oidc-provider' {
     use(middleware: (context: Context, next: () => Promise<void>) => Promise<void>): this;
     callback(): (request: IncomingMessage, response: ServerResponse) => Promise<void>;
     on(event: string, listener: (...args: unknown[]) => void): this;
+    interactionDetails(request: IncomingMessage, response: ServerResponse): Promise<Interaction>;
+    interactionFinished(
+      request: IncomingMessage,
+      response: ServerResponse,
+      result: Readonly<Record<string, unknown>>,
+    ): Promise<void>;
+    readonly Grant: {
+      new (of: { accountId: string; clientId: string }): Grant;
+      find(id: string): Promise<Grant | undefined>;
+    };
   }
 
   export const errors: Record<'InvalidTarget', new () => Error>;

@@ -133,13 +133,17 @@ test('which scopes to look at after a change', () => {
   assert.deepEqual(of('unrelated'), [key(HOST)], 'it may have been the last one to name a bundle');
 });
 
-test('distributed since the last write to a terminator in front of the server; others do not count', () => {
+test('distributed since the last write to a terminator in front of the server; of others, since the platform changed their CAs', () => {
   const world = listed().bundle(bundle).ingress({ annotations });
   assert.deepEqual(distributed(world), { state: 'distributed', lagging: [] }, 'written before this process began');
   world.memory.succeed(ingressTarget('payments/api'), world.now - 2_000);
   world.memory.succeed(bundleTarget('payments', bundleName(SCOPE)), world.now - 1_000);
   assert.deepEqual(distributed(world), { state: 'distributed', lagging: [], since: world.now - 1_000 });
   assert.deepEqual(distributed(world.server({ terminators: [] })), { state: 'distributed', lagging: [] });
+  world.memory.trustChanged(bundleTarget('payments', bundleName(SCOPE)), world.now - 500);
+  assert.deepEqual(distributed(world), { state: 'distributed', lagging: [], since: world.now - 500 });
+  assert.equal(told(world.bundle(caBundle([otherCa]).pem)), 'distributed payments/api');
+  assert.deepEqual(distributed(world), { state: 'distributed', lagging: ['payments/api'] }, 'never waited for');
 });
 
 test('a restart does not forget when they were written', () => {

@@ -91,7 +91,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   verbs: [get, list, watch, create, update, delete]
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, list, watch, create, update]
+  verbs: [get, list, watch, create, update, delete]
 # Leader election. A right to create cannot name the object.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
@@ -99,7 +99,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   resourceNames: [{{ include "certbound.leaseName" . }}]
-  verbs: [get, update]
+  # watch: a release is heard of at once.
+  verbs: [get, watch, update]
 {{- end }}
 
 {{- /* As src/config.ts names it: replicas of the same controller name elect one. */}}

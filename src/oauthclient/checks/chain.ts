@@ -5,6 +5,7 @@ import { grantChecks } from './grants.ts';
 import { beginningChecks, keepingChecks } from './record.ts';
 import { recoveryChecks, registrationChecks } from './registration.ts';
 import { reproofChecks, retirementChecks } from './retirement.ts';
+import { withdrawalChecks } from './withdrawal.ts';
 import { issuanceChecks, issuerChecks, provingChecks } from './rotation.ts';
 
 type ClientCheck = Check<ClientView, ClientStep>;
@@ -20,6 +21,7 @@ const when = (deleting: boolean, checks: readonly ClientCheck[]): ClientCheck[] 
 export const clientChecks: readonly ClientCheck[] = [
   ...when(true, deletionChecks),
   ...when(false, [
+    ...withdrawalChecks,
     ...keepingChecks,
     ...grantChecks,
     ...issuerChecks,

@@ -1,6 +1,7 @@
 import { FINALIZER } from '../../api/annotations.ts';
 import type { Check } from '../../runtime/pass.ts';
 import { recordDamaged } from '../record.ts';
+import { withdrawnGrants } from '../withdrawal.ts';
 import { answerStored } from './registration.ts';
 import { Condition, act, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
 
@@ -24,11 +25,12 @@ const definitionTerminating: ClientCheck = {
 };
 
 /** As far as the platform allows it now: a tenant alone leaves nothing behind. A server that is gone can't be asked. */
-function leftBehind({ observed: { server, record }, desired }: ClientView): boolean {
-  if (desired.deletionPolicy !== 'Orphan') return false;
+function leftBehind(view: ClientView): boolean {
+  const { server, record } = view.observed;
+  if (view.desired.deletionPolicy !== 'Orphan') return false;
   const registeredAt = record?.state?.server.issuer;
   if (server === undefined || (registeredAt !== undefined && server.spec.issuer !== registeredAt)) return true;
-  return server.spec.clients?.deletion?.includes('Orphan') === true;
+  return server.spec.clients?.deletion?.includes('Orphan') === true && (withdrawnGrants(view) ?? []).length === 0;
 }
 
 /** What it holds may be a registration, and the only right to remove it. */

@@ -1,24 +1,25 @@
 import { NOT_ENFORCED } from '../../authserver/canary.ts';
 import { keysByReference } from '../../authserver/client-metadata.ts';
-import { clientGrants } from '../../authserver/grants.ts';
 import { issuerViolations } from '../../issuer/grants.ts';
 import { namespaceGranted } from '../../api/namespace-grant.ts';
 import type { Check } from '../../runtime/pass.ts';
-import { Condition, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
+import { deniedOfSpec, graced } from '../withdrawal.ts';
+import { Condition, NOT_GRANTED, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
 
 type ClientCheck = Check<ClientView, ClientStep>;
 
 /** Unknown and not granted read the same, so that nobody learns what exists by asking. */
 const serverGranted: ClientCheck = {
   name: 'serverGranted',
-  find({ observed: { client, server, namespace, record } }) {
+  find(view) {
+    const { client, server, namespace, record } = view.observed;
     // One that is being deleted takes on no client, but goes on serving those it has.
     const known = record?.state?.server.name === server?.metadata.name;
     if (
       server !== undefined &&
       namespace !== undefined &&
       (known || server.metadata.deletionTimestamp === undefined) &&
-      namespaceGranted(server.spec.clients?.namespaces, namespace)
+      (namespaceGranted(server.spec.clients?.namespaces, namespace) || graced(view))
     ) {
       return undefined;
     }
@@ -95,25 +96,13 @@ const keySetServed: ClientCheck = {
 
 const requestGranted: ClientCheck = {
   name: 'requestGranted',
-  find({ observed: { server, namespace }, desired }) {
-    if (server === undefined || namespace === undefined) return undefined;
-    const violations = clientGrants(server.spec.clients, {
-      namespace,
-      issuer: desired.issuerName ?? '',
-      responseTypes: desired.responseTypes,
-      method: desired.method,
-      grantTypes: desired.grantTypes,
-      scope: desired.scope,
-      redirectURIs: desired.redirectURIs,
-      deletionPolicy: desired.deletionPolicy,
-    });
-    const messages = violations.map((v) => v.message);
-    if (desired.scope === undefined) {
-      messages.push(
-        'No scope is granted at this server, and a client without one would get what the server likes: ask the platform team for scopes.',
-      );
-    }
-    return messages.length === 0 ? undefined : stuck(Condition.registered, 'NotGranted', messages.join(' '));
+  find(view) {
+    const denials = deniedOfSpec(view);
+    if (denials.length === 0 || graced(view)) return undefined;
+    const finding = stuck(Condition.registered, NOT_GRANTED, denials.map(({ message }) => message).join(' '));
+    // How it ends does not matter before it ends: what is registered goes on.
+    const known = view.observed.record?.state?.registration !== undefined;
+    return { ...finding, blocks: !known || denials.some(({ field }) => field !== 'deletionPolicy') };
   },
 };
 

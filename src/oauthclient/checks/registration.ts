@@ -135,5 +135,5 @@ export function withoutKeys(metadata: Record<string, unknown> | undefined): Reco
   return rest;
 }
 
-export const recoveryChecks: readonly ClientCheck[] = [answerStored, intentSettled, noOrphanSuspected, notRejected];
+export const recoveryChecks: readonly ClientCheck[] = [intentSettled, noOrphanSuspected, notRejected];
 export const registrationChecks: readonly ClientCheck[] = [registered, echoed, upToDate];

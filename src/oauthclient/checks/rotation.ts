@@ -1,7 +1,7 @@
 import { durationString } from '../../api/duration.ts';
 import type { Check } from '../../runtime/pass.ts';
 import { outdatedBy, RECORD_OUTDATED } from '../outdated.ts';
-import { certificateIn, type CertificateState } from '../record.ts';
+import { certificateIn, claimedStill, type CertificateState } from '../record.ts';
 import { renewalOf, retirementOf } from '../schedule.ts';
 import { Condition, act, stuck, waiting, type ClientFinding, type ClientStep, type ClientView } from '../step.ts';
 
@@ -148,6 +148,12 @@ const certificateNeeded: ClientCheck = {
   },
 };
 
+/**
+ * Each stays claimed until its certificates end. Whoever may annotate a client can ask for one after the other: beyond this
+ * many it stays as it is, as one that is a subject alternative name, and status says until when the server accepts the key.
+ */
+const mostFormerIdentities = 16;
+
 /** Where the server knows the client by a DN, another DN is the revocation; not before a certificate for it can be had. */
 const identityRenewed: ClientCheck = {
   name: 'identityRenewed',
@@ -156,10 +162,10 @@ const identityRenewed: ClientCheck = {
     const { record } = observed;
     if (desired.method !== 'tls_client_auth' || !desired.identity.ok || !('dn' in desired.identity.subject))
       return undefined;
-    const reported = record?.state?.certificates.find(
-      (c) => c.compromised !== true && desired.compromised.includes(c.x5tS256),
-    );
-    if (reported === undefined || issuerProblem(view) !== undefined) return undefined;
+    const state = record?.state;
+    const reported = state?.certificates.find((c) => c.compromised !== true && desired.compromised.includes(c.x5tS256));
+    if (state === undefined || reported === undefined || issuerProblem(view) !== undefined) return undefined;
+    if (claimedStill(state, view.now).length >= mostFormerIdentities) return undefined;
     const { message } = reportedCompromise(reported);
     return act(Condition.certificate, COMPROMISED, message, { name: 'renewIdentity' }, reported.x5tS256);
   },

@@ -1,5 +1,6 @@
 import { releaseClaim } from '../../authserver/claims.ts';
 import { identityOfGeneration } from '../desired.ts';
+import { claimedStill } from '../record.ts';
 import { recordOf, required, tell, type ClientAction } from './context.ts';
 
 /**
@@ -50,7 +51,7 @@ export const renewIdentity: ClientAction = async (context, view, signal) => {
   };
   const end = Math.max(...state.certificates.map((c) => Date.parse(c.notAfter)));
   // First: a claim that nobody knows of any more would be held for good.
-  const released = await releaseClaim(context.kube, claim, end, signal);
+  const released = await releaseClaim(context.kube, claim, { until: end, compromised: true }, signal);
   if (released !== undefined) context.claims.remember(released);
   const { parameter, value, canonical } = identity;
   await context.records.save(
@@ -62,6 +63,7 @@ export const renewIdentity: ClientAction = async (context, view, signal) => {
         identity: { parameter, value, canonical },
         identityGeneration: generation,
         firstIdentity: state.firstIdentity ?? state.identity,
+        formerIdentities: [...claimedStill(state, view.now), new Date(end).toISOString()],
         certificates: state.certificates.map((c) => ({ ...c, compromised: true })),
       },
     },

@@ -64,10 +64,12 @@ export const claimIdentity: ClientAction = async (context, view, signal) => {
 export const releaseClaim: ClientAction = async (context, view, signal) => {
   const state = view.observed.record?.state;
   const ends = (state?.certificates ?? []).map((c) => Date.parse(c.notAfter));
+  const exposed = Date.parse(state?.compromisedUntil ?? '') || 0;
   const identity = state?.identity ?? (view.desired.identity.ok ? view.desired.identity : undefined);
   const issuer = state?.server.issuer ?? serverOf(view).spec.issuer;
   const request = claimRequest(context, view, issuer, required(identity, 'an identity'));
-  const released = await release(context.kube, request, Math.max(view.now, ...ends), signal);
+  const until = Math.max(view.now, exposed, ...ends);
+  const released = await release(context.kube, request, { until, compromised: exposed > view.now }, signal);
   if (released !== undefined) context.claims.remember(released);
 };
 
@@ -94,7 +96,7 @@ export const deregister: ClientAction = async (context, view, signal) => {
     const published = loaded.state.certificates.find((c) => c.role === 'Published');
     const outcome =
       published === undefined ? undefined : await callTokenEndpoint(context, view, loaded, published.x5tS256, signal);
-    if (outcome?.outcome !== 'refused') throw stillThere(loaded.state.registration?.clientId, thrown);
+    if (outcome?.outcome !== 'refused') throw stillThere(view, loaded.state.registration?.clientId, thrown);
   }
   const { registration: _gone, intent: _void, ...state } = loaded.state;
   const { registration: _credentials, ...material } = loaded.material;
@@ -104,11 +106,15 @@ export const deregister: ClientAction = async (context, view, signal) => {
   tell(context, view, 'Normal', 'Deregistered', `Client ${registration?.clientId} is gone at ${server.issuer}.`);
 };
 
-function stillThere(clientId: string | undefined, cause: unknown): OperatorError {
+function stillThere({ observed }: ClientView, clientId: string | undefined, cause: unknown): OperatorError {
+  const then =
+    observed.client.metadata.deletionTimestamp === undefined
+      ? 'then its Secret goes by itself.'
+      : 'then this object goes by itself; or set deletionPolicy: Orphan, where the platform allows it, to leave it behind.';
   return new OperatorError(
     'RegistrationAccessTokenLost',
     `Client ${clientId} can't be deregistered: the server no longer accepts its registration access token. Delete the client at ` +
-      'the server, then this object goes by itself; or set deletionPolicy: Orphan, where the platform allows it, to leave it behind.',
+      `the server, ${then}`,
     { cause, retry: { class: 'after', milliseconds: 10 * 60_000 } },
   );
 }

@@ -88,6 +88,7 @@ export async function callTokenEndpoint(
       grantTypes: view.desired.grantTypes,
       redirectUri: view.desired.redirectURIs[0],
       scope: view.desired.scope,
+      boundTokens: view.desired.boundTokens,
     },
     signal,
   );

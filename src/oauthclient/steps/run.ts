@@ -15,6 +15,7 @@ import { makeKeystores } from './keystores.ts';
 import { prove, provePublished } from './proof.ts';
 import { publish } from './publication.ts';
 import { recordCompromise, renewIdentity } from './compromise.ts';
+import { beginWithdrawal, destroyKeys, endWithdrawal } from './withdrawal.ts';
 import {
   abandonRegistration,
   intend,
@@ -63,10 +64,13 @@ const plainActions = {
   recoverUpdate,
   inspectRegistration,
   forgetRegistration,
+  beginWithdrawal,
+  endWithdrawal,
   deregister,
   withdrawSecret,
   releaseClaim,
   renewIdentity,
+  destroyKeys,
   forgetRecord,
   removeFinalizer,
 } satisfies Record<string, ClientAction>;

@@ -5,7 +5,6 @@ import { authorizationServers, oauthClients } from '../../../src/api/resources.t
 import type { IngressModel } from '../../support/ingress-model.ts';
 import { HOSTS } from '../../support/oauth-deployment.ts';
 import { waitFor } from '../../support/wait-for.ts';
-import { since } from '../measure.ts';
 import type { BenchWorld, ClientRef, ClientWatch } from '../world.ts';
 import { ISSUERS, touchOtherIngress } from './platform.ts';
 import type { PublishedSecrets } from './published.ts';
@@ -23,6 +22,8 @@ export interface RotationOptions {
   rotations: number;
   /** Between two of one client, at least. */
   spacingMs: number;
+  /** What the platform says of its terminators. */
+  propagationMs: number;
   /** In [0, 1). */
   random: () => number;
   say: (line: string) => void;
@@ -36,7 +37,8 @@ export class Rotations {
   #done = 0;
   #moved = 0;
   #bundles = 0;
-  #longestWay = 0;
+  /** When each was made, and when the last replica knew of it; epoch milliseconds. */
+  readonly #grants: { granted: number; known: number }[] = [];
 
   constructor(options: RotationOptions) {
     this.#options = options;
@@ -55,9 +57,14 @@ export class Rotations {
     return this.#bundles;
   }
 
+  /** Whether a replica had yet to hear of a grant that is older than `spec.propagation` promises; epoch milliseconds. */
+  overdue(at: number): boolean {
+    return this.#grants.some(({ granted, known }) => at > granted + this.#options.propagationMs && at < known);
+  }
+
   /** Seconds from a grant to the reload of the last replica that had to hear of it. */
   get longestWay(): number {
-    return this.#longestWay;
+    return Math.max(0, ...this.#grants.map(({ granted, known }) => (Math.min(known, Date.now()) - granted) / 1000));
   }
 
   /** Every client again and again. */
@@ -121,13 +128,22 @@ export class Rotations {
     const spec = { defaultIssuerRef: { name: defaultIssuer }, clients: { issuers } };
     await kube.patch(authorizationServers, { name: 'corporate' }, { spec }, { type: 'merge' });
     this.#bundles += 1;
-    const granted = performance.now();
-    const live = ({ hosts }: IngressModel) =>
-      hosts.find(({ hostname }) => hostname === HOSTS.mtls)?.clientAuthentication?.ca.match(/BEGIN CERT/g)?.length;
-    void Promise.all(
-      ingressControllers.map((controller) => waitFor(() => live(controller.model()) === issuers.length, patience)),
-    ).then(
-      () => (this.#longestWay = Math.max(this.#longestWay, since(granted))),
+    if (issuers.length < ISSUERS.length) return;
+    const grant = { granted: Date.now(), known: Infinity };
+    this.#grants.push(grant);
+    const trusts = ({ hosts }: IngressModel, host: string) =>
+      hosts.find(({ hostname }) => hostname === host)?.clientAuthentication?.ca.match(/BEGIN CERT/g)?.length ===
+      issuers.length;
+    // The next change comes when no client uses the other CA any more, so it is long known everywhere by then.
+    const ways = ingressControllers.flatMap((controller, replica) =>
+      [HOSTS.mtls, HOSTS.api].map(async (host) => {
+        await waitFor(() => trusts(controller.model(), host), patience);
+        const seconds = (Date.now() - grant.granted) / 1000;
+        this.#options.say(`replica ${replica} trusts ${issuers.join(', ')} on ${host} after ${seconds.toFixed(1)} s`);
+      }),
+    );
+    void Promise.all(ways).then(
+      () => (grant.known = Date.now()),
       () => this.#options.say(`a replica has not heard of the grant of ${issuers.join(', ')}`),
     );
   }

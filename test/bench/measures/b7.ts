@@ -13,7 +13,8 @@ import { finish, readyOperator, refs, since, type Measure, type RunOptions } fro
 
 /** One client in so many signs its own certificates. */
 const selfSignedShare = 4;
-const pauseMs = 3_000;
+/** Between the calls of a Pod. The load, the terminators' controllers and all else share two cores: some 40 calls a second are enough. */
+const pauseMs = (clients: number) => Math.max(3_000, clients * 100);
 /** More than a machine of two cores does beside the load would only make a queue. */
 const rotationsPerSecond = 5;
 
@@ -53,14 +54,17 @@ export const b7: Measure = async (world, options) => {
   const published = new PublishedSecrets(world.kube, signal);
   await published.synced;
 
-  const tally = new Tally((x5tS256) => published.replacedAt(x5tS256) + drainSeconds * 1000);
+  const tally = new Tally(
+    (x5tS256) => published.replacedAt(x5tS256) + drainSeconds * 1000,
+    (at) => rotations.overdue(at),
+  );
   const applications = all.flatMap((ref, i) => {
     const apiUrl = `${world.origin(isSelfSigned(ref) ? 'selfSignedApi' : 'api')}/`;
     const its = {
       ref,
       published,
       drainMs: drainSeconds * 1000,
-      pauseMs,
+      pauseMs: pauseMs(count),
       random,
       signal,
       addresses: world.addresses,
@@ -79,10 +83,11 @@ export const b7: Measure = async (world, options) => {
     selfSigned,
     rotations: Math.ceil(wanted / count),
     spacingMs,
+    propagationMs: propagationSeconds(options) * 1000,
     random,
     say,
   });
-  const changes = [rotations.changeIssuers(signal), rotations.touchIngresses(longestReload(options) / 2 + 500, signal)];
+  const changes = [rotations.changeIssuers(signal), rotations.touchIngresses(2 * longestReload(options), signal)];
   const started = performance.now();
   const tell = () =>
     say(
@@ -121,6 +126,11 @@ export const b7: Measure = async (world, options) => {
     ...calls('old token'),
     { measure: `${title}: sent again, a kept connection being closed`, value: tally.resent, unit: 'calls' },
     { measure: `${title}: answers after the end of a token or a drain, not counted`, value: tally.late, unit: 'calls' },
+    {
+      measure: `${title}: answers of a terminator that took longer than spec.propagation, not counted`,
+      value: tally.overdue,
+      unit: 'calls',
+    },
     { measure: `${title}: rotations`, value: rotations.done, unit: 'rotations' },
     { measure: `${title}: rotations to another CA`, value: rotations.moved, unit: 'rotations' },
     { measure: `${title}: changes of the CA bundle`, value: rotations.bundleChanges, unit: 'changes' },

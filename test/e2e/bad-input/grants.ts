@@ -62,6 +62,14 @@ const cases: Case[] = [
     cure: { client: {} },
   },
   {
+    name: 'unbound-tokens',
+    client: { tlsClientCertificateBoundAccessTokens: false },
+    type: 'Registered',
+    reason: 'NotGranted',
+    says: /Access tokens that are not bound to the certificate are not granted here: leave it out or ask/,
+    cure: { server: { clients: { requireBoundTokens: false } } },
+  },
+  {
     name: 'deletion-policy',
     client: { deletionPolicy: 'Orphan' },
     type: 'Registered',
