@@ -1,6 +1,7 @@
 import dns from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
 import { createSecureContext, type SecureContext } from 'node:tls';
+import { callbackify } from 'node:util';
 import { Agent, buildConnector, type Dispatcher } from 'undici';
 import type { AuthorizationServer, AuthorizationServerStatus } from '../api/authorization-server.ts';
 import { OperatorError } from '../errors.ts';
@@ -35,6 +36,8 @@ export interface ConnectionOptions {
 const mostConnections = 8;
 const mostAddresses = 16;
 const lookupMs = 5_000;
+
+const dial = callbackify(openTunnel);
 
 /**
  * How to talk to one AuthorizationServer: whom to trust, where to connect, what to present. Its sockets are private
@@ -224,10 +227,10 @@ export class ServerConnection {
     return (options, callback) => {
       const { hostname } = options;
       const host = address ?? this.#connectTo.get(hostname.toLowerCase())?.[0] ?? hostname;
-      openTunnel(proxy, host, Number(options.port || 443)).then(
-        (httpSocket) => connect({ ...options, httpSocket }, callback),
-        (error: unknown) => callback(error instanceof Error ? error : new Error('no tunnel'), null),
-      );
+      dial(proxy, host, Number(options.port || 443), (error, httpSocket) => {
+        if (error === null) connect({ ...options, httpSocket }, callback);
+        else callback(error, null);
+      });
     };
   }
 

@@ -141,7 +141,7 @@ describe('a server that misuses HTTP', () => {
   for (const [what, how, says, codes] of misuses) {
     test(what, async () => {
       server.serve(how);
-      const before = server.written;
+      const earlier = server.written;
       for (const [i, method] of (['GET', 'POST'] as const).entries()) {
         const error = await failure(ask(server.connection(), server.origin, method));
         assert.equal(error.code, codes[i], error.message);
@@ -149,7 +149,7 @@ describe('a server that misuses HTTP', () => {
       }
       // What it could get rid of before we hung up. Of interim answers and chunk extensions nothing is kept.
       if (!/as fast|extension/.test(what))
-        assert.ok(server.written - before < 32 * 1024 * 1024, `${server.written - before} bytes`);
+        assert.ok(server.written - earlier < 32 * 1024 * 1024, `${server.written - earlier} bytes`);
     });
   }
 

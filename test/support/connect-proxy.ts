@@ -18,8 +18,8 @@ export interface ConnectProxy {
   readonly port: number;
   /** Targets asked for, `host:port`, and whether they were let through. */
   readonly asked: string[];
-  /** What it does instead of its work: answers with these bytes, or nothing at all. */
-  misbehave(how: string | 'silence' | undefined): void;
+  /** What it does instead of its work: answers with these bytes. */
+  misbehave(how: string | undefined): void;
   stop(): Promise<void>;
 }
 
@@ -34,7 +34,6 @@ export async function startConnectProxy({ tls, credentials, resolve }: ConnectPr
   server.on('connect', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     sockets.add(socket.on('error', () => undefined));
     const target = request.url ?? '';
-    if (wrong === 'silence') return;
     if (wrong !== undefined) return void socket.end(wrong);
     if (wanted !== undefined && request.headers['proxy-authorization'] !== wanted) {
       asked.push(`${target} 407`);

@@ -103,7 +103,7 @@ export function wayTests(world: () => World): void {
       const reached = new Set(
         proxy.asked.filter((target) => !target.endsWith(' 407')).map((target) => target.split(':').at(-1)),
       );
-      assert.deepEqual([...reached].toSorted(), hosts.toSorted(), 'registered and proved through the proxy');
+      assert.deepEqual(reached, new Set(hosts), 'registered and proved through the proxy');
     } finally {
       await proxy.stop();
     }
