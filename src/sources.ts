@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { COMPROMISED, RENEW_REQUESTED } from './api/annotations.ts';
-import type { AuthorizationServer } from './api/authorization-server.ts';
 import type { OAuthClient } from './api/oauth-client.ts';
+import { secretNames } from './authserver/credentials.ts';
 import { rateLimitOf } from './authserver/traffic.ts';
 import type { Caches } from './caches.ts';
 import type { Change } from './kube/informer.ts';
@@ -75,12 +75,13 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   caches.authoritySecrets.onChange(({ name }) => {
     for (const issuer of issuers.list()) controllers.issuers.enqueue(issuer.metadata.name);
     for (const server of servers.list()) {
-      if (refersTo(server, 'Secret', name)) controllers.servers.enqueue(server.metadata.name);
+      if (secretNames(server.spec).includes(name)) controllers.servers.enqueue(server.metadata.name);
     }
   });
   caches.platformConfigMaps.onChange(({ name }) => {
     for (const server of servers.list()) {
-      if (refersTo(server, 'ConfigMap', name)) controllers.servers.enqueue(server.metadata.name);
+      if (server.spec.caBundleRef?.kind === 'ConfigMap' && server.spec.caBundleRef.name === name)
+        controllers.servers.enqueue(server.metadata.name);
     }
   });
   caches.claims.onChange((change) => {
@@ -152,13 +153,6 @@ function lookedAt({ metadata, status }: OAuthClient): unknown {
   const { uid, generation, deletionTimestamp, finalizers, annotations } = metadata;
   const asked = [annotations[RENEW_REQUESTED], annotations[COMPROMISED]];
   return { uid, generation, deletionTimestamp, finalizers, asked, status };
-}
-
-function refersTo({ spec }: AuthorizationServer, kind: 'ConfigMap' | 'Secret', name: string): boolean {
-  const { caBundleRef, proxyCredentialsSecretRef, dynamicRegistration } = spec;
-  if (caBundleRef?.kind === kind && caBundleRef.name === name) return true;
-  const credentials = [proxyCredentialsSecretRef, dynamicRegistration?.initialAccessTokenSecretRef];
-  return kind === 'Secret' && credentials.some((ref) => ref?.name === name);
 }
 
 function isDeleting(object: { metadata: { deletionTimestamp?: string | undefined } } | undefined): boolean {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { conditions, observedGeneration, pendingStatus } from './conditions.ts';
 import {
   durationText,
+  exactlyOne,
   httpsUrl,
   immutable,
   nameRef,
@@ -34,6 +35,39 @@ const dynamicRegistration = z
   .meta({
     description:
       'Registers by RFC 7591 and manages by RFC 7592 at the registration_endpoint of the discovery document.',
+  });
+
+const keycloak = z
+  .object({
+    adminURL: httpsUrl(
+      'Where its Admin REST API is served, up to and without /admin. Default: the issuer up to /realms/.',
+    ).optional(),
+    clientId: z
+      .string()
+      .min(1)
+      .max(255)
+      .regex(/^[\x21-\x7e]+$/)
+      .meta({
+        description:
+          'client_id of the confidential client in the same realm whose service account has the role manage-clients of the client ' +
+          'realm-management, and no other.',
+      }),
+    clientSecretRef: secretKeyRef('Its client_secret (RFC 6749 §2.3.1).').optional(),
+    clientCertificateSecretRef: nameRef(
+      'Its certificate (RFC 8705 §2.1): tls.crt and tls.key, such as an OAuthClient of the operator’s namespace publishes.',
+      "Name of a Secret in the operator's namespace.",
+    ).optional(),
+  })
+  .meta({
+    description:
+      'Registers by the Admin REST API of Keycloak, in the realm that the issuer names. Clients are known by their DN alone ' +
+      '(tls_client_auth), and get the client_id <clusterId>.<namespace>.<name>.',
+    ...rules(
+      exactlyOne(
+        ['clientSecretRef', 'clientCertificateSecretRef'],
+        'Write exactly one of clientSecretRef and clientCertificateSecretRef.',
+      ),
+    ),
   });
 
 const mtlsEndpoints = z
@@ -156,6 +190,7 @@ const spec = z
       .optional(),
     issuer: httpsUrl('Issuer identifier (RFC 8414 §2); metadata is discovered from it.'),
     dynamicRegistration: dynamicRegistration.optional(),
+    keycloak: keycloak.optional(),
     caBundle: z
       .string()
       .max(131072)
@@ -274,20 +309,26 @@ const spec = z
   .meta({
     description: 'What the platform team sets up.',
     ...rules(
-      exactlyOneDriver(),
+      exactlyOne(
+        ['dynamicRegistration', 'keycloak'],
+        'Write exactly one of dynamicRegistration and keycloak, to say how clients are registered.',
+      ),
+      {
+        rule: 'has(self.dynamicRegistration) == has(oldSelf.dynamicRegistration)',
+        message: `How clients are registered is immutable: each way keeps what the other can't read. ${SECOND_SERVER}`,
+        reason: 'FieldValueForbidden',
+      },
+      {
+        rule: "!has(self.keycloak) || self.issuer.matches('/realms/[^/]+$')",
+        message:
+          'With keycloak the issuer names the realm: write https://<host>/realms/<realm>, without a trailing slash.',
+      },
       immutable('issuer', SECOND_SERVER),
       immutable('controllerName', SECOND_SERVER),
       ...waySensible,
     ),
   });
 export type AuthorizationServerSpec = z.infer<typeof spec>;
-
-function exactlyOneDriver() {
-  return {
-    rule: 'has(self.dynamicRegistration)',
-    message: 'Write dynamicRegistration: {} to say how clients are registered.',
-  };
-}
 
 const endpoints = z.object({
   tokenEndpoint: z
@@ -320,8 +361,15 @@ const status = z
         certificateBoundTokens: z
           .boolean()
           .meta({ description: 'tls_client_certificate_bound_access_tokens (RFC 8705 §3.3).' }),
+        bindsRefreshTokens: z
+          .boolean()
+          .meta({
+            description:
+              'Whether refresh tokens of confidential clients end with the certificate that they were issued for. Absent: not known.',
+          })
+          .optional(),
       })
-      .meta({ description: 'What the server says it can do.' })
+      .meta({ description: 'What the server says it can do, and what is known of its kind.' })
       .optional(),
     caBundle: z
       .string()

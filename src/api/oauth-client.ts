@@ -212,7 +212,8 @@ const status = z
       .meta({ description: 'The last value of the renew-requested annotation that was acted on.' })
       .optional(),
     conditions: conditions(
-      'CertificateReady, Registered, Proved, TerminatorsReady, Ready, Reconciling and Stalled.',
+      'CertificateReady, Registered, Proved, TerminatorsReady, Ready, Reconciling and Stalled; RefreshTokensEndAtRotation where the ' +
+        'server binds refresh tokens to the certificate.',
     ).optional(),
   })
   .meta({ description: 'What is true at the last check.', default: pendingStatus });

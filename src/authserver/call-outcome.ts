@@ -2,7 +2,17 @@ import type { ServerAnswer, ServerSilence } from './http.ts';
 
 /** What a server is asked for, as metrics name it: a closed set, whatever the driver. */
 export type ServerOperation =
-  'discover' | 'register' | 'read' | 'update' | 'remove' | 'token' | 'par' | 'introspect' | 'revoke' | 'canary';
+  | 'discover'
+  | 'authenticate'
+  | 'register'
+  | 'read'
+  | 'update'
+  | 'remove'
+  | 'token'
+  | 'par'
+  | 'introspect'
+  | 'revoke'
+  | 'canary';
 
 /** How a call ended, as metrics name it: the class of the status, or why there is none. A closed set. */
 export type CallOutcome = '2xx' | '3xx' | '4xx' | '5xx' | 'other' | ServerSilence['why'] | 'cancelled';

@@ -1,12 +1,14 @@
 import { OperatorError, type OperatorErrorOptions, REFUSED_AGAIN_MS } from '../errors.ts';
 import type { ServerOperation } from './call-outcome.ts';
-import type { ServerConnection } from './connection.ts';
+import type { ClientTls, ServerConnection } from './connection.ts';
 import type { ServerAnswer, ServerRequest } from './http.ts';
 
 export interface Call extends Omit<ServerRequest, 'dispatcher'> {
   operation: ServerOperation;
   /** What is being done, for messages: `register the client`. */
   action: string;
+  /** What to present to the server; nothing by default. */
+  certificate?: ClientTls | undefined;
 }
 
 /**
@@ -16,11 +18,13 @@ export interface Call extends Omit<ServerRequest, 'dispatcher'> {
  * no whole answer came, or a 5xx other than 503; `AnswerInvalid` for a redirect and for more than 1 MiB
  */
 export async function callServer(connection: ServerConnection, call: Call, signal: AbortSignal): Promise<ServerAnswer> {
-  const { operation, action, ...request } = call;
+  const { operation, action, certificate, ...request } = call;
   const answer =
-    request.method === 'GET'
+    request.method === 'GET' && certificate === undefined
       ? await connection.send(operation, { ...request, dispatcher: connection.shared }, signal)
-      : await connection.withFresh({}, (dispatcher) => connection.send(operation, { ...request, dispatcher }, signal));
+      : await connection.withFresh({ certificate }, (dispatcher) =>
+          connection.send(operation, { ...request, dispatcher }, signal),
+        );
   const write = request.method !== 'GET';
   if (answer.kind === 'silence') {
     if (write && answer.sent) throw answerLost(action, answer.clause);

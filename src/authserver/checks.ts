@@ -34,7 +34,7 @@ const driverKnown: ServerCheck = {
     if (driverFor(server) !== undefined) return undefined;
     return unready(
       'DriverUnsupported',
-      'This version of the operator does not know how to register clients here: set dynamicRegistration: {}.',
+      'This version of the operator does not know how to register clients here: set dynamicRegistration: {} or keycloak.',
     );
   },
 };
@@ -97,6 +97,7 @@ const registrationSupported: ServerCheck = {
   name: 'registrationSupported',
   find(view) {
     const discovered = discoveredOf(view);
+    if (view.observed.server.spec.dynamicRegistration === undefined) return undefined;
     if (discovered === undefined || discovered.endpoints.registrationEndpoint !== undefined) return undefined;
     return unready(
       'RegistrationUnsupported',

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { JWK } from 'jose';
 import { z } from 'zod';
@@ -28,6 +29,14 @@ export interface DesiredClient {
   scope: string | undefined;
   /** RFC 8705 §3.4. Default true. */
   boundTokens?: boolean;
+  /** For servers that keep them; undefined for others. */
+  extensions?: DesiredExtensions | undefined;
+}
+/** Beyond the RFCs. */
+export interface DesiredExtensions {
+  clientId: string;
+  /** Subject of the CA that all live certificates come from, as RFC 4514 writes it; undefined where they come from several. */
+  caSubject: string | undefined;
 }
 export interface EchoViolation {
   member: string;
@@ -47,6 +56,8 @@ const owned = [
   'redirect_uris',
   'scope',
   'client_name',
+  'certbound_owner',
+  'tls_client_auth_ca_subject_dn',
 ] as const;
 
 /** RFC 7592 §2.2: not in an update. `client_secret` may be, but a client with a certificate has no use for one. */
@@ -68,6 +79,23 @@ export function ownershipMarker(clusterId: string, namespace: string, name: stri
   return `${clusterId}/${namespace}/${name}`;
 }
 
+/** Keycloak keeps up to 255 characters, and makes a user name of it with a prefix. */
+const longestClientId = 200;
+
+/**
+ * The client_id where it is ours to choose and nobody chose: the same after a restart or a rebuild, so that a client whose
+ * creation was not answered is found by it; with the cluster in it, so that two clusters at one server do not meet. It
+ * decides nothing: whose a client is says its owner alone.
+ */
+export function defaultClientId(clusterId: string, namespace: string, name: string): string {
+  const whole = `${clusterId}.${namespace}.${name}`;
+  if (whole.length <= longestClientId) return whole;
+  const hash = createHash('sha256')
+    .update(ownershipMarker(clusterId, namespace, name))
+    .digest('hex');
+  return `${whole.slice(0, longestClientId - 17)}-${hash.slice(0, 16)}`;
+}
+
 /**
  * RFC 7591 §2, RFC 8705 §2.1.2, §2.2.2, §3.4. Empty lists are written out: their defaults are `authorization_code` and
  * `code`.
@@ -84,6 +112,18 @@ export function clientMetadata(desired: DesiredClient): ClientMetadata {
     response_types: [...desired.responseTypes],
     redirect_uris: [...desired.redirectURIs],
     ...(scope === undefined ? {} : { scope }),
+    ...extensionMembers(desired),
+  };
+}
+
+/** RFC 7591 §2 lets servers define further members. */
+function extensionMembers({ method, extensions, marker }: DesiredClient): ClientMetadata {
+  if (extensions === undefined) return {};
+  const { clientId, caSubject } = extensions;
+  return {
+    client_id: clientId,
+    certbound_owner: marker,
+    ...(method !== 'tls_client_auth' || caSubject === undefined ? {} : { tls_client_auth_ca_subject_dn: caSubject }),
   };
 }
 
@@ -159,6 +199,7 @@ function sameText(member: string, asked: string, answered: string): boolean {
     case 'scope':
       return sameSet(scopeValues(asked), scopeValues(answered));
     case 'tls_client_auth_subject_dn':
+    case 'tls_client_auth_ca_subject_dn':
       return sameDnText(asked, answered);
     case 'tls_client_auth_san_ip':
       return (
@@ -175,7 +216,8 @@ function isCleared(value: unknown): boolean {
 
 /** What a server registered otherwise than asked (RFC 7591 §3.2.1 lets it). Members that are not ours are not compared. */
 export function echoViolations(asked: ClientMetadata, answered: ClientMetadata): EchoViolation[] {
-  return owned
+  const compared = asked['client_id'] === undefined ? owned : [...owned, 'client_id'];
+  return compared
     .filter((member) => !sameMember(member, asked[member], answered[member]))
     .map((member) => ({ member, asked: asked[member], answered: answered[member] }));
 }

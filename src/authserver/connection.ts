@@ -47,6 +47,7 @@ export class ServerConnection {
   readonly #name: string;
   readonly #issuer: string;
   readonly #endpoints: ServerEndpoints | undefined;
+  readonly #adminUrl: string | undefined;
   readonly #trust: ServerTrust;
   readonly #proxy: Proxy | undefined;
   readonly #connectTo: ReadonlyMap<string, readonly string[]>;
@@ -64,6 +65,7 @@ export class ServerConnection {
     this.#issuer = spec.issuer;
     this.#endpoints = status?.endpoints;
     this.#trust = serverTrust(server);
+    this.#adminUrl = spec.keycloak?.adminURL?.replace(/\/+$/, '');
     this.#connectTo = new Map((spec.connectTo ?? []).map(({ host, addresses }) => [host.toLowerCase(), addresses]));
     this.#proxy =
       spec.proxyURL === undefined
@@ -89,6 +91,11 @@ export class ServerConnection {
   /** Undefined before the first discovery. */
   get endpoints(): ServerEndpoints | undefined {
     return this.#endpoints;
+  }
+
+  /** Where the server is administered, where that is not where it is served. */
+  get adminUrl(): string | undefined {
+    return this.#adminUrl;
   }
 
   /**

@@ -72,6 +72,14 @@ export class ServerConnections {
 /** All that decides about how it is reached. */
 function wayTo(server: Server): unknown {
   const { uid } = server.metadata;
-  const { issuer, connectTo, proxyURL, proxyCredentialsSecretRef } = server.spec;
-  return { uid, issuer, connectTo, proxyURL, proxyCredentialsSecretRef, trust: serverTrust(server) };
+  const { issuer, connectTo, proxyURL, proxyCredentialsSecretRef, keycloak } = server.spec;
+  return {
+    uid,
+    issuer,
+    connectTo,
+    adminURL: keycloak?.adminURL,
+    proxyURL,
+    proxyCredentialsSecretRef,
+    trust: serverTrust(server),
+  };
 }

@@ -1,7 +1,8 @@
+import type { DriverCapabilities } from './capabilities.ts';
 import type { ServerConnection } from './connection.ts';
 import type { ServerCredentials } from './credentials.ts';
 
-/** Client metadata as RFC 7591 §2 and RFC 8705 §2.1.2, §3.4 name it. */
+/** Client metadata as RFC 7591 §2 and RFC 8705 §2.1.2, §3.4 name it, whatever the server calls it. */
 export type ClientMetadata = Record<string, unknown>;
 
 /** What a server answered to a create, read or update (RFC 7591 §3.2.1, RFC 7592 §3). Holds secrets. */
@@ -37,12 +38,19 @@ export interface RegistrationHandle {
  * Registers clients at one kind of authorization server. Nothing here retries: a lost answer to a create or an update is
  * the caller's to recover, from its stored intent. Errors are OperatorErrors; codes are condition reasons:
  * `RegistrationRefused` (the server said no: its own sanitised reason), `RegistrationUnauthorized` (401, 403),
- * `ServerUnavailable` (no answer or 5xx or 429), `AnswerLost` (the request may have been carried out), `AnswerInvalid`.
+ * `ServerUnavailable` (no answer or 5xx or 429), `AnswerLost` (the request may have been carried out), `AnswerInvalid`;
+ * of servers that are managed with a credential also `ClientIdTaken` and `RegistrationNotFound` (it is gone for sure).
  */
 export interface RegistrationDriver {
+  readonly capabilities: DriverCapabilities;
   create(access: ServerAccess, metadata: ClientMetadata): Promise<Registration>;
   read(access: ServerAccess, handle: RegistrationHandle): Promise<Registration>;
   update(access: ServerAccess, handle: RegistrationHandle, metadata: ClientMetadata): Promise<Registration>;
   /** Resolves when the server says it is gone. */
   remove(access: ServerAccess, handle: RegistrationHandle): Promise<void>;
+  /**
+   * Only where client ids are ours: the client of that id, whoever's it is (`certbound_owner` of its metadata says that);
+   * undefined where there is none.
+   */
+  find?(access: ServerAccess, clientId: string): Promise<Registration | undefined>;
 }

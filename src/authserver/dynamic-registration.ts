@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { OperatorError, REFUSED_AGAIN_MS } from '../errors.ts';
 import { answerInvalid, callServer } from './call.ts';
+import { dynamicRegistrationCapabilities } from './capabilities.ts';
 import { updateBody } from './client-metadata.ts';
 import type { ServerConnection } from './connection.ts';
 import type { ClientMetadata, Registration, RegistrationDriver, RegistrationHandle } from './driver.ts';
@@ -30,6 +31,8 @@ const largestMetadata = 131_072;
 
 /** RFC 7591 and RFC 7592. */
 export const dynamicRegistration: RegistrationDriver = {
+  capabilities: dynamicRegistrationCapabilities,
+
   async create(access, metadata) {
     const { connection: server, signal } = access;
     const { initialAccessToken: token } = await access.credentials();

@@ -1,6 +1,7 @@
 /** What is written to the status of a server. Pure. */
-import type { AuthorizationServerStatus } from '../api/authorization-server.ts';
+import type { AuthorizationServer, AuthorizationServerStatus } from '../api/authorization-server.ts';
 import { mergeConditions, type Verdict } from '../api/conditions.ts';
+import { capabilitiesOf } from './capabilities.ts';
 import { Condition, type ServerFinding, type ServerView } from './step.ts';
 
 /** Errors of discovery that no time heals; every other one may be a fault on the way. */
@@ -21,9 +22,14 @@ export function statusOf(view: ServerView, findings: readonly ServerFinding[]): 
       ? {}
       : { caBundle: view.desired.caBundle }),
     ...(known?.endpoints === undefined ? {} : { endpoints: known.endpoints }),
-    ...(known?.capabilities === undefined ? {} : { capabilities: known.capabilities }),
+    ...(known?.capabilities === undefined ? {} : { capabilities: { ...known.capabilities, ...ofItsKind(server) } }),
     conditions: mergeConditions(status?.conditions ?? [], verdicts, metadata.generation, view.now),
   };
+}
+
+function ofItsKind(server: AuthorizationServer): { bindsRefreshTokens?: boolean } {
+  const bindsRefreshTokens = capabilitiesOf(server)?.bindsRefreshTokens;
+  return bindsRefreshTokens === undefined ? {} : { bindsRefreshTokens };
 }
 
 function verdictOf({ condition: type, status, reason, message }: ServerFinding): Verdict {

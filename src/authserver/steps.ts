@@ -56,7 +56,7 @@ async function rediscover(options: StepOptions, { observed, desired }: ServerVie
   const connection = options.connections.apart({ ...server, status: { ...server.status, caBundle } });
   try {
     const discovery = await discover(connection, server.spec, signal);
-    const interval = fits(discovery, desired) ? DISCOVERY_INTERVAL_MS : UNFIT_INTERVAL_MS;
+    const interval = fits(discovery, server.spec, desired) ? DISCOVERY_INTERVAL_MS : UNFIT_INTERVAL_MS;
     // Jittered, so that servers that were created together are not asked together for ever.
     const until = options.clock.now() + interval * (0.9 + Math.random() * 0.2);
     options.discoveries.set(server.metadata.uid, { ...discovery, basis: desired.discoveryBasis, until });
@@ -65,7 +65,12 @@ async function rediscover(options: StepOptions, { observed, desired }: ServerVie
   }
 }
 
-function fits({ endpoints, capabilities }: Discovery, { methods }: Desired): boolean {
+function fits(
+  { endpoints, capabilities }: Discovery,
+  { dynamicRegistration }: AuthorizationServer['spec'],
+  { methods }: Desired,
+): boolean {
   const supported = capabilities.authMethods ?? [];
-  return endpoints.registrationEndpoint !== undefined && methods.some((method) => supported.includes(method));
+  const registers = dynamicRegistration === undefined || endpoints.registrationEndpoint !== undefined;
+  return registers && methods.some((method) => supported.includes(method));
 }

@@ -3,7 +3,14 @@ import { COMPROMISED, RENEW_REQUESTED } from '../api/annotations.ts';
 import type { Subject } from '../api/fields.ts';
 import { durationMs } from '../api/duration.ts';
 import { DEFAULT_DURATION, type AuthMethod, type OAuthClientSpec } from '../api/oauth-client.ts';
-import { clientMetadata, keysByReference, ownershipMarker } from '../authserver/client-metadata.ts';
+import { capabilitiesOf } from '../authserver/capabilities.ts';
+import {
+  clientMetadata,
+  defaultClientId,
+  type DesiredExtensions,
+  keysByReference,
+  ownershipMarker,
+} from '../authserver/client-metadata.ts';
 import type { ClientMetadata } from '../authserver/driver.ts';
 import { serverTrust } from '../authserver/server-trust.ts';
 import { effectiveIdentity, generationOf, type Identity } from '../authserver/identity.ts';
@@ -78,11 +85,12 @@ export function desired(observed: Observed, now: number): Desired {
   };
   const identity = identityOf(observed);
   const keySetUri = request.method === 'tls_client_auth' ? undefined : keySetUriOf(observed);
+  const { namespace, name } = client.metadata;
   const schedule = {
     certificate: certificateParameters(spec.certificate ?? {}),
     propagationMs: durationMs(server?.spec.propagation ?? defaultPropagation),
     longestTokenLifetimeMs: longestTokenLifetimeMs(observed),
-    renewalSeed: `${observed.clusterId}/${client.metadata.namespace}/${client.metadata.name}`,
+    renewalSeed: `${observed.clusterId}/${namespace}/${name}`,
   };
   return {
     ...request,
@@ -99,7 +107,8 @@ export function desired(observed: Observed, now: number): Desired {
           keys: liveKeys(record?.state?.certificates ?? [], schedule, now),
           keySetUri,
           clientName: spec.clientName,
-          marker: ownershipMarker(observed.clusterId, client.metadata.namespace, client.metadata.name),
+          marker: ownershipMarker(observed.clusterId, namespace, name),
+          extensions: extensionsOf(observed, schedule, now),
         })
       : undefined,
     context: contextOf(observed),
@@ -190,6 +199,20 @@ function requestedSubject({ parameter, value }: RecordState['identity']): Subjec
 function liveKeys(certificates: readonly CertificateState[], schedule: Schedule, now: number): JWK[] {
   const live = certificates.filter((c) => c.compromised !== true && !retired(c, schedule, now));
   return live.flatMap((c) => (c.jwk === undefined ? [] : [c.jwk]));
+}
+
+/** Of servers whose clients we name. */
+function extensionsOf(observed: Observed, schedule: Schedule, now: number): DesiredExtensions | undefined {
+  const { client, server, clusterId, record } = observed;
+  if (server === undefined || capabilitiesOf(server)?.keepsExtensions !== true) return undefined;
+  const { namespace, name } = client.metadata;
+  const live = (record?.state?.certificates ?? []).filter((c) => !retired(c, schedule, now));
+  const [caSubject, ...others] = new Set(live.map((c) => c.caSubject));
+  // The server compares one name with all certificates: between two CAs it must not compare any, or one of them is refused.
+  return {
+    clientId: record?.state?.registration?.clientId ?? defaultClientId(clusterId, namespace, name),
+    caSubject: others.length > 0 ? undefined : caSubject,
+  };
 }
 
 /** Nothing is registered before there is a record. */

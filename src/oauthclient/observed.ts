@@ -23,7 +23,7 @@ export interface Reproof {
   /** The first of them, epoch milliseconds. */
   refusedSince?: number;
   /** What became of reading the registration after the last one: the server may know no such client any more. */
-  registration?: 'present' | 'unreadable';
+  registration?: 'present' | 'unreadable' | 'absent';
 }
 
 /** `published`: status says that the published certificate is refused. `successor`: that the next one is. */
@@ -54,6 +54,8 @@ export const GONE = 'RegistrationGone';
  */
 export function isGone({ reproof, acceptedAt }: Pick<Observed, 'reproof' | 'acceptedAt'>): boolean {
   const { refusals, registration, refusedSince } = reproof;
+  // Where a credential manages registrations, "not there" is the server's own word.
+  if (refusals >= 2 && registration === 'absent') return true;
   if (refusals < 2 || registration !== 'unreadable' || refusedSince === undefined) return false;
   return acceptedAt !== undefined && acceptedAt > refusedSince;
 }

@@ -9,6 +9,8 @@ const asks: Partial<Record<ClientStep['name'], 'registration' | 'token'>> = {
   register: 'registration',
   updateRegistration: 'registration',
   recoverUpdate: 'registration',
+  recoverCreate: 'registration',
+  compareRegistration: 'registration',
   inspectRegistration: 'registration',
   rejectRegistration: 'registration',
   deregister: 'registration',
@@ -26,7 +28,8 @@ export function heldBack(
   const asked = asks[name];
   if (asked === undefined || connection === undefined) return undefined;
   const { endpoints, issuer } = connection;
-  if (asked === 'registration') return heldAt(connection, endpoints?.registrationEndpoint ?? issuer, key);
+  if (asked === 'registration')
+    return heldAt(connection, connection.adminUrl ?? endpoints?.registrationEndpoint ?? issuer, key);
   const probe = endpoints && probeFor(endpoints, desired.grantTypes, desired.redirectURIs[0]);
   return probe && heldAt(connection, probe.url, key);
 }

@@ -21,6 +21,8 @@ const certificateState = z.object({
   issuer: z.string(),
   /** SHA-256 (hex) of the root that vouches for it; absent for a self-signed one. */
   caSha256: z.string().optional(),
+  /** Its subject as RFC 4514 writes it; absent in records of before there was one. */
+  caSubject: z.string().optional(),
   serialNumber: z.string(),
   subject: z.string(),
   notBefore: instant,

@@ -1,5 +1,6 @@
 import { wholeSeconds } from '../api/time.ts';
 import { mergeConditions, type Verdict } from '../api/conditions.ts';
+import { capabilitiesOf } from '../authserver/capabilities.ts';
 import type { OAuthClientStatus, RotationPhase } from '../api/oauth-client.ts';
 import { REFUSED_AGAIN_MS } from '../errors.ts';
 import { longestRenewRequest } from './desired.ts';
@@ -122,7 +123,22 @@ function verdicts(view: ClientView, findings: readonly ClientFinding[]): Verdict
     reported(verdict(view), findings),
   );
   const [ready, ...abnormal] = readyVerdicts(view, findings);
-  return [ready, ...parts, ...abnormal].filter((v) => v !== undefined);
+  return [ready, ...parts, refreshVerdict(view), ...abnormal].filter((v) => v !== undefined);
+}
+
+/** There only while it is true; before there is a record it would tell that the server exists. */
+function refreshVerdict({ observed: { server, record }, desired }: ClientView): Verdict | undefined {
+  if (server === undefined || record?.state === undefined || !desired.grantTypes.includes('refresh_token'))
+    return undefined;
+  if (capabilitiesOf(server)?.bindsRefreshTokens !== true) return undefined;
+  return {
+    type: Condition.refreshTokens,
+    status: 'True',
+    reason: 'BoundToCertificate',
+    message:
+      'The authorization server binds refresh tokens to the certificate that they were issued for: after a rotation users log in ' +
+      'again. Use a long certificate.duration, and have the application begin a new authorization when invalid_grant is answered.',
+  };
 }
 
 /** What a finding says of a condition comes before what is true otherwise. */

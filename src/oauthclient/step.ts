@@ -13,6 +13,7 @@ export type ClientStep =
   | { name: 'register' }
   | { name: 'storeAnswer' }
   | { name: 'abandonRegistration' }
+  | { name: 'recoverCreate' }
   | { name: 'rejectRegistration'; message: string }
   | { name: 'intendUpdate' }
   | { name: 'updateRegistration' }
@@ -43,6 +44,8 @@ export const Condition = {
   registered: 'Registered',
   proved: 'Proved',
   terminators: 'TerminatorsReady',
+  /** Of the client's users, not of the client. */
+  refreshTokens: 'RefreshTokensEndAtRotation',
   ready: 'Ready',
   reconciling: 'Reconciling',
   stalled: 'Stalled',

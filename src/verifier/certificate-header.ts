@@ -1,122 +1,127 @@
 import { X509Certificate } from 'node:crypto';
+import { decodeClientCertChain } from './client-cert.ts';
+import { CertificateHeaderError } from './refusal.ts';
+import { type TerminatorHeaders, type TerminatorName, terminators } from './terminators.ts';
 
 /**
- * What the terminator vouched for: `required` believes only a certificate whose chain it verified; `none` takes any
- * certificate whose key the client proved to hold (the caller compares it itself, RFC 8705 §2.2 and §3).
+ * What the terminator vouches for. `required`: a certificate whose chain it verified, as a header of its own says of
+ * this request. `assumed`: the same, for terminators that send no such header; whoever sets this has seen to it that the
+ * terminator ends every connection whose chain it cannot verify. `none`: any certificate whose key the client proved to
+ * hold (the caller compares it itself, RFC 8705 §2.2 and §3).
  */
-export type CertificateVerification = 'required' | 'none';
-
-/** Why a header was not believed. Stable; safe to log, since none carries the header's content. */
-export type CertificateHeaderRefusal =
-  | 'Absent'
-  | 'Repeated'
-  | 'TooLarge'
-  | 'BadEscape'
-  | 'NotOneCertificate'
-  | 'BadBase64'
-  | 'BadCertificate'
-  | 'VerificationAbsent'
-  | 'VerificationRepeated'
-  | 'NotVerified';
+export type CertificateVerification = 'required' | 'assumed' | 'none';
 
 export type DecodedCertificate =
-  { ok: true; certificate: X509Certificate; der: Uint8Array } | { ok: false; reason: CertificateHeaderRefusal };
+  | {
+      ok: true;
+      certificate: X509Certificate;
+      der: Uint8Array;
+      /** DER of what the client sent with it, each the issuer of the one before. Nobody here verified that it is trusted. */
+      chain: readonly Uint8Array[];
+    }
+  | { ok: false; error: CertificateHeaderError };
 
 /** Header lines by lower-case name, one entry a line: `IncomingMessage.headersDistinct`. `headers` joins or drops repeats. */
 export type HeaderLines = Readonly<Record<string, readonly string[] | undefined>>;
 
-type Der = { ok: true; der: Uint8Array } | { ok: false; reason: CertificateHeaderRefusal };
+/** An RSA 4096 certificate with the extensions of a QWAC takes about 6,000. */
+const MAX_LINE_LENGTH = 16_384;
+const MAX_CHAIN_LENGTH = 10;
 
-interface CertificateHeaderCodec {
-  /** Header with the leaf certificate, lower case. */
-  certificate: string;
-  /** Header with the verification's result, for products that send one. */
-  verification?: { header: string; verified: (value: string) => boolean; presented: (value: string) => boolean };
-  decode: (value: string) => Der;
+/** The only line of a header. RFC 9440 §2.3 lets a chain have several, which no product makes use of: not here. */
+function onlyLine(headers: HeaderLines, name: string): string | undefined {
+  const lines = headers[name] ?? [];
+  if (lines.length > 1) throw new CertificateHeaderError('Repeated');
+  return lines[0] === '' ? undefined : lines[0];
 }
 
-/** In characters of the encoded header. An RSA 4096 certificate with the extensions of a QWAC takes about 4,000. */
-const MAX_HEADER_LENGTH = 16_384;
+function bounded(line: string, longest: number): string {
+  if (line.length > longest) throw new CertificateHeaderError('TooLarge');
+  return line;
+}
 
-const refuse = (reason: CertificateHeaderRefusal): { ok: false; reason: CertificateHeaderRefusal } => ({
-  ok: false,
-  reason,
-});
-
-/** `$ssl_client_escaped_cert`: OpenSSL's PEM of the leaf alone, percent-encoded. */
-function decodeEscapedPem(value: string): Der {
-  let pem: string;
-  try {
-    // Not a form decoder: that turns the `+` of base64 into a space where a proxy leaves it bare.
-    pem = decodeURIComponent(value);
-  } catch {
-    return refuse('BadEscape');
+function assertVerified(headers: HeaderLines, terminator: TerminatorHeaders, wanted: CertificateVerification): void {
+  const { verification } = terminator;
+  if (typeof verification === 'string') {
+    if (wanted === 'none') return;
+    if (verification === 'never') throw new CertificateHeaderError('NotVerified');
+    if (wanted === 'required') throw new CertificateHeaderError('VerificationAbsent');
+    return;
   }
-  const body = /^-----BEGIN CERTIFICATE-----\n([A-Za-z0-9+/=\n]+)\n-----END CERTIFICATE-----\n?$/.exec(pem)?.[1];
-  if (body === undefined) return refuse('NotOneCertificate');
-  const base64 = body.replaceAll('\n', '');
-  const der = Buffer.from(base64, 'base64');
-  // Buffer skips what it does not understand; only a round trip shows that nothing was skipped (RFC 4648 §3.5).
-  if (der.toString('base64') !== base64) return refuse('BadBase64');
-  // One layout only, RFC 7468's strict one: two spellings of a certificate are two ways to read it.
-  if (body !== base64.replaceAll(/.{64}(?=.)/g, '$&\n')) return refuse('BadBase64');
-  return { ok: true, der };
+  for (const { header, verified, presented } of verification) {
+    const [result, ...more] = headers[header] ?? [];
+    if (more.length > 0) throw new CertificateHeaderError('VerificationRepeated');
+    if (result === undefined) throw new CertificateHeaderError('VerificationAbsent');
+    const believed = wanted === 'none' ? presented : verified;
+    if (!believed(result)) throw new CertificateHeaderError('NotVerified');
+  }
 }
 
-const codecs = {
-  /** ingress-nginx, and what speaks its dialect. The DN headers next to these differ by product and are never read. */
-  nginx: {
-    certificate: 'ssl-client-cert',
-    verification: {
-      header: 'ssl-client-verify',
-      verified: (value) => value === 'SUCCESS',
-      presented: (value) => value === 'SUCCESS' || value.startsWith('FAILED:'),
-    },
-    decode: decodeEscapedPem,
-  },
-} satisfies Record<string, CertificateHeaderCodec>;
-
-export type CertificateHeaderFormat = keyof typeof codecs;
-
-function parseCertificate(der: Uint8Array): X509Certificate | undefined {
+function parseCertificate(der: Uint8Array): X509Certificate {
   try {
     const certificate = new X509Certificate(der);
     // Node looks for PEM before DER, anywhere in the bytes, and ignores what follows a certificate: without this
     // comparison, PEM text inside an extension would be taken for the client's certificate.
-    return certificate.raw.equals(der) ? certificate : undefined;
+    if (certificate.raw.equals(der)) return certificate;
   } catch {
-    return undefined;
+    // Below.
   }
+  throw new CertificateHeaderError('BadCertificate');
+}
+
+function issued(issuer: X509Certificate, subject: X509Certificate): boolean {
+  try {
+    return subject.checkIssued(issuer) && subject.verify(issuer.publicKey);
+  } catch {
+    // A key that OpenSSL cannot use.
+    return false;
+  }
+}
+
+/**
+ * The order is TLS's (RFC 5246 §7.4.2), and it is held to: where a proxy on the way joins a forged line and the
+ * terminator's own to one list, what looks like a chain is none.
+ */
+function assertChain(leaf: X509Certificate, ders: readonly Uint8Array[]): void {
+  if (ders.length > MAX_CHAIN_LENGTH) throw new CertificateHeaderError('BadChain');
+  let subject = leaf;
+  for (const issuer of ders.map(parseCertificate)) {
+    if (!issued(issuer, subject)) throw new CertificateHeaderError('BadChain');
+    subject = issuer;
+  }
+}
+
+function decode(headers: HeaderLines, terminator: TerminatorHeaders, wanted: CertificateVerification) {
+  const longest = terminator.longest ?? MAX_LINE_LENGTH;
+  const line = onlyLine(headers, terminator.certificate);
+  if (line === undefined) throw new CertificateHeaderError('Absent');
+  bounded(line, longest);
+  assertVerified(headers, terminator, wanted);
+  const [der, ...inLine] = terminator.decode(line);
+  const chainLine = terminator.chain === undefined ? undefined : onlyLine(headers, terminator.chain);
+  const chain = chainLine === undefined ? inLine : decodeClientCertChain(bounded(chainLine, longest));
+  const certificate = parseCertificate(der);
+  assertChain(certificate, chain);
+  return { certificate, der, chain };
 }
 
 /**
  * The client certificate that a TLS terminator forwards, or why it is not believed. Only for requests that are known
  * to come from the terminator. Never throws.
  *
+ * @param options.terminator a product, or a row of your own where a name was changed
  * @see RFC 9440 §2.4 and §4, whose rules hold for every product's own header too
  */
 export function decodeCertificateHeader(
   headers: HeaderLines,
-  options: { format: CertificateHeaderFormat; verification: CertificateVerification },
+  options: { terminator: TerminatorName | TerminatorHeaders; verification: CertificateVerification },
 ): DecodedCertificate {
-  const codec: CertificateHeaderCodec = codecs[options.format];
-  const lines = headers[codec.certificate] ?? [];
-  const [value] = lines;
-  if (lines.length > 1) return refuse('Repeated');
-  if (value === undefined || value === '') return refuse('Absent');
-  if (value.length > MAX_HEADER_LENGTH) return refuse('TooLarge');
-  if (codec.verification !== undefined) {
-    const results = headers[codec.verification.header] ?? [];
-    const [result] = results;
-    if (results.length > 1) return refuse('VerificationRepeated');
-    if (result === undefined) return refuse('VerificationAbsent');
-    const believed = options.verification === 'required' ? codec.verification.verified : codec.verification.presented;
-    if (!believed(result)) return refuse('NotVerified');
-  } else if (options.verification === 'required') {
-    return refuse('VerificationAbsent');
+  const { terminator, verification } = options;
+  const row = typeof terminator === 'string' ? terminators[terminator] : terminator;
+  try {
+    return { ok: true, ...decode(headers, row, verification) };
+  } catch (error) {
+    if (error instanceof CertificateHeaderError) return { ok: false, error };
+    throw error;
   }
-  const decoded = codec.decode(value);
-  if (!decoded.ok) return decoded;
-  const certificate = parseCertificate(decoded.der);
-  return certificate === undefined ? refuse('BadCertificate') : { ok: true, certificate, der: decoded.der };
 }

@@ -36,7 +36,18 @@ const sizes = /size must be 256 or 384 for ECDSA \(the default algorithm\), and 
 const oneSubject = /Write exactly one of dn, dnsName, uri, ipAddress and emailAddress: RFC 8705 §2\.1\.2/;
 const shorter =
   /renewBefore must be shorter than duration \(720h where it is not set\); leave it out for a third of it/;
+const oneDriver = /Write exactly one of dynamicRegistration and keycloak/;
 const dn = { dn: 'CN=batch,O=payments' };
+const keycloak = (more: Spec = {}): Spec => ({
+  clientId: 'certbound',
+  clientSecretRef: { name: 'a', key: 'b' },
+  ...more,
+});
+const realm = (more: Spec = {}): Spec => ({
+  issuer: 'https://as.example.test/realms/corporate',
+  keycloak: keycloak(),
+  ...more,
+});
 
 const clientCases: Refused[] = [
   { name: 'no server', spec: {}, field: 'spec.authorizationServerRef', says: /Required/ },
@@ -335,14 +346,53 @@ const serverCases: Refused[] = [
     name: 'no driver',
     spec: { issuer: 'https://as.example.test' },
     field: 'spec',
-    says: /Write dynamicRegistration: \{\}/,
+    says: oneDriver,
   },
   {
     name: 'a driver that is removed',
     before: server(),
     spec: { issuer: 'https://as.example.test' },
     field: 'spec',
-    says: /Write dynamicRegistration: \{\}/,
+    says: oneDriver,
+  },
+  {
+    name: 'two drivers',
+    spec: realm({ dynamicRegistration: {} }),
+    field: 'spec',
+    says: oneDriver,
+  },
+  {
+    name: 'another driver',
+    before: realm(),
+    spec: realm({ keycloak: undefined, dynamicRegistration: {} }),
+    field: 'spec',
+    says: /How clients are registered is immutable.*Create a second AuthorizationServer/s,
+  },
+  ...['https://as.example.test', 'https://as.example.test/realms/', 'https://as.example.test/realms/a/'].map(
+    (issuer) => ({
+      name: `Keycloak without a realm: ${issuer}`,
+      spec: realm({ issuer }),
+      field: 'spec',
+      says: /the issuer names the realm: write https:..<host>.realms.<realm>/,
+    }),
+  ),
+  {
+    name: 'Keycloak without a client',
+    spec: realm({ keycloak: { clientSecretRef: { name: 'a', key: 'b' } } }),
+    field: 'spec.keycloak.clientId',
+    says: /Required/,
+  },
+  ...[{ clientSecretRef: undefined }, { clientCertificateSecretRef: { name: 'a' } }].map((more) => ({
+    name: `Keycloak with ${'clientSecretRef' in more ? 'no credential' : 'two credentials'}`,
+    spec: realm({ keycloak: keycloak(more) }),
+    field: 'spec.keycloak',
+    says: /Write exactly one of clientSecretRef and clientCertificateSecretRef/,
+  })),
+  {
+    name: 'Keycloak administered over plain HTTP',
+    spec: realm({ keycloak: keycloak({ adminURL: 'http://as.example.test' }) }),
+    field: 'spec.keycloak.adminURL',
+    says: /should match '\^https:/,
   },
   {
     name: 'an issuer that changes',
@@ -591,6 +641,18 @@ export const accepted: readonly Accepted[] = [
       spec: server({
         clients: { namespaces: { selector: {} } },
         mtlsEndpoints: { tokenEndpoint: 'https://mtls.example.test/token' },
+      }),
+    },
+    {
+      name: 'another way to Keycloak, and another credential there',
+      resource: authorizationServers,
+      before: realm(),
+      spec: realm({
+        keycloak: {
+          clientId: 'operator',
+          adminURL: 'https://admin.example.test/auth',
+          clientCertificateSecretRef: { name: 'a' },
+        },
       }),
     },
     {

@@ -42,9 +42,8 @@ describe('dynamic registration', () => {
     await server?.stop();
   });
 
-  driverContract(() =>
+  driverContract(dynamicRegistration, () =>
     Promise.resolve({
-      driver: dynamicRegistration,
       connection,
       credentials: { initialAccessToken: TOKEN },
       strange: { initialAccessToken: 'another-one' },
@@ -52,7 +51,8 @@ describe('dynamic registration', () => {
       // Acted upon, and then more than is taken. Broken connections: call.test.ts, and behind nginx proof.test.ts.
       loseAnswers: (lose) =>
         server.setFault(lose ? () => ({ kind: 'rewrite', body: () => ({ filler: 'x'.repeat(2 ** 21) }) }) : undefined),
-      forget: (clientId) => server.store.forgetClient(clientId),
+      forget: (clientId) => void server.store.forgetClient(clientId),
+      refused: { metadata: { grant_types: ['no such grant'] }, says: / It says: invalid_/ },
     }),
   );
 

@@ -20,6 +20,7 @@ export function access(
   return { connection, credentials: () => Promise.resolve(credentials), signal };
 }
 
+/** With `dynamicRegistration`, where the spec names no other driver. */
 export function serverObject(
   spec: Omit<AuthorizationServerSpec, 'dynamicRegistration'>,
   endpoints?: ServerEndpoints,
@@ -34,7 +35,7 @@ export function serverObject(
       annotations: {},
       finalizers: [],
     },
-    spec: { ...spec, dynamicRegistration: {} },
+    spec: spec.keycloak === undefined ? { ...spec, dynamicRegistration: {} } : spec,
     ...(endpoints === undefined ? {} : { status: { endpoints } }),
   };
 }

@@ -49,6 +49,7 @@ describe('effective values', () => {
       responseTypes: [],
       redirectURIs: [],
       scope: 'accounts:read',
+      boundTokens: true,
       context: undefined,
       deletionPolicy: 'Delete',
       propagationMs: 60_000,

@@ -180,7 +180,8 @@ describe('a client through crashes, refusals and lost answers', () => {
           assert.equal(world.secret?.clientId, before?.clientId);
         }
         world.grant(true);
-        await survive(world, again, world.clock.now() + hour);
+        // However long it is down each time, and however long it waits after a lost answer.
+        await survive(world, again, world.clock.now() + 8 * hour);
         const others = [...world.registrations.keys()].filter((clientId) => clientId !== world.secret?.clientId);
         assert.ok(
           others.length <= (world.record?.suspectedOrphans.length ?? 0),

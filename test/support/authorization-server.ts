@@ -89,7 +89,7 @@ function presentedCertificate(
 ): X509Certificate | undefined {
   const peer = request.socket.remoteAddress ?? '';
   if (isIP(peer) === 0 || !['127.0.0.1', '::ffff:127.0.0.1', '::1'].includes(peer)) return undefined;
-  const decoded = decodeCertificateHeader(request.headersDistinct, { format: 'nginx', verification });
+  const decoded = decodeCertificateHeader(request.headersDistinct, { terminator: 'nginx', verification });
   return decoded.ok ? decoded.certificate : undefined;
 }
 

@@ -8,11 +8,13 @@ export interface Call {
   /** A list sends a line for each. */
   headers?: Readonly<Record<string, string | string[]>>;
   /** An object is sent as JSON; parameters are form encoded. */
-  body?: URLSearchParams | Readonly<Record<string, unknown>>;
+  body?: URLSearchParams | Readonly<Record<string, unknown>> | readonly unknown[];
   /** What the server's certificate must chain to. */
   ca?: string;
   /** Presented to the server. */
   certificate?: KeyPairPem | undefined;
+  /** Milliseconds; default 30,000. */
+  deadlineMs?: number | undefined;
 }
 
 export interface Answer {
@@ -51,7 +53,7 @@ export function call(request: Call): Promise<Answer> {
       agent: false,
       // Else Node takes it from the Host header, which a caller may forge.
       servername: url.hostname,
-      signal: AbortSignal.timeout(DEADLINE_MS),
+      signal: AbortSignal.timeout(request.deadlineMs ?? DEADLINE_MS),
       lookup: (_hostname, _options, callback) => callback(null, [{ address: '127.0.0.1', family: 4 }]),
       headers: { ...(type && { 'content-type': type }), ...request.headers },
       ...(request.ca === undefined ? {} : { ca: request.ca }),

@@ -1,6 +1,6 @@
 import { Server as HttpServer } from 'node:http';
 import { Server as HttpsServer } from 'node:https';
-import type { Server } from 'node:net';
+import { connect, type Server } from 'node:net';
 
 export interface Listening {
   port: number;
@@ -24,4 +24,16 @@ export async function listen(server: Server, port = 0, host = '127.0.0.1'): Prom
         if (server instanceof HttpServer || server instanceof HttpsServer) server.closeAllConnections();
       }),
   };
+}
+
+/** Whether somebody else listens there. */
+export function accepts(port: number, host = '127.0.0.1'): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
 }

@@ -1,7 +1,6 @@
 import { execFile } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,6 +8,7 @@ import { promisify } from 'node:util';
 import { z } from 'zod';
 import { type Child, onOwnExit, startChild } from './child.ts';
 import type { IngressModel } from './ingress-model.ts';
+import { accepts } from './listen.ts';
 import { type NginxConfiguration, renderNginxConfiguration, WORKERS } from './nginx-configuration.ts';
 import type { Terminator, TerminatorOptions } from './terminator.ts';
 
@@ -27,17 +27,6 @@ const entrySchema = z.object({
   clientSerial: z.string(),
   sessionReused: z.string(),
 });
-
-function accepts(host: string, port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ host, port });
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
-}
 
 class NginxTerminator implements Terminator {
   readonly #binary: string;
@@ -95,7 +84,7 @@ class NginxTerminator implements Terminator {
     this.#child = child;
     await this.#until('nginx accepts connections', child, async () => {
       const { address, httpsPort, httpPort } = this.#options;
-      return (await accepts(address, httpsPort)) && (await accepts(address, httpPort));
+      return (await accepts(httpsPort, address)) && (await accepts(httpPort, address));
     });
   }
 

@@ -12,13 +12,19 @@ import { waitFor } from './wait-for.ts';
 type Spec = Partial<OAuthClientSpec>;
 type Condition = NonNullable<OAuthClientStatus['conditions']>[number];
 
+/** What a client is looked at in. */
+export interface ClientWorld extends Pick<Installation, 'kube'> {
+  /** Undefined where it is no oidc-provider. */
+  readonly authorizationServer?: Pick<Installation['authorizationServer'], 'clients'>;
+}
+
 export class TestClient {
   readonly ref: { namespace: string; name: string };
-  readonly #world: Installation;
+  readonly #world: ClientWorld;
   readonly #base: Spec;
 
   /** @param base what its spec always says */
-  constructor(world: Installation, ref: { namespace: string; name: string }, base: Spec = {}) {
+  constructor(world: ClientWorld, ref: { namespace: string; name: string }, base: Spec = {}) {
     this.#world = world;
     this.ref = ref;
     this.#base = { authorizationServerRef: { name: 'corporate' }, ...base };
@@ -119,7 +125,9 @@ export class TestClient {
   /** What the server holds under this client's marker: to be exactly one. */
   registrations(): Record<string, unknown>[] {
     const marker = `${CLUSTER_ID}/${this.ref.namespace}/${this.ref.name}`;
-    return this.#world.authorizationServer.clients().filter(({ client_name: name }) => name === marker);
+    const { authorizationServer } = this.#world;
+    if (authorizationServer === undefined) throw new TypeError('ask this server itself');
+    return authorizationServer.clients().filter(({ client_name: name }) => name === marker);
   }
 }
 

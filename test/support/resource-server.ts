@@ -37,7 +37,7 @@ export async function startResourceServer(options: ResourceServerOptions): Promi
     const unverified =
       options.selfSignedHost !== undefined && request.headers['x-forwarded-host'] === options.selfSignedHost;
     const verification = unverified ? 'none' : 'required';
-    const certificate = decodeCertificateHeader(request.headersDistinct, { format: 'nginx', verification });
+    const certificate = decodeCertificateHeader(request.headersDistinct, { terminator: 'nginx', verification });
     const verdict = await verifyBoundToken({
       token: bearerToken(request),
       certificateDer: certificate.ok ? certificate.der : undefined,

@@ -1,268 +1,299 @@
 import assert from 'node:assert/strict';
-import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { test } from 'node:test';
-import * as fc from 'fast-check';
-import { decodeCertificateHeader, type HeaderLines } from '../../src/verifier/certificate-header.ts';
+import { describe, test } from 'node:test';
+import {
+  type CertificateVerification,
+  decodeCertificateHeader,
+  type HeaderLines,
+} from '../../src/verifier/certificate-header.ts';
+import { clientCertFields } from '../../src/verifier/client-cert.ts';
+import { type TerminatorHeaders, type TerminatorName, terminators } from '../../src/verifier/terminators.ts';
+import { xfccDecoder } from '../../src/verifier/xfcc.ts';
 import { x5tS256 } from '../../src/x509/thumbprint.ts';
+import { intermediateCa } from '../issuer/authorities.ts';
 import { createClientCertificate } from '../support/client-certificate.ts';
+import { ca, der, derOfPem, hashOf, leaf, other, pemOf, vector } from './malformed/material.ts';
+import { envoyElement, names, SENDS_CHAIN, sentBy } from './product-headers.ts';
 
-const pem = (await readFile(new URL('../vectors/rfc8705-appendix-a.pem', import.meta.url), 'utf8')).replace(/\r/g, '');
-const der = new X509Certificate(pem).raw;
-const base64 = der.toString('base64');
-const BEGIN = '-----BEGIN CERTIFICATE-----';
-const END = '-----END CERTIFICATE-----';
-const layout = (text: string, width = 64): string => text.replaceAll(new RegExp(`.{${width}}(?=.)`, 'g'), '$&\n');
-const wrap = (body: string): string => `${BEGIN}\n${body}\n${END}\n`;
-const canonical = wrap(layout(base64));
-const good = encodeURIComponent(canonical);
-const other = await createClientCertificate({ subject: 'CN=other' });
+const large = vector('rsa-4096-many-names');
 
-const decode = (
-  certificate: string | string[],
-  verify: string | string[] | undefined = 'SUCCESS',
-  verification: 'required' | 'none' = 'required',
-) => {
-  const headers: Record<string, string[]> = { 'ssl-client-cert': [certificate].flat() };
-  if (verify !== undefined) headers['ssl-client-verify'] = [verify].flat();
-  return decodeCertificateHeader(headers, { format: 'nginx', verification });
-};
-const reasonOf = (...args: Parameters<typeof decode>): string => {
-  const decoded = decode(...args);
-  return decoded.ok ? 'accepted' : decoded.reason;
-};
+/** The thumbprint of what is accepted, or why nothing is. */
+function outcome(
+  headers: HeaderLines,
+  terminator: TerminatorName | TerminatorHeaders,
+  verification: CertificateVerification = 'none',
+): string {
+  const decoded = decodeCertificateHeader(headers, { terminator, verification });
+  return decoded.ok ? x5tS256(decoded.der) : decoded.error.code;
+}
 
-test('RFC 8705 Appendix A: its certificate, as nginx writes it, comes out whole', () => {
-  const decoded = decode(good);
-  assert.ok(decoded.ok);
-  assert.equal(x5tS256(decoded.der), 'A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0');
-  assert.equal(x5tS256(decoded.certificate), 'A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0');
-});
+for (const name of names) {
+  describe(name, () => {
+    const row: TerminatorHeaders = terminators[name];
 
-test('spellings that nginx versions differ in are accepted', () => {
-  assert.equal(reasonOf(encodeURIComponent(canonical.trimEnd())), 'accepted', 'no final newline');
-  assert.equal(
-    reasonOf(good.toLowerCase().includes('%2b') ? good.replaceAll(/%[0-9A-F]{2}/g, (e) => e.toLowerCase()) : good),
-    'accepted',
-    'lower-case escapes',
-  );
-  assert.equal(reasonOf(good.replaceAll('%2F', '/').replaceAll('%3D', '=')), 'accepted', '/ and = bare');
-  assert.equal(reasonOf(good.replaceAll('%2B', '+')), 'accepted', 'a bare + is a + (never a space)');
-});
+    test('RFC 8705 Appendix A: its certificate comes out whole', () => {
+      const decoded = decodeCertificateHeader(sentBy(name, der), { terminator: name, verification: 'none' });
+      assert.ok(decoded.ok);
+      assert.equal(x5tS256(decoded.der), 'A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0');
+      assert.equal(x5tS256(decoded.certificate), 'A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0');
+      assert.deepEqual(decoded.chain, []);
+    });
 
-const flip = (text: string, at: number, by: string): string => text.slice(0, at) + by + text.slice(at + by.length);
-const middle = Math.floor(base64.length / 2);
-const twoLines = layout(base64).split('\n');
-const malformed: [name: string, header: string | string[], reason: string][] = [
-  ['no line', [], 'Absent'],
-  ['an empty line', '', 'Absent'],
-  ['two equal lines', [good, good], 'Repeated'],
-  ['an empty and a good line', ['', good], 'Repeated'],
-  ['a good and an empty line', [good, ''], 'Repeated'],
-  ['two certificates in two lines', [good, encodeURIComponent(other.certPem)], 'Repeated'],
-  ['three lines', [good, good, good], 'Repeated'],
-  ['longer than the cap', 'A'.repeat(16_385), 'TooLarge'],
-  ['a good one and padding past the cap', good + '%0A'.repeat(6_000), 'TooLarge'],
-  ['a lone %', '%', 'BadEscape'],
-  ['% at the end', `${good}%`, 'BadEscape'],
-  ['half an escape', `${good}%2`, 'BadEscape'],
-  ['an escape that is not hex', `${good}%GG`, 'BadEscape'],
-  ['an escape cut in the middle', good.slice(0, good.indexOf('%') + 2), 'BadEscape'],
-  ['bytes that are not UTF-8', `${good}%FF`, 'BadEscape'],
-  ['an overlong encoding of a newline', good.replace('%0A', '%C0%8A'), 'BadEscape'],
-  ['half a UTF-8 sequence', `${good}%E2%82`, 'BadEscape'],
-  ['a surrogate in UTF-8', `${good}%ED%A0%80`, 'BadEscape'],
-  ['form encoding: + for the spaces', good.replaceAll('%20', '+'), 'NotOneCertificate'],
-  ['not encoded, newlines gone', canonical.replaceAll('\n', ''), 'NotOneCertificate'],
-  ['not encoded, newlines as tabs (older nginx)', canonical.replaceAll('\n', '\n\t'), 'NotOneCertificate'],
-  ['encoded twice', encodeURIComponent(good), 'NotOneCertificate'],
-  ['bare base64 (Traefik)', base64, 'NotOneCertificate'],
-  ['RFC 9440', `:${base64}:`, 'NotOneCertificate'],
-  ['XFCC', `Hash=${'0'.repeat(64)};Cert="${good}"`, 'NotOneCertificate'],
-  ['quoted', `"${good}"`, 'NotOneCertificate'],
-  ['two joined by a comma, as Node joins lines', `${good}, ${good}`, 'NotOneCertificate'],
-  ['two joined by a comma without a space', `${good},${good}`, 'NotOneCertificate'],
-  ['two PEM blocks', encodeURIComponent(canonical + other.certPem), 'NotOneCertificate'],
-  ['the same PEM block twice', encodeURIComponent(canonical + canonical), 'NotOneCertificate'],
-  ['a chain', encodeURIComponent(canonical + canonical + other.certPem), 'NotOneCertificate'],
-  ['text before', encodeURIComponent(`subject=CN=x\n${canonical}`), 'NotOneCertificate'],
-  ['a newline before', encodeURIComponent(`\n${canonical}`), 'NotOneCertificate'],
-  ['a space before', ` ${good}`, 'NotOneCertificate'],
-  ['text after', encodeURIComponent(`${canonical}x`), 'NotOneCertificate'],
-  ['two newlines after', encodeURIComponent(`${canonical}\n`), 'NotOneCertificate'],
-  ['a space after', `${good}%20`, 'NotOneCertificate'],
-  ['a NUL after', `${good}%00`, 'NotOneCertificate'],
-  ['a NUL inside', good.replace('%0A', '%0A%00'), 'NotOneCertificate'],
-  ['a byte order mark', `%EF%BB%BF${good}`, 'NotOneCertificate'],
-  ['CRLF', encodeURIComponent(canonical.replaceAll('\n', '\r\n')), 'NotOneCertificate'],
-  ['CR', encodeURIComponent(canonical.replaceAll('\n', '\r')), 'NotOneCertificate'],
-  [
-    'another label',
-    encodeURIComponent(canonical.replaceAll('CERTIFICATE', 'TRUSTED CERTIFICATE')),
-    'NotOneCertificate',
-  ],
-  ['X509 label', encodeURIComponent(canonical.replaceAll('CERTIFICATE', 'X509 CERTIFICATE')), 'NotOneCertificate'],
-  ['a request', encodeURIComponent(canonical.replaceAll('CERTIFICATE', 'CERTIFICATE REQUEST')), 'NotOneCertificate'],
-  ['lower-case label', encodeURIComponent(canonical.replaceAll('CERTIFICATE', 'certificate')), 'NotOneCertificate'],
-  [
-    'labels that differ',
-    encodeURIComponent(canonical.replace(END, '-----END X509 CERTIFICATE-----')),
-    'NotOneCertificate',
-  ],
-  ['four dashes', encodeURIComponent(canonical.replace('-----BEGIN', '----BEGIN')), 'NotOneCertificate'],
-  ['no BEGIN', encodeURIComponent(canonical.slice(BEGIN.length + 1)), 'NotOneCertificate'],
-  ['no END', encodeURIComponent(canonical.slice(0, canonical.indexOf(END))), 'NotOneCertificate'],
-  ['END before BEGIN', encodeURIComponent(`${END}\n${layout(base64)}\n${BEGIN}\n`), 'NotOneCertificate'],
-  ['no body', encodeURIComponent(wrap('')), 'NotOneCertificate'],
-  ['a PEM header', encodeURIComponent(wrap(`Proc-Type: 4,ENCRYPTED\n\n${layout(base64)}`)), 'NotOneCertificate'],
-  ['base64url', encodeURIComponent(wrap(layout(der.toString('base64url')))), 'NotOneCertificate'],
-  ['a space in the base64', encodeURIComponent(wrap(flip(layout(base64), 10, ' '))), 'NotOneCertificate'],
-  ['a tab in the base64', encodeURIComponent(wrap(flip(layout(base64), 10, '\t'))), 'NotOneCertificate'],
-  ['a comma in the base64', encodeURIComponent(wrap(flip(layout(base64), 10, ','))), 'NotOneCertificate'],
-  ['a letter outside ASCII', encodeURIComponent(wrap(flip(layout(base64), 10, 'é'))), 'NotOneCertificate'],
-  ['full-width letters', encodeURIComponent(canonical.replace('CERTIFICATE', 'ＣERTIFICATE')), 'NotOneCertificate'],
-  ['= in the middle', encodeURIComponent(wrap(layout(flip(base64, middle, '=')))), 'BadBase64'],
-  ['= at the start', encodeURIComponent(wrap(layout(`=${base64}`))), 'BadBase64'],
-  ['a = too many', encodeURIComponent(wrap(layout(`${base64}=`))), 'BadBase64'],
-  ['a character too few', encodeURIComponent(wrap(layout(base64.slice(0, -5)))), 'BadBase64'],
-  ['a character too many', encodeURIComponent(wrap(layout(`${base64}A`))), 'BadBase64'],
-  [
-    'padding that hides bits',
-    encodeURIComponent(wrap(layout(`${base64.replace(/=+$/, '')}AB==`.slice(0, base64.length + 4)))),
-    'BadBase64',
-  ],
-  ['only padding', encodeURIComponent(wrap('====')), 'BadBase64'],
-  ['one line', encodeURIComponent(wrap(base64)), 'BadBase64'],
-  ['lines of 76', encodeURIComponent(wrap(layout(base64, 76))), 'BadBase64'],
-  ['lines of 63', encodeURIComponent(wrap(layout(base64, 63))), 'BadBase64'],
-  ['a blank line', encodeURIComponent(wrap(twoLines.join('\n\n'))), 'BadBase64'],
-  ['a blank first line', encodeURIComponent(wrap(`\n${layout(base64)}`)), 'BadBase64'],
-  ['a blank last line', encodeURIComponent(wrap(`${layout(base64)}\n`)), 'BadBase64'],
-  ['not a certificate', encodeURIComponent(wrap('AAAA')), 'BadCertificate'],
-  ['an empty SEQUENCE', encodeURIComponent(wrap('MAA=')), 'BadCertificate'],
-  [
-    'a certificate cut short',
-    encodeURIComponent(wrap(layout(der.subarray(0, -1).toString('base64')))),
-    'BadCertificate',
-  ],
-  [
-    'a byte after the certificate',
-    encodeURIComponent(wrap(layout(Buffer.concat([der, Buffer.of(0)]).toString('base64')))),
-    'BadCertificate',
-  ],
-  [
-    'a certificate after the certificate',
-    encodeURIComponent(wrap(layout(Buffer.concat([der, other.der]).toString('base64')))),
-    'BadCertificate',
-  ],
-  [
-    'a byte before the certificate',
-    encodeURIComponent(wrap(layout(Buffer.concat([Buffer.of(0), der]).toString('base64')))),
-    'BadCertificate',
-  ],
-  ['PEM in base64', encodeURIComponent(wrap(layout(Buffer.from(canonical).toString('base64')))), 'BadCertificate'],
-  [
-    'a public key',
-    encodeURIComponent(
-      wrap(layout(new X509Certificate(pem).publicKey.export({ type: 'spki', format: 'der' }).toString('base64'))),
-    ),
-    'BadCertificate',
-  ],
-  [
-    'a CRL-like SEQUENCE',
-    encodeURIComponent(wrap(layout(Buffer.from('300a020101300506032b6570', 'hex').toString('base64')))),
-    'BadCertificate',
-  ],
-];
+    test('a certificate as large as they get comes out whole', () => {
+      assert.ok(large.length > 3_500);
+      assert.equal(outcome(sentBy(name, large), name), x5tS256(large));
+    });
 
-for (const [name, header, reason] of malformed) {
-  test(`refused: ${name}`, () => {
-    assert.equal(reasonOf(header), reason);
+    test('the chain that the client sent comes out where the product sends it, else the leaf alone', () => {
+      const headers = sentBy(name, leaf, { chain: [ca] });
+      const decoded = decodeCertificateHeader(headers, { terminator: name, verification: 'none' });
+      assert.ok(decoded.ok);
+      assert.ok(leaf.equals(decoded.der));
+      assert.deepEqual(decoded.chain, SENDS_CHAIN.has(name) ? [ca] : []);
+    });
+
+    test('everything becomes RFC 9440', () => {
+      const headers = sentBy(name, leaf, { chain: [ca] });
+      const decoded = decodeCertificateHeader(headers, { terminator: name, verification: 'none' });
+      assert.ok(decoded.ok);
+      const lines = Object.entries(clientCertFields(decoded)).map(([field, value]) => [field, [value]]);
+      const again = decodeCertificateHeader(Object.fromEntries(lines), { terminator: 'rfc9440', verification: 'none' });
+      assert.deepEqual(again, decoded);
+    });
+
+    test('no header, an empty one, and a second line', () => {
+      const headers = sentBy(name, der);
+      const [line = ''] = headers[row.certificate] ?? [];
+      const having = (...lines: string[]) => outcome({ ...headers, [row.certificate]: lines }, name);
+      assert.equal(outcome({}, name), 'Absent');
+      assert.equal(having(), 'Absent');
+      assert.equal(having(''), 'Absent');
+      for (const lines of [
+        [line, line],
+        ['', line],
+        [line, ''],
+        [line, 'x'],
+        [line, line, line],
+      ]) {
+        assert.equal(having(...lines), 'Repeated');
+      }
+      if (row.chain === undefined) return;
+      assert.equal(outcome({ ...headers, [row.chain]: ['', ''] }, name), 'Repeated');
+      assert.equal(outcome({ ...headers, [row.chain]: [''] }, name), x5tS256(der));
+    });
+
+    test('names that only look like the header are not read', () => {
+      const { [row.certificate]: line, ...headers } = sentBy(name, der);
+      const alike = [
+        row.certificate.replaceAll('-', '_'),
+        row.certificate.toUpperCase(),
+        `${row.certificate}s`,
+        `x-${row.certificate}`,
+        `${row.certificate} `,
+      ];
+      for (const header of alike) assert.equal(outcome({ ...headers, [header]: line }, name), 'Absent', header);
+    });
+
+    test('verification: what the product says of it decides, and where it says nothing, nothing is taken for granted', () => {
+      const sent = (verified: boolean) => sentBy(name, der, { verified });
+      const accepted = x5tS256(der);
+      assert.equal(outcome(sent(true), name, 'none'), accepted);
+      assert.equal(outcome(sent(false), name, 'none'), accepted);
+      if (row.verification === 'never') {
+        assert.equal(outcome(sent(true), name, 'required'), 'NotVerified');
+        assert.equal(outcome(sent(true), name, 'assumed'), 'NotVerified');
+      } else if (row.verification === 'byConfiguration') {
+        assert.equal(outcome(sent(true), name, 'required'), 'VerificationAbsent');
+        assert.equal(outcome(sent(true), name, 'assumed'), accepted);
+      } else {
+        for (const verification of ['required', 'assumed'] as const) {
+          assert.equal(outcome(sent(true), name, verification), accepted);
+          assert.equal(outcome(sent(false), name, verification), 'NotVerified');
+        }
+        for (const { header } of row.verification) {
+          const [result = ''] = sent(true)[header] ?? [];
+          for (const verification of ['required', 'assumed', 'none'] as const) {
+            const having = (...lines: string[]) => outcome({ ...sent(true), [header]: lines }, name, verification);
+            assert.equal(having(), 'VerificationAbsent');
+            assert.equal(having(result, result), 'VerificationRepeated');
+            assert.equal(having('', result), 'VerificationRepeated');
+            for (const wrong of [
+              '',
+              `${result} `,
+              ` ${result}`,
+              `${result},${result}`,
+              `${result}x`,
+              'NONE',
+              'ok',
+              '-1',
+            ]) {
+              assert.equal(having(wrong), 'NotVerified', wrong);
+            }
+          }
+        }
+      }
+    });
   });
 }
 
-test("PEM of another certificate inside an extension is never taken for the client's certificate", async () => {
-  const extension = { oid: '1.3.6.1.4.1.99999.1', value: Buffer.from(`\n${other.certPem}`) };
-  const carrier = await createClientCertificate({ subject: 'CN=carrier', extensions: [extension] });
-  const decoded = decode(encodeURIComponent(carrier.certPem));
-  assert.ok(!decoded.ok || decoded.certificate.raw.equals(carrier.der));
+test("what one product sends is another's only where both send the same", () => {
+  const alike: readonly TerminatorName[][] = [
+    ['nginx'],
+    ['traefik', 'haproxy', 'openshift', 'cloudflare-der'],
+    ['envoy'],
+    ['aws-alb', 'aws-alb-passthrough'],
+    ['google-cloud', 'cloudflare', 'rfc9440'],
+  ];
+  assert.deepEqual(alike.flat().toSorted(), names.toSorted());
+  for (const from of names) {
+    const line = sentBy(from, der)[terminators[from].certificate];
+    for (const to of names) {
+      const accepted = outcome({ ...sentBy(to, other), [terminators[to].certificate]: line }, to);
+      const same = alike.some((group) => group.includes(from) && group.includes(to));
+      assert.equal(accepted === x5tS256(der), same, `${from} read as ${to}: ${accepted}`);
+      assert.notEqual(accepted, x5tS256(other));
+    }
+  }
 });
 
-test('the verification header decides, exactly', () => {
-  const expected: [verify: string | string[] | undefined, required: string, none: string][] = [
+test('a chain in one line is read where the product sends it so, and refused elsewhere', () => {
+  for (const from of ['traefik', 'aws-alb-passthrough'] as const) {
+    const line = sentBy(from, leaf, { chain: [ca] })[terminators[from].certificate];
+    for (const to of names) {
+      const accepted = outcome({ ...sentBy(to, leaf), [terminators[to].certificate]: line }, to) === x5tS256(leaf);
+      assert.equal(accepted, from === to, `${from} read as ${to}`);
+    }
+  }
+});
+
+test('a chain of three is read, and refused in another order', async () => {
+  const { certificatePem, privateKeyPem, rootPem } = await intermediateCa();
+  const issuer = { certPem: certificatePem, keyPem: privateKeyPem };
+  const client = (await createClientCertificate({ subject: 'CN=client', ca: issuer })).der;
+  const [sub, root] = [derOfPem(certificatePem), derOfPem(rootPem)];
+  for (const name of SENDS_CHAIN) {
+    assert.equal(outcome(sentBy(name, client, { chain: [sub, root] }), name), x5tS256(client));
+    for (const chain of [[root, sub], [sub, sub], [sub, root, sub], [root]]) {
+      assert.equal(outcome(sentBy(name, client, { chain }), name), 'BadChain');
+    }
+  }
+});
+
+test('spellings that say the same are accepted: the case of escapes, no final newline', () => {
+  for (const name of ['nginx', 'aws-alb'] as const) {
+    const { certificate } = terminators[name];
+    const headers = sentBy(name, der);
+    const [line = ''] = headers[certificate] ?? [];
+    const spelled = (text: string) => outcome({ ...headers, [certificate]: [text] }, name);
+    assert.notEqual(line, line.replace(/%0A$/, ''));
+    assert.equal(spelled(line.replace(/%0A$/, '')), x5tS256(der));
+    assert.equal(spelled(line.replaceAll('%0A', '%0a')), x5tS256(der));
+  }
+});
+
+test('nginx: the result of verification is read to the letter', () => {
+  const expected: [verify: string, required: string, none: string][] = [
     ['SUCCESS', 'accepted', 'accepted'],
     ['FAILED:self-signed certificate', 'NotVerified', 'accepted'],
     ['FAILED:certificate has expired', 'NotVerified', 'accepted'],
     ['FAILED', 'NotVerified', 'NotVerified'],
-    ['NONE', 'NotVerified', 'NotVerified'],
-    ['', 'NotVerified', 'NotVerified'],
     ['success', 'NotVerified', 'NotVerified'],
-    ['SUCCESS ', 'NotVerified', 'NotVerified'],
-    [' SUCCESS', 'NotVerified', 'NotVerified'],
-    ['SUCCESS, SUCCESS', 'NotVerified', 'NotVerified'],
     ['SUCCESSFUL', 'NotVerified', 'NotVerified'],
     ['0', 'NotVerified', 'NotVerified'],
-    [[], 'VerificationAbsent', 'VerificationAbsent'],
-    [['SUCCESS', 'SUCCESS'], 'VerificationRepeated', 'VerificationRepeated'],
-    [['SUCCESS', 'FAILED:x'], 'VerificationRepeated', 'VerificationRepeated'],
-    [['FAILED:x', 'SUCCESS'], 'VerificationRepeated', 'VerificationRepeated'],
   ];
   for (const [verify, required, none] of expected) {
-    assert.equal(reasonOf(good, verify, 'required'), required, `required, ${JSON.stringify(verify)}`);
-    assert.equal(reasonOf(good, verify, 'none'), none, `none, ${JSON.stringify(verify)}`);
+    const headers = { ...sentBy('nginx', der), 'ssl-client-verify': [verify] };
+    const of = (verification: CertificateVerification) =>
+      outcome(headers, 'nginx', verification).replace(x5tS256(der), 'accepted');
+    assert.deepEqual([of('required'), of('none')], [required, none], verify);
   }
 });
 
-test('names that only look like the header are not read', () => {
-  for (const name of [
-    'ssl_client_cert',
-    'x-ssl-client-cert',
-    'client-cert',
-    'ssl-client-certificate',
-    'ssl-client-subject-dn',
-  ]) {
-    const headers: HeaderLines = { [name]: [good], 'ssl-client-verify': ['SUCCESS'] };
-    assert.deepEqual(decodeCertificateHeader(headers, { format: 'nginx', verification: 'required' }), {
-      ok: false,
-      reason: 'Absent',
-    });
-  }
+test('Cloudflare: a revoked certificate is verified, and not believed', () => {
+  const headers = { ...sentBy('cloudflare', der), 'cf-cert-revoked': ['true'] };
+  assert.equal(outcome(headers, 'cloudflare', 'required'), 'NotVerified');
+  assert.equal(outcome(headers, 'cloudflare', 'none'), x5tS256(der));
 });
 
-test('property: what is accepted is exactly what the header spells, whatever happened to it', () => {
-  const mutation = fc.record({
-    at: fc.nat(good.length),
-    remove: fc.nat(4),
-    insert: fc.oneof(fc.string({ maxLength: 4 }), fc.constantFrom('%0A', '%00', '=', '+', '%2B', BEGIN, END)),
+describe('XFCC', () => {
+  const having = (line: string, proxies = 1) =>
+    outcome({ 'x-forwarded-client-cert': [line] }, { ...terminators.envoy, decode: xfccDecoder(proxies) });
+  const sidecar =
+    'By=spiffe://cluster.local/ns/as/sa/as;Hash=00;Subject="";URI=spiffe://cluster.local/ns/istio/sa/gateway';
+
+  test('Cert, Chain, or both', () => {
+    const escaped = encodeURIComponent(pemOf(leaf));
+    const chain = encodeURIComponent(pemOf(leaf, ca));
+    const hash = `Hash=${hashOf(leaf)}`;
+    for (const line of [
+      `${hash};Cert="${escaped}"`,
+      `${hash};Chain="${chain}"`,
+      `${hash};Chain="${escaped}"`,
+      `${hash};Cert="${escaped}";Chain="${chain}"`,
+      `Chain="${chain}";Cert="${escaped}";${hash}`,
+      `hash=${hashOf(leaf)};CERT="${escaped}"`,
+      `By=a;By=b;${hash};Cert="${escaped}";Subject="";URI=;DNS=a;DNS=b`,
+      `${hash};Cert="${escaped}";Subject="O=\\"a;b,c=d\\",CN=x\\\\"`,
+    ]) {
+      assert.equal(having(line), x5tS256(leaf), line);
+    }
   });
-  fc.assert(
-    fc.property(fc.array(mutation, { maxLength: 3 }), (mutations) => {
-      const header = mutations.reduce(
-        (text, { at, remove, insert }) => text.slice(0, at) + insert + text.slice(at + remove),
-        good,
-      );
-      const decoded = decode(header);
-      if (!decoded.ok) return;
-      const spelled = wrap(layout(Buffer.from(decoded.der).toString('base64')));
-      assert.equal(decodeURIComponent(header).trimEnd(), spelled.trimEnd());
-      assert.deepEqual(decoded.certificate.raw, Buffer.from(decoded.der));
-    }),
-    { numRuns: 2_000 },
-  );
+
+  test('as many elements as there are proxies; the first is about the client', () => {
+    const client = envoyElement(leaf, [ca]);
+    assert.equal(having(client), x5tS256(leaf));
+    assert.equal(having(`${client},${sidecar}`, 2), x5tS256(leaf));
+    assert.equal(having(`${client},${sidecar}`), 'UnexpectedElements');
+    assert.equal(having(client, 2), 'UnexpectedElements');
+    assert.equal(having(`${envoyElement(other, [])},${client},${sidecar}`, 2), 'UnexpectedElements');
+    assert.equal(having(`${sidecar},${client}`, 2), 'Absent');
+  });
+
+  test('a certificate cannot write itself another one by its names', async () => {
+    const victim = `Hash=${hashOf(other)};Cert="${encodeURIComponent(pemOf(other))}"`;
+    for (const value of [
+      `spiffe://x;${victim}`,
+      `spiffe://x,${victim}`,
+      `x";${victim};DNS="`,
+      `x;Chain="${encodeURIComponent(pemOf(other))}"`,
+    ]) {
+      const attacker = await createClientCertificate({ subject: 'CN=attacker', san: [{ type: 'url', value }] });
+      const line = envoyElement(attacker.der, [], [`URI=${value}`]);
+      assert.match(having(line), /^[A-Z][A-Za-z]+$/, value);
+      assert.notEqual(having(line, 2), x5tS256(other), value);
+    }
+  });
 });
 
-test('property: no input makes it throw', () => {
-  const lines = fc.array(fc.oneof(fc.string({ unit: 'binary' }), fc.constant(good)), { maxLength: 3 });
-  fc.assert(
-    fc.property(
-      lines,
-      lines,
-      fc.constantFrom('required' as const, 'none' as const),
-      (certificate, verify, verification) => {
-        const decoded = decode(certificate, verify, verification);
-        assert.equal(typeof decoded.ok, 'boolean');
-      },
-    ),
-    { numRuns: 1_000 },
+test("PEM of another certificate inside an extension is never taken for the client's certificate", async () => {
+  const extension = { oid: '1.3.6.1.4.1.99999.1', value: Buffer.from(`\n${pemOf(other)}`) };
+  const carrier = await createClientCertificate({ subject: 'CN=carrier', extensions: [extension] });
+  for (const name of names) assert.notEqual(outcome(sentBy(name, carrier.der), name), x5tS256(other), name);
+});
+
+test('a row of your own: another name for the header', () => {
+  const row = { ...terminators.nginx, certificate: 'x-client-cert' };
+  const { 'ssl-client-cert': line, ...headers } = sentBy('nginx', der);
+  assert.equal(outcome({ ...headers, 'x-client-cert': line }, row), x5tS256(der));
+  assert.equal(outcome(sentBy('nginx', der), row), 'Absent');
+});
+
+test('docs/terminators.md has them all, with their headers and what these must say', async () => {
+  const page = await readFile(new URL('../../docs/terminators.md', import.meta.url), 'utf8');
+  const cells = (text = '') => [...text.matchAll(/`([^`]+)`/g)].map(([, code = '']) => code);
+  const documented = [...page.matchAll(/^\| `([a-z0-9-]+)` *\|([^|]*)\|([^|]*)\|([^|]*)\|$/gm)].map(
+    ([, name = '', header, , verification = '']) => {
+      const results = cells(verification);
+      return [name, ...cells(header), results.length > 0 ? results : verification.trim()];
+    },
   );
+  const implemented = names.map((name) => {
+    const { certificate, verification }: TerminatorHeaders = terminators[name];
+    if (typeof verification === 'string') {
+      return [name, certificate, verification === 'never' ? 'never' : 'by configuration'];
+    }
+    const good = (verified: (value: string) => boolean) => ['SUCCESS', '0', 'true', 'false'].filter(verified);
+    return [name, certificate, verification.flatMap(({ header, verified }) => [header, ...good(verified)])];
+  });
+  assert.deepEqual(documented, implemented);
 });

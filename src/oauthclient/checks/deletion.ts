@@ -2,7 +2,7 @@ import { FINALIZER } from '../../api/annotations.ts';
 import type { Check } from '../../runtime/pass.ts';
 import { recordDamaged } from '../record.ts';
 import { withdrawnGrants } from '../withdrawal.ts';
-import { answerStored } from './registration.ts';
+import { answerStored, createLookedUp } from './registration.ts';
 import { Condition, act, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
 
 type ClientCheck = Check<ClientView, ClientStep>;
@@ -32,6 +32,16 @@ function leftBehind(view: ClientView): boolean {
   if (server === undefined || (registeredAt !== undefined && server.spec.issuer !== registeredAt)) return true;
   return server.spec.clients?.deletion?.includes('Orphan') === true && (withdrawnGrants(view) ?? []).length === 0;
 }
+
+/** A client that nobody knows of would stay behind. */
+const created: ClientCheck = {
+  name: 'created',
+  find(view) {
+    const { record, server } = view.observed;
+    const sameServer = server?.spec.issuer === record?.state?.server.issuer;
+    return sameServer && !leftBehind(view) ? createLookedUp.find(view) : undefined;
+  },
+};
 
 /** What it holds may be a registration, and the only right to remove it. */
 const readable: ClientCheck = {
@@ -128,6 +138,7 @@ export const deletionChecks: readonly ClientCheck[] = [
   definitionTerminating,
   readable,
   answerStored,
+  created,
   registered,
   published,
   claimed,

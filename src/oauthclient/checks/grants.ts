@@ -1,4 +1,5 @@
 import { NOT_ENFORCED } from '../../authserver/canary.ts';
+import { capabilitiesOf } from '../../authserver/capabilities.ts';
 import { keysByReference } from '../../authserver/client-metadata.ts';
 import { issuerViolations } from '../../issuer/grants.ts';
 import { namespaceGranted } from '../../api/namespace-grant.ts';
@@ -77,6 +78,34 @@ const methodSupported: ClientCheck = {
       `The authorization server doesn't support ${method}; it offers ${supported.join(', ')}. ` +
         'Create an OAuthClient with another tokenEndpointAuthMethod, or ask for another server.',
     );
+  },
+};
+
+/** What no client of this kind of server can be, whatever the platform grants. */
+const requestSupported: ClientCheck = {
+  name: 'requestSupported',
+  find({ observed: { server }, desired: { method, identity, grantTypes } }) {
+    const can = server && capabilitiesOf(server);
+    if (can === undefined) return undefined;
+    const problems = [
+      ...(can.methods.includes(method)
+        ? []
+        : [
+            `It does not know ${method}: create an OAuthClient with ${can.methods.join(' or ')}, or ask for another server.`,
+          ]),
+      ...(method !== 'tls_client_auth' || !identity.ok || can.subjectParameters.includes(identity.parameter)
+        ? []
+        : [
+            `It knows clients by ${can.subjectParameters.join(', ')} and not by ${identity.parameter}: create an OAuthClient with ` +
+              'certificate.subject.dn, or ask the platform team for an identity template with dn.',
+          ]),
+      ...grantTypes
+        .filter((grant) => can.grantTypes?.includes(grant) === false)
+        .map((grant) => `It can't register the grant type ${grant}: leave it out.`),
+    ];
+    if (problems.length === 0) return undefined;
+    const message = `AuthorizationServer "${server?.metadata.name}" can't have this client. ${problems.join(' ')}`;
+    return stuck(Condition.registered, 'Unsupported', message);
   },
 };
 
@@ -171,6 +200,7 @@ export const grantChecks: readonly ClientCheck[] = [
   serverUnchanged,
   serverReady,
   methodSupported,
+  requestSupported,
   keySetServed,
   issuerNamed,
   issuerGranted,

@@ -1,3 +1,4 @@
+import { capabilitiesOf } from '../../authserver/capabilities.ts';
 import { echoViolations, metadataRejected } from '../../authserver/client-metadata.ts';
 import type { Check } from '../../runtime/pass.ts';
 import type { Desired } from '../desired.ts';
@@ -20,9 +21,12 @@ export const answerStored: ClientCheck = {
 /** An intent that this process did not just write: its call may have been carried out, and the answer is lost. */
 const intentSettled: ClientCheck = {
   name: 'intentSettled',
-  find({ observed: { record, unsentIntent }, desired }) {
-    const intent = record?.state?.intent;
-    if (intent === undefined || intent.id === unsentIntent) return undefined;
+  find(view) {
+    const { observed, desired } = view;
+    const intent = observed.record?.state?.intent;
+    if (intent === undefined || intent.id === observed.unsentIntent) return undefined;
+    const lookup = createLookedUp.find(view);
+    if (lookup !== undefined) return lookup;
     if (intent.operation === 'create') {
       const message = 'The answer to a registration was lost.';
       return act(Condition.registered, 'RegistrationAnswerLost', message, { name: 'abandonRegistration' });
@@ -30,6 +34,18 @@ const intentSettled: ClientCheck = {
     const message = 'The answer to an update of the registration was lost; what the server holds is being read.';
     const finding = act(Condition.registered, 'UpdateAnswerLost', message, { name: 'recoverUpdate' }, intent.id);
     return { ...finding, deferrable: canWait(desired) };
+  },
+};
+
+/** Where client ids are ours, a client whose creation was not answered can be looked up. */
+export const createLookedUp: ClientCheck = {
+  name: 'createLookedUp',
+  find({ observed: { record, server, unsentIntent }, desired: { metadata } }) {
+    const intent = record?.state?.intent;
+    if (intent?.operation !== 'create' || intent.id === unsentIntent || metadata === undefined) return undefined;
+    if (server === undefined || capabilitiesOf(server)?.clientIdFrom !== 'us') return undefined;
+    const message = 'The answer to a registration was lost; the client is being looked for.';
+    return act(Condition.registered, 'RegistrationAnswerLost', message, { name: 'recoverCreate' }, intent.id);
   },
 };
 
@@ -129,9 +145,9 @@ const upToDate: ClientCheck = {
   },
 };
 
-/** The part of the metadata that a tenant decides; keys change with every rotation. */
+/** The part of the metadata that a tenant decides; keys change with every rotation, and the CA with some. */
 export function withoutKeys(metadata: Record<string, unknown> | undefined): Record<string, unknown> {
-  const { jwks: _jwks, ...rest } = metadata ?? {};
+  const { jwks: _jwks, tls_client_auth_ca_subject_dn: _ca, ...rest } = metadata ?? {};
   return rest;
 }
 

@@ -1,5 +1,7 @@
+import type { AuthorizationServer } from '../../api/authorization-server.ts';
+import { capabilitiesOf } from '../../authserver/capabilities.ts';
 import type { Check } from '../../runtime/pass.ts';
-import { GONE, isGone, refusalOf } from '../observed.ts';
+import { GONE, isGone, refusalOf, type Reproof } from '../observed.ts';
 import { retired } from '../schedule.ts';
 import { Condition, act, stuck, type ClientStep, type ClientView } from '../step.ts';
 
@@ -51,13 +53,25 @@ const registrationInspected: Check<ClientView, ClientStep> = {
   },
 };
 
+function whyGone({ registration }: Reproof): string {
+  return registration === 'absent'
+    ? 'it refuses its certificate, and finds no such client'
+    : 'it refuses its certificate and its registration access token, and accepts other clients';
+}
+
+function newId(server: AuthorizationServer | undefined): string {
+  const ours = server !== undefined && capabilitiesOf(server)?.clientIdFrom === 'us';
+  return ours ? '' : ', with another client id';
+}
+
 /** A second client in place of the first is the platform's decision, or the owner's. */
 const registrationThere: Check<ClientView, ClientStep> = {
   name: 'registrationThere',
   find({ observed, desired: { renewRequested } }) {
     const { reproof, server, record } = observed;
     const registration = record?.state?.registration;
-    if (registration === undefined || reproof.refusals < 2 || reproof.registration !== 'unreadable') return undefined;
+    if (registration === undefined || reproof.refusals < 2) return undefined;
+    if (reproof.registration !== 'unreadable' && reproof.registration !== 'absent') return undefined;
     const gone = isGone(observed);
     if (renewRequested !== undefined || (gone && server?.spec.clients?.recovery === 'Recreate')) {
       const message = `Client ${registration.clientId} is gone at the server and is registered anew.`;
@@ -68,9 +82,9 @@ const registrationThere: Check<ClientView, ClientStep> = {
       ...stuck(
         Condition.registered,
         GONE,
-        `The server knows client ${registration.clientId} no longer: it refuses its certificate and its registration access token, ` +
-          'and accepts other clients. Restore the client there; or set the annotation certbound.dev/renew-requested to register anew, ' +
-          'with another client id; or let the platform set spec.clients.recovery: Recreate on the AuthorizationServer.',
+        `The server knows client ${registration.clientId} no longer: ${whyGone(reproof)}. Restore the client there; or set the ` +
+          `annotation certbound.dev/renew-requested to register anew${newId(server)}; or let the platform set spec.clients.recovery: ` +
+          'Recreate on the AuthorizationServer.',
       ),
       at: reproof.due,
     };

@@ -1,4 +1,8 @@
-import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { createHash, randomBytes, randomUUID, type X509Certificate } from 'node:crypto';
+import { asOperatorError } from '../../errors.ts';
+import { certificateFields } from '../../x509/certificate-fields.ts';
+import { dnFromDer } from '../../x509/dn-name.ts';
+import { formatDn } from '../../x509/dn.ts';
 import { certificateJwk } from '../../x509/certificate-jwk.ts';
 import { generateKeyPair } from '../../x509/key.ts';
 import { certificatesFromPem } from '../../x509/pem.ts';
@@ -107,7 +111,7 @@ async function issue(context: StepContext, view: ClientView, reason: string, sig
       role: 'Next',
       reason,
       issuer: issuer.metadata.name,
-      ...(root === undefined ? {} : { caSha256: createHash('sha256').update(root.raw).digest('hex') }),
+      ...(root === undefined ? {} : authorityOf(root)),
       serialNumber: leaf.serialNumber.toLowerCase(),
       subject: formatSubject(subject),
       notBefore: wholeSeconds(leaf.validFromDate.getTime()),
@@ -119,6 +123,17 @@ async function issue(context: StepContext, view: ClientView, reason: string, sig
     },
     material: { privateKeyPem, chainPem: issued.chainPem, caPem: issued.caPem },
   };
+}
+
+function authorityOf(root: X509Certificate): Pick<CertificateState, 'caSha256' | 'caSubject'> {
+  const caSha256 = createHash('sha256').update(root.raw).digest('hex');
+  try {
+    return { caSha256, caSubject: formatDn(dnFromDer(certificateFields(root.raw).subject)) };
+  } catch (error) {
+    // A root that somebody brought may have a name that is no text: then no server is told of it.
+    if (asOperatorError(error).code === 'InvalidDistinguishedName') return { caSha256 };
+    throw error;
+  }
 }
 
 /** The drain is over: the key is destroyed. The registration has ceased to name it before. */

@@ -1,4 +1,4 @@
-import type { ClientMetadata, Registration, RegistrationHandle } from '../../authserver/driver.ts';
+import type { ClientMetadata, Registration, RegistrationDriver, RegistrationHandle } from '../../authserver/driver.ts';
 import { OperatorError, asOperatorError } from '../../errors.ts';
 import { digestOf } from '../digest.ts';
 import type { ClientRecord, RecordMaterial, RecordState } from '../record.ts';
@@ -15,7 +15,7 @@ export function readRegistration(
 ): Promise<Registration> {
   const driver = driverOf(context, view);
   const access = accessOf(context, view, signal);
-  return withEitherToken(loaded, (handle) => driver.read(access, handle));
+  return withEitherToken(driver, loaded, (handle) => driver.read(access, handle));
 }
 
 function handleOf({ state, material }: ClientRecord, token: string | undefined): RegistrationHandle {
@@ -27,8 +27,12 @@ function handleOf({ state, material }: ClientRecord, token: string | undefined):
   };
 }
 
-/** A server that rotates tokens may have rolled back; the previous one is the second rung of the recovery ladder. */
+/**
+ * A server that rotates tokens may have rolled back; the previous one is the second rung of the recovery ladder. Where a
+ * credential manages the registration there is no token to lose: what is refused is the operator itself.
+ */
 export async function withEitherToken<T>(
+  { capabilities }: RegistrationDriver,
   record: ClientRecord,
   call: (handle: RegistrationHandle) => Promise<T>,
 ): Promise<T> {
@@ -36,7 +40,8 @@ export async function withEitherToken<T>(
   try {
     return await call(handleOf(record, registrationAccessToken));
   } catch (thrown) {
-    if (asOperatorError(thrown).code !== 'RegistrationUnauthorized') throw thrown;
+    if (asOperatorError(thrown).code !== 'RegistrationUnauthorized' || capabilities.managedBy === 'credential')
+      throw thrown;
     if (previousRegistrationAccessToken !== undefined) {
       try {
         return await call(handleOf(record, previousRegistrationAccessToken));

@@ -28,8 +28,10 @@ export const inspectRegistration: ClientAction = async (context, view, signal) =
     }
     context.reproofs.looked(uid, 'present');
   } catch (thrown) {
-    if (asOperatorError(thrown).code !== 'RegistrationAccessTokenLost') throw thrown;
-    context.reproofs.looked(uid, 'unreadable');
+    const { code } = asOperatorError(thrown);
+    if (code === 'RegistrationNotFound') context.reproofs.looked(uid, 'absent');
+    else if (code === 'RegistrationAccessTokenLost') context.reproofs.looked(uid, 'unreadable');
+    else throw thrown;
   }
 };
 

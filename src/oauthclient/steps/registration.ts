@@ -9,6 +9,7 @@ import type { ClientView } from '../step.ts';
 import { newIntent, newKeySetId } from './certificate.ts';
 import { accessOf, driverOf, recordOf, required, tell, type ClientAction, type StepContext } from './context.ts';
 import { readRegistration, withEitherToken, withRegistration } from './registration-answer.ts';
+import { createOrTakeOver, findOurs } from './registration-lookup.ts';
 
 export function intend(operation: 'create' | 'update'): ClientAction {
   return async (context, view, signal) => {
@@ -25,7 +26,7 @@ export const register: ClientAction = async (context, view, signal) => {
   const asked = required(view.desired.metadata, 'metadata');
   const driver = driverOf(context, view);
   const access = accessOf(context, view, signal);
-  await answered(context, loaded, asked, () => driver.create(access, asked));
+  await answered(context, loaded, asked, () => createOrTakeOver(driver, access, asked));
   await store(context, view, loaded, signal);
 };
 
@@ -51,13 +52,13 @@ export const updateRegistration: ClientAction = async (context, view, signal) =>
   const driver = driverOf(context, view);
   const access = accessOf(context, view, signal);
   const update = () =>
-    withEitherToken(loaded, async (handle) => ({
+    withEitherToken(driver, loaded, async (handle) => ({
       ...(await driver.update(access, handle, asked)),
       acceptedToken: handle.registrationAccessToken,
     }));
   await answered(context, loaded, asked, update).catch((thrown: unknown) => {
     // Is it the token that is gone, or the client?
-    if (asOperatorError(thrown).code === 'RegistrationAccessTokenLost') {
+    if (['RegistrationAccessTokenLost', 'RegistrationNotFound'].includes(asOperatorError(thrown).code)) {
       context.reproofs.suspect(view.observed.client.metadata.uid, context.clock.now());
     }
     throw thrown;
@@ -71,12 +72,41 @@ export const recoverUpdate: ClientAction = async (context, view, signal) => {
   const loaded = await context.records.load(recordOf(view), signal);
   const asked = required(view.desired.metadata, 'metadata');
   const registration = await readRegistration(context, view, loaded, signal);
-  const record = withRegistration(loaded, registration, asked, context.clock.now());
-  const current = changedMembers(asked, registration.metadata).length === 0;
-  const stored = required(record.state.registration, 'a registration');
-  const state = { ...record.state, registration: { ...stored, askedDigest: current ? stored.askedDigest : '' } };
-  await context.records.save(loaded, { ...record, state }, signal);
+  await context.records.save(loaded, recovered(loaded, registration, asked, context.clock.now()), signal);
 };
+
+/**
+ * The answer to a create was lost: where a client can be looked up by the id that we chose, either it is there or the call
+ * can be made again. One that is carried out later still meets the owner's mark.
+ */
+export const recoverCreate: ClientAction = async (context, view, signal) => {
+  const loaded = await context.records.load(recordOf(view), signal);
+  const asked = required(view.desired.metadata, 'metadata');
+  const found = await findOurs(driverOf(context, view), accessOf(context, view, signal), asked);
+  if (found === undefined) {
+    const { intent: _undone, ...state } = loaded.state;
+    await context.records.save(loaded, { ...loaded, state }, signal);
+    return;
+  }
+  await context.records.save(loaded, recovered(loaded, found, asked, context.clock.now()), signal);
+  const at = loaded.state.server.issuer;
+  tell(
+    context,
+    view,
+    'Normal',
+    'Registered',
+    `Client ${found.clientId} is registered at ${at}: the answer was lost, the client was found.`,
+  );
+};
+
+/** What was found in place of an answer is as it was asked for, or is asked for again. */
+function recovered(loaded: LoadedRecord, found: Registration, asked: ClientMetadata, now: number): ClientRecord {
+  const record = withRegistration(loaded, found, asked, now);
+  const stored = required(record.state.registration, 'a registration');
+  const current = changedMembers(asked, found.metadata).length === 0;
+  const registration = { ...stored, askedDigest: current ? stored.askedDigest : '' };
+  return { ...record, state: { ...record.state, registration } };
+}
 
 /**
  * RFC 7591 offers no way to find a client again whose answer was lost. Its key is destroyed, so that nobody can use it,
@@ -137,7 +167,7 @@ export async function removeRegistration(
   if (context.unstored.isRemoved(issuer, clientId)) return;
   const driver = driverOf(context, view);
   const access = accessOf(context, view, signal);
-  await withEitherToken(loaded, (handle) => driver.remove(access, handle));
+  await withEitherToken(driver, loaded, (handle) => driver.remove(access, handle));
   context.unstored.removed(issuer, clientId);
 }
 
@@ -170,5 +200,7 @@ const nothingDone = new Set([
   'RegistrationRefused',
   'RegistrationUnauthorized',
   'RegistrationAccessTokenLost',
+  'RegistrationNotFound',
+  'ClientIdTaken',
   'ServerUnavailable',
 ]);

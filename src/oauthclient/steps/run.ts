@@ -19,6 +19,7 @@ import { beginWithdrawal, destroyKeys, endWithdrawal } from './withdrawal.ts';
 import {
   abandonRegistration,
   intend,
+  recoverCreate,
   recoverUpdate,
   register,
   rejectRegistration,
@@ -59,6 +60,7 @@ const plainActions = {
   register,
   storeAnswer,
   abandonRegistration,
+  recoverCreate,
   intendUpdate: intend('update'),
   updateRegistration,
   recoverUpdate,

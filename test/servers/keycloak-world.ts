@@ -1,0 +1,188 @@
+/** A cluster with the operator as the chart installs it, and Keycloak. */
+import { resolve } from 'node:path';
+import {
+  authorizationServer,
+  type AuthorizationServerSpec,
+  type AuthorizationServerStatus,
+} from '../../src/api/authorization-server.ts';
+import { authorizationServers } from '../../src/api/resources.ts';
+import { KubeClient } from '../../src/kube/client.ts';
+import type { KubernetesObject } from '../../src/kube/resource.ts';
+import { apply, namespace, opaqueSecret } from '../support/cluster-objects.ts';
+import { startControlPlane } from '../support/control-plane.ts';
+import { freePort } from '../support/free-port.ts';
+import { CLIENTS_ALLOWED, CLUSTER_ID } from '../support/installation.ts';
+import { type Keycloak, LEAST_ROLES, type Realm, startKeycloak } from '../support/keycloak.ts';
+import { TestClient } from '../support/oauth-client.ts';
+import { grantOperatorRights } from '../support/operator-rights.ts';
+import { startOperator } from '../support/operator.ts';
+import { type ServerProxy, startServerProxy } from '../support/server-proxy.ts';
+import { createThrowawayCa, type ThrowawayCa } from '../support/throwaway-ca.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+export const SCOPES = ['accounts:read', 'accounts:write'];
+export const REDIRECT_URI = 'https://app.example.com/cb';
+const HOST = 'as.example.test';
+/** Its Admin REST API, through a proxy that can be told to do wrong. */
+const ADMIN_HOST = 'admin.as.example.test';
+const SYSTEM = 'certbound-system';
+
+type ServerSpec = Partial<AuthorizationServerSpec>;
+type ServerCondition = NonNullable<AuthorizationServerStatus['conditions']>[number];
+
+export interface KeycloakWorld {
+  readonly kube: KubeClient;
+  readonly keycloak: Keycloak;
+  readonly realm: Realm;
+  readonly adminProxy: ServerProxy;
+  readonly clientCa: ThrowawayCa;
+  readonly serverCaPem: string;
+  /** Of the operator's client in the realm. */
+  readonly clientSecret: string;
+  /** `corporate`, or another one like it. */
+  server(name: string, more?: ServerSpec): Promise<void>;
+  serverBecomes(name: string, status: 'True' | 'False', reason: string): Promise<ServerCondition>;
+  client(name: string, spec?: ConstructorParameters<typeof TestClient>[2], team?: string): TestClient;
+  /** What the realm calls the client of that name. */
+  clientId(name: string, team?: string): string;
+  secret(name: string, data: Record<string, string>): Promise<void>;
+  log(): Promise<string>;
+  stop(): Promise<void>;
+}
+
+export async function startKeycloakWorld(): Promise<KeycloakWorld> {
+  const parts = new AsyncDisposableStack();
+  try {
+    return await start(parts);
+  } catch (error) {
+    await parts.disposeAsync();
+    throw error;
+  }
+}
+
+async function start(parts: AsyncDisposableStack): Promise<KeycloakWorld> {
+  const serverCa = await createThrowawayCa('Server CA');
+  const clientCa = await createThrowawayCa('Corporate OAuth Clients');
+  const port = await freePort();
+  const keycloak = await startKeycloak({
+    host: HOST,
+    port,
+    tls: await serverCa.issue({ cn: HOST, dns: [HOST, ADMIN_HOST] }),
+    caPem: serverCa.certPem,
+    clientCaPem: clientCa.certPem,
+  });
+  parts.defer(() => keycloak.stop());
+  const adminProxy = await startServerProxy({
+    address: '127.0.0.2',
+    port,
+    certificate: await serverCa.issue({ cn: ADMIN_HOST, dns: [ADMIN_HOST] }),
+    target: '127.0.0.1',
+    targetCaPem: serverCa.certPem,
+  });
+  parts.defer(() => adminProxy.stop());
+  const realm = await keycloak.realm('corporate');
+  for (const scope of SCOPES) await realm.scope(scope);
+  const { secret: clientSecret } = await realm.serviceAccount('certbound', LEAST_ROLES);
+
+  const plane = await startControlPlane({
+    controllerManager: false,
+    crds: [resolve(import.meta.dirname, '../../crds')],
+  });
+  parts.defer(() => plane.stop());
+  const kube = KubeClient.fromKubeconfig({ path: plane.kubeconfigPath, userAgent: 'test', fieldManager: 'test' });
+  parts.defer(() => kube.close());
+  const secret = async (name: string, data: Record<string, string>, type?: string) => {
+    await apply(kube, opaqueSecret({ namespace: SYSTEM, name }, data, type));
+  };
+  const kubeconfigPath = await grantOperatorRights(plane, kube);
+  await apply(kube, namespace('team', CLIENTS_ALLOWED), namespace(SYSTEM, CLIENTS_ALLOWED));
+  await secret('clients-ca', { 'tls.crt': clientCa.certPem, 'tls.key': clientCa.keyPem }, 'kubernetes.io/tls');
+  await secret('keycloak', { 'client-secret': clientSecret });
+  await apply(kube, issuerObject());
+  const server = async (name: string, more: ServerSpec = {}) => {
+    await apply(kube, serverObject(name, { ...serverSpec(), ...more }));
+  };
+  await server('corporate');
+  const operator = await startOperator({
+    kubeconfigPath,
+    clusterId: CLUSTER_ID,
+    logFile: resolve(plane.dir, 'operator.log'),
+  });
+  parts.defer(async () => void (await operator.stop()));
+
+  function serverSpec(): AuthorizationServerSpec {
+    return {
+      issuer: realm.issuer,
+      keycloak: {
+        clientId: 'certbound',
+        adminURL: `https://${ADMIN_HOST}:${port}`,
+        clientSecretRef: { name: 'keycloak', key: 'client-secret' },
+      },
+      caBundle: serverCa.certPem,
+      connectTo: [
+        { host: HOST, addresses: ['127.0.0.1'] },
+        { host: ADMIN_HOST, addresses: ['127.0.0.2'] },
+      ],
+      defaultIssuerRef: { name: 'corporate-clients' },
+      propagation: '5s',
+      clients: {
+        namespaces: { selector: { matchLabels: CLIENTS_ALLOWED } },
+        issuers: ['corporate-clients'],
+        methods: ['tls_client_auth', 'self_signed_tls_client_auth'],
+        grantTypes: ['client_credentials', 'authorization_code', 'refresh_token'],
+        scopes: [...SCOPES, 'openid'],
+        redirectURIs: [REDIRECT_URI],
+        identityTemplates: [{ dn: 'CN={name},O={namespace}' }, { dnsName: '{name}.{namespace}.example.com' }],
+      },
+    };
+  }
+
+  return {
+    kube,
+    keycloak,
+    realm,
+    adminProxy,
+    clientCa,
+    serverCaPem: serverCa.certPem,
+    clientSecret,
+    server,
+    secret: (name, data) => secret(name, data),
+    async serverBecomes(name, status, reason) {
+      let condition: ServerCondition | undefined;
+      await waitFor(async () => {
+        const object = await kube.get(authorizationServers, { name });
+        condition = authorizationServer.parse(object).status?.conditions?.find(({ type }) => type === 'Ready');
+        return condition?.status === status && condition.reason === reason;
+      }, 90_000).catch((cause: unknown) => {
+        throw new Error(`AuthorizationServer ${name} is ${JSON.stringify(condition)}`, { cause });
+      });
+      if (condition === undefined) throw new TypeError('no condition');
+      return condition;
+    },
+    client: (name, spec = {}, team = 'team') =>
+      new TestClient(
+        { kube },
+        { namespace: team, name },
+        { scope: SCOPES.join(' '), certificate: { duration: '24h' }, ...spec },
+      ),
+    clientId: (name, team = 'team') => `${CLUSTER_ID}.${team}.${name}`,
+    log: () => operator.log(),
+    stop: () => parts.disposeAsync(),
+  };
+}
+
+function issuerObject(): KubernetesObject {
+  return {
+    apiVersion: 'certbound.dev/v1alpha1',
+    kind: 'ClientCertificateIssuer',
+    metadata: { name: 'corporate-clients' },
+    spec: {
+      ca: { secretRef: { name: 'clients-ca' } },
+      policy: { namespaces: { selector: { matchLabels: CLIENTS_ALLOWED } } },
+    },
+  };
+}
+
+function serverObject(name: string, spec: AuthorizationServerSpec): KubernetesObject {
+  return { apiVersion: 'certbound.dev/v1alpha1', kind: 'AuthorizationServer', metadata: { name }, spec };
+}
