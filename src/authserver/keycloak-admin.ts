@@ -80,7 +80,7 @@ function permitted(answer: ServerAnswer, { action }: AdminCall, { connection }: 
     'RegistrationUnauthorized',
     `Keycloak did not let us ${action} (${answer.status}).${keycloakSays(answer.json)} Give the service account of the client that ` +
       `AuthorizationServer "${connection.name}" names in keycloak.clientId the role manage-clients of the client realm-management.`,
-    { retry: { class: 'after', milliseconds: 60_000 } },
+    { retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS } },
   );
 }
 
@@ -164,7 +164,7 @@ function unauthenticated(
     'RegistrationUnauthorized',
     `Keycloak gave the operator no token as client "${clientId}" (${answer.status}).${serverSays(answer.json, [secret])} Check that client in the ` +
       `realm (enabled, service account on), and the Secret that AuthorizationServer "${server}" names in keycloak.`,
-    { retry: { class: 'after', milliseconds: 60_000 } },
+    { retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS } },
   );
 }
 
