@@ -30,6 +30,7 @@ export function createMetrics(): Metrics {
     informer: informerMetrics(registry),
     leaderElection: leaderElectionMetrics(registry),
     serverCalls: serverCallMetrics(registry),
+    clients: clientMetrics(registry),
   };
 }
 
@@ -194,6 +195,12 @@ function serverCallMetrics(registry: Registry): Metrics['serverCalls'] {
     name: 'certbound_authorizationserver_available',
     help: '0 while one of its origins does not answer, so that nothing is sent there but one request now and then.',
   });
+  const restored = new Counter({
+    name: 'certbound_registration_members_restored_total',
+    help: 'Members of registrations that somebody else changed at an authorization server and that were put back.',
+    labelNames: ['authorization_server', 'member'],
+    registers: [registry],
+  });
   return {
     call: (server, operation, outcome, duration) => {
       calls.inc({ authorization_server: server, operation, outcome });
@@ -203,7 +210,18 @@ function serverCallMetrics(registry: Registry): Metrics['serverCalls'] {
     waited: (server, duration) => waits.observe({ authorization_server: server }, duration),
     available: (server, value) => availability.set({ authorization_server: server }, value ? 1 : 0),
     forgotten: (server) => availability.remove({ authorization_server: server }),
+    restored: (server, member) => restored.inc({ authorization_server: server, member }),
   };
+}
+
+function clientMetrics(registry: Registry): Metrics['clients'] {
+  const leftBehind = new Counter({
+    name: 'certbound_oauthclients_left_behind_total',
+    help: 'Registrations that outlive their OAuthClients, by why.',
+    labelNames: ['authorization_server', 'cause'],
+    registers: [registry],
+  });
+  return { leftBehind: (server, cause) => leftBehind.inc({ authorization_server: server, cause }) };
 }
 
 function informerMetrics(registry: Registry): Metrics['informer'] {

@@ -179,6 +179,11 @@ export class ServerConnection {
     this.#metrics?.proof(this.#name, outcome);
   }
 
+  /** Members that somebody else changed of a registration here. */
+  restored(members: readonly string[]): void {
+    for (const member of members) this.#metrics?.restored(this.#name, member);
+  }
+
   /**
    * Every address of a URL's host: from `connectTo`, else from DNS within five seconds; at most 16. Through a proxy its name
    * alone, for the proxy resolves it.

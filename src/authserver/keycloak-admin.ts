@@ -1,7 +1,7 @@
 /** Requests to Keycloak's Admin REST API, as the client that the operator is there. */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { OperatorError, asOperatorError } from '../errors.ts';
+import { OperatorError, asOperatorError, REFUSED_AGAIN_MS } from '../errors.ts';
 import { type Call, callServer } from './call.ts';
 import type { ClientTls, ServerConnection } from './connection.ts';
 import type { ManagementClient } from './credentials.ts';

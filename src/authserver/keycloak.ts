@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { OperatorError, asOperatorError } from '../errors.ts';
+import { OperatorError, asOperatorError, REFUSED_AGAIN_MS } from '../errors.ts';
 import { answerInvalid } from './call.ts';
 import { keycloakCapabilities } from './capabilities.ts';
 import type { Registration, RegistrationDriver, RegistrationHandle, ServerAccess } from './driver.ts';
@@ -185,7 +185,7 @@ function taken(clientId: string): OperatorError {
   return new OperatorError(
     'ClientIdTaken',
     `The realm has a client "${clientId}" already, which is not this OAuthClient's: it is left as it is. Ask the platform team to ` +
-      'rename or delete it there.',
+      'rename or delete it there, or to list it for this OAuthClient in spec.clients.adoptable.',
     { retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS } },
   );
 }

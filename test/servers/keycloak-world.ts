@@ -21,6 +21,8 @@ import { createThrowawayCa, type ThrowawayCa } from '../support/throwaway-ca.ts'
 import { waitFor } from '../support/wait-for.ts';
 
 export const SCOPES = ['accounts:read', 'accounts:write'];
+/** The client that is the API: Keycloak lets nobody introspect a token that is not for them. */
+export const API = 'accounts-api';
 export const REDIRECT_URI = 'https://app.example.com/cb';
 const HOST = 'as.example.test';
 /** Its Admin REST API, through a proxy that can be told to do wrong. */
@@ -37,6 +39,7 @@ export interface KeycloakWorld {
   readonly adminProxy: ServerProxy;
   readonly clientCa: ThrowawayCa;
   readonly serverCaPem: string;
+  readonly apiSecret: string;
   /** Of the operator's client in the realm. */
   readonly clientSecret: string;
   /** `corporate`, or another one like it. */
@@ -81,7 +84,8 @@ async function start(parts: AsyncDisposableStack): Promise<KeycloakWorld> {
   });
   parts.defer(() => adminProxy.stop());
   const realm = await keycloak.realm('corporate');
-  for (const scope of SCOPES) await realm.scope(scope);
+  for (const scope of SCOPES) await realm.scope(scope, API);
+  const { secret: apiSecret } = await realm.serviceAccount(API, []);
   const { secret: clientSecret } = await realm.serviceAccount('certbound', LEAST_ROLES);
 
   const plane = await startControlPlane({
@@ -144,6 +148,7 @@ async function start(parts: AsyncDisposableStack): Promise<KeycloakWorld> {
     adminProxy,
     clientCa,
     serverCaPem: serverCa.certPem,
+    apiSecret,
     clientSecret,
     server,
     secret: (name, data) => secret(name, data),

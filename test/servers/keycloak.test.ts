@@ -11,7 +11,7 @@ import { boundTo, type TestClient } from '../support/oauth-client.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { keepCalling } from '../e2e/lifecycle-world.ts';
 import { logIn, refresh } from './keycloak-login.ts';
-import { type KeycloakWorld, REDIRECT_URI, startKeycloakWorld } from './keycloak-world.ts';
+import { type KeycloakWorld, API, REDIRECT_URI, startKeycloakWorld } from './keycloak-world.ts';
 
 /** Renewed after five to ten seconds. */
 const SHORT_LIVED = { certificate: { duration: '5m', renewBefore: '4m50s' } };
@@ -48,9 +48,8 @@ describe('Keycloak', () => {
 
     const introspection = await call({
       url: credentials.tokenEndpoint.replace(/token$/, 'token/introspect'),
-      body: new URLSearchParams({ client_id: credentials.clientId, token }),
+      body: new URLSearchParams({ client_id: API, client_secret: world.apiSecret, token }),
       ca: credentials.caPem,
-      certificate: credentials.certificate,
     });
     assert.equal(introspection.json['active'], true, introspection.text);
     assert.deepEqual(introspection.json['cnf'], { 'x5t#S256': credentials.x5tS256 });

@@ -63,7 +63,8 @@ export interface Realm {
   ): Promise<{ secret: string }>;
   /** The same for a client that is there. */
   grant(clientId: string, roles?: readonly string[]): Promise<void>;
-  scope(name: string): Promise<void>;
+  /** A client scope; with it a token is for this API. */
+  scope(name: string, audience?: string): Promise<void>;
   clients(): Promise<KeycloakClient[]>;
   client(clientId: string): Promise<KeycloakClient | undefined>;
   /** As an administrator changes or deletes one. */
@@ -113,9 +114,7 @@ export async function startKeycloak(options: KeycloakOptions): Promise<Keycloak>
     `--https-certificate-key-file=${key}`,
     `--https-trust-store-file=${trusted}`,
     `--truststore-paths=${trusted}`,
-    ...(options.httpPort === undefined
-      ? ['--http-enabled=false']
-      : ['--http-enabled=true', `--http-port=${options.httpPort}`, '--proxy-headers=xforwarded']),
+    ...(options.httpPort === undefined ? ['--http-enabled=false'] : behindTerminator(options.httpPort)),
     '--log-level=info,org.keycloak.services.x509:debug,org.keycloak.authentication.authenticators.client:debug',
   ];
   const child = await startChild({
@@ -161,6 +160,17 @@ export async function startKeycloak(options: KeycloakOptions): Promise<Keycloak>
   };
 }
 
+/** As ingress-nginx passes the certificate on; from this machine alone. */
+function behindTerminator(httpPort: number): string[] {
+  return [
+    '--http-enabled=true',
+    `--http-port=${httpPort}`,
+    '--proxy-headers=xforwarded',
+    '--proxy-trusted-addresses=127.0.0.1',
+    '--spi-x509cert-lookup--nginx--ssl-client-cert=ssl-client-cert',
+  ];
+}
+
 interface Server {
   origin: string;
   caPem: string;
@@ -198,6 +208,19 @@ const list = <T>(schema: z.ZodType<T>, { text }: Answer): T[] => z.array(schema)
 const named = z.looseObject({ id: z.string(), name: z.string() });
 const user = z.looseObject({ id: z.string() });
 
+function audienceMapper(clientId: string): Record<string, unknown> {
+  return {
+    name: 'audience',
+    protocol: 'openid-connect',
+    protocolMapper: 'oidc-audience-mapper',
+    config: {
+      'included.client.audience': clientId,
+      'access.token.claim': 'true',
+      'introspection.token.claim': 'true',
+    },
+  };
+}
+
 async function createRealm(server: Server, publicOrigin: string, name: string): Promise<Realm> {
   const request = requests(server);
   const admin = (method: string, path: string, body?: JsonBody) => request(method, `/realms/${name}${path}`, body);
@@ -227,11 +250,12 @@ async function createRealm(server: Server, publicOrigin: string, name: string): 
     grant,
     client: find,
     clients: async () => list(client, await admin('GET', '/clients?max=1000')),
-    async scope(scope) {
+    async scope(scope, audience) {
       await admin('POST', '/client-scopes', {
         name: scope,
         protocol: 'openid-connect',
         attributes: { 'include.in.token.scope': 'true', 'display.on.consent.screen': 'false' },
+        ...(audience === undefined ? {} : { protocolMappers: [audienceMapper(audience)] }),
       });
     },
     async user(username, password) {
