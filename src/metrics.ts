@@ -28,6 +28,7 @@ export function createMetrics(): Metrics {
     informer: informerMetrics(registry),
     leaderElection: leaderElectionMetrics(registry),
     serverCalls: serverCallMetrics(registry),
+    clients: clientMetrics(registry),
   };
 }
 
@@ -180,13 +181,30 @@ function serverCallMetrics(registry: Registry): Metrics['serverCalls'] {
     labelNames: ['authorization_server', 'outcome'],
     registers: [registry],
   });
+  const restored = new Counter({
+    name: 'certbound_registration_members_restored_total',
+    help: 'Members of registrations that somebody else changed at an authorization server and that were put back.',
+    labelNames: ['authorization_server', 'member'],
+    registers: [registry],
+  });
   return {
     call: (server, operation, outcome, duration) => {
       calls.inc({ authorization_server: server, operation, outcome });
       seconds.observe({ authorization_server: server, operation }, duration);
     },
     proof: (server, outcome) => proofs.inc({ authorization_server: server, outcome }),
+    restored: (server, member) => restored.inc({ authorization_server: server, member }),
   };
+}
+
+function clientMetrics(registry: Registry): Metrics['clients'] {
+  const leftBehind = new Counter({
+    name: 'certbound_oauthclients_left_behind_total',
+    help: 'Registrations that outlive their OAuthClients, by why.',
+    labelNames: ['authorization_server', 'cause'],
+    registers: [registry],
+  });
+  return { leftBehind: (server, cause) => leftBehind.inc({ authorization_server: server, cause }) };
 }
 
 function informerMetrics(registry: Registry): Metrics['informer'] {

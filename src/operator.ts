@@ -22,6 +22,7 @@ import { leadershipOf } from './leadership.ts';
 import { issuerNameOf } from './oauthclient/desired.ts';
 import { keysAt } from './oauthclient/key-set.ts';
 import { oauthClientKind, secretKey, SECRET_NAME_INDEX } from './oauthclient/reconcile.ts';
+import { Comparisons } from './oauthclient/comparisons.ts';
 import { RecordStore } from './oauthclient/record-store.ts';
 import { Reproofs } from './oauthclient/reproofs.ts';
 import { UnstoredAnswers } from './oauthclient/unstored-answers.ts';
@@ -157,12 +158,14 @@ export async function startOperator(
       recorder,
       clock,
       logger,
+      metrics: metrics.clients,
       clusterId,
       operatorNamespace,
       unsentIntents: new Set(),
       unstored: new UnstoredAnswers(),
       rewrites: new Rewrites(),
       reproofs: new Reproofs(clock.now()),
+      comparisons: new Comparisons(clock.now()),
     },
   );
 

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { COMPROMISED, RENEW_REQUESTED } from './api/annotations.ts';
 import type { OAuthClient } from './api/oauth-client.ts';
 import { secretNames } from './authserver/credentials.ts';
+import { CLIENT_ID_TAKEN } from './authserver/claims.ts';
 import type { Caches } from './caches.ts';
 import type { Change } from './kube/informer.ts';
 import { issuerNameOf } from './oauthclient/desired.ts';
@@ -79,8 +80,9 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   caches.claims.onChange((change) => {
     if (change.current?.expires !== undefined) controllers.claims.enqueue(change.name);
     if (change.type === 'added') return;
+    const taken = new Set(['IdentityTaken', CLIENT_ID_TAKEN]);
     // Who was told that its identity is taken may have it now.
-    for (const client of clients.list()) if (readyReason(client) === 'IdentityTaken') queue.client(client);
+    for (const client of clients.list()) if (taken.has(readyReason(client) ?? '')) queue.client(client);
   });
   caches.namespaces.onChange(({ name }) => {
     for (const client of clients.list()) if (client.metadata.namespace === name) queue.client(client);

@@ -50,6 +50,13 @@ export interface ServerCallMetrics {
   call(server: string, operation: string, outcome: string, seconds: number): void;
   /** A certificate was tried at the server. */
   proof(server: string, outcome: string): void;
+  /** Somebody else changed this member of a registration, and it is put back. */
+  restored(server: string, member: string): void;
+}
+
+export interface ClientMetrics {
+  /** A registration outlives its OAuthClient. @param server empty where its AuthorizationServer is gone */
+  leftBehind(server: string, cause: string): void;
 }
 
 export interface Metrics {
@@ -60,6 +67,7 @@ export interface Metrics {
   informer(resource: string): InformerMetrics;
   leaderElection(lease: string): LeaderElectionMetrics;
   readonly serverCalls: ServerCallMetrics;
+  readonly clients: ClientMetrics;
 }
 
 /** Field names that hold key material or tokens anywhere in this program: API objects, OAuth messages, HTTP headers. */

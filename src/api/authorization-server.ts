@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { conditions, observedGeneration, pendingStatus } from './conditions.ts';
 import {
+  chosenClientId,
   durationText,
   exactlyOne,
   httpsUrl,
@@ -132,6 +133,36 @@ const clients = z
         'x-kubernetes-list-type': 'atomic',
       })
       .optional(),
+    clientIds: stringSet(
+      z.string().min(1).max(255),
+      64,
+      'client_id values that clients may choose, where the server lets them be named (keycloak): with {namespace}, {name} and {clusterId}, and ' +
+        'a * at the end for any rest, e.g. {namespace}.*. Absent: none.',
+    ).optional(),
+    adoption: z
+      .enum(['Never', 'IfMarked'])
+      .meta({
+        description:
+          'The most that adoptionPolicy of clients may be: IfMarked (default), or Never: no client that is there already is taken over.',
+      })
+      .optional(),
+    adoptable: z
+      .array(
+        z.object({
+          clientId: chosenClientId('client_id of a client that is at the server, made by somebody else.'),
+          namespace: objectName('Namespace of the OAuthClient that may become it.', 63),
+          name: objectName('Name of the OAuthClient that may become it.'),
+        }),
+      )
+      .max(256)
+      .meta({
+        description:
+          'Clients that were made by others and that an OAuthClient with that clientId may take over: from then on they authenticate by ' +
+          'certificate alone, and are deleted with it. Absent: none.',
+        'x-kubernetes-list-type': 'map',
+        'x-kubernetes-list-map-keys': ['clientId'],
+      })
+      .optional(),
     withdrawalGracePeriod: durationText(
       'How long a client goes on working whose registration asks for something that is granted no longer; then it is deregistered. ' +
         'What an update can bring into line, such as a default scope, is updated at once. Default 24h; 0s for none.',
@@ -148,6 +179,17 @@ const clients = z
       .array(z.enum(['Delete', 'Orphan']))
       .max(2)
       .meta({ description: 'Allowed deletionPolicy values. Default: Delete alone.', 'x-kubernetes-list-type': 'set' })
+      .optional(),
+    deregistrationDeadline: durationText(
+      'How long the deletion of an OAuthClient waits for the server to let the client go (RFC 7592 §2.3), at least 10s. After that the ' +
+        'client is left behind there, which an event and a metric tell. Default: it waits for ever.',
+    )
+      .meta(
+        rules({
+          rule: "duration(self) >= duration('10s')",
+          message: 'deregistrationDeadline must be at least 10s, e.g. 24h; leave it out to wait for ever.',
+        }),
+      )
       .optional(),
     recovery: z
       .enum(['Manual', 'Recreate'])

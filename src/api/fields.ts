@@ -46,6 +46,15 @@ export const objectName = (description: string, maxLength = 253) =>
     .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/)
     .meta({ description });
 
+/** What a client_id may be where we choose it (RFC 6749 §2.2; Keycloak keeps 255 characters): safe in a URL, a log and a shell. */
+export const chosenClientId = (description: string) =>
+  z
+    .string()
+    .min(1)
+    .max(255)
+    .regex(/^[A-Za-z0-9]([-A-Za-z0-9._~:/@]*[A-Za-z0-9])?$/)
+    .meta({ description });
+
 export const nameRef = (description: string, nameDescription: string) =>
   z.object({ name: objectName(nameDescription) }).meta({ description });
 

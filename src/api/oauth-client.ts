@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { conditions, observedGeneration, pendingStatus } from './conditions.ts';
 import {
+  chosenClientId,
   dateTime,
   durationText,
   immutable,
@@ -71,6 +72,10 @@ const spec = z
           'self_signed_tls_client_auth (the registered key itself, RFC 8705 §2.2). Immutable.',
       })
       .optional(),
+    clientId: chosenClientId(
+      'client_id (RFC 6749 §2.2), where the server lets clients be named (keycloak) and the platform grants it. Default: ' +
+        '<clusterId>.<namespace>.<name> there, and what the server chooses elsewhere. Immutable.',
+    ).optional(),
     clientName: z
       .string()
       .min(1)
@@ -123,6 +128,14 @@ const spec = z
           'The Secret that the application reads: key, certificate, client_id (RFC 7591 §3.2.1) and where to get tokens.',
       })
       .optional(),
+    adoptionPolicy: z
+      .enum(['Never', 'IfMarked'])
+      .meta({
+        description:
+          'What happens where the server has a client of this client_id already: IfMarked (default) takes over one that is marked as this ' +
+          "OAuthClient's, or that the platform lists in spec.clients.adoptable; Never touches none. One that is marked as another's is never touched.",
+      })
+      .optional(),
     deletionPolicy: z
       .enum(['Delete', 'Orphan'])
       .meta({
@@ -136,6 +149,7 @@ const spec = z
     ...rules(
       immutable('authorizationServerRef'),
       immutable('tokenEndpointAuthMethod'),
+      immutable('clientId'),
       immutable('certificate.subject'),
       immutable('secret.name'),
     ),

@@ -24,11 +24,20 @@ export interface ClaimHolder {
   name: string;
   uid: string;
 }
+/** An identity (RFC 8705 §2.1.2), or a client_id. */
+export interface ClaimedName extends Pick<Identity, 'value' | 'canonical'> {
+  parameter: Identity['parameter'] | 'client_id';
+}
+
+export function claimedClientId(clientId: string): ClaimedName {
+  return { parameter: 'client_id', value: clientId, canonical: clientId };
+}
+
 export interface ClaimRequest {
   operatorNamespace: string;
   /** Issuer URL of the server. */
   issuer: string;
-  identity: Pick<Identity, 'parameter' | 'value' | 'canonical'>;
+  identity: ClaimedName;
   holder: ClaimHolder;
 }
 /** `free`: nobody's, expired, our predecessor's of the same name, or released by ourselves: acquire it. */
@@ -36,7 +45,7 @@ export type ClaimState = { state: 'held' } | { state: 'free' } | { state: 'taken
 
 type ClaimClient = Pick<KubeClient, 'get' | 'create' | 'update'>;
 
-export function claimName(issuer: string, identity: Pick<Identity, 'parameter' | 'canonical'>): string {
+export function claimName(issuer: string, identity: Pick<ClaimedName, 'parameter' | 'canonical'>): string {
   const claimed = `${issuer}|${identity.parameter}|${identity.canonical}`;
   return `certbound-claim-${createHash('sha256').update(claimed).digest('hex').slice(0, 40)}`;
 }
@@ -101,7 +110,7 @@ function nameOf({ namespace, name }: ClaimHolder): string {
  * that is taken over.
  *
  * @returns the claim's ConfigMap as it is stored
- * @throws {OperatorError} `IdentityTaken` when somebody else holds it; KubeErrors, `Conflict` after a lost race
+ * @throws {OperatorError} `IdentityTaken` or `ClientIdTaken` when somebody else holds it; KubeErrors, `Conflict` after a lost race
  */
 export async function acquireClaim(
   client: ClaimClient,
@@ -129,7 +138,7 @@ export async function acquireClaim(
   }
   const state = stateOf(existing, holder, now);
   if (state.state === 'held') return existing;
-  if (state.state === 'taken') throw identityTaken(state.until);
+  if (state.state === 'taken') throw identity.parameter === 'client_id' ? clientIdTaken() : identityTaken(state.until);
   return client.update(
     configMaps,
     { ...claim, metadata: { ...claim.metadata, resourceVersion: existing.metadata.resourceVersion ?? '' } },
@@ -155,7 +164,17 @@ function stateOf(object: KubernetesObject, holder: ClaimHolder, now: number): Cl
   return parsed.success ? claimState(claimOf(parsed.data), holder, now) : { state: 'taken', until: undefined };
 }
 
+export const CLIENT_ID_TAKEN = 'ClientIdTaken';
+
 /** The loser is told that, not who. */
+export const clientIdTakenMessage =
+  'Another client has this clientId at the authorization server: create the OAuthClient with another one, or ask the platform team.';
+
+function clientIdTaken(): OperatorError {
+  return new OperatorError(CLIENT_ID_TAKEN, clientIdTakenMessage, { retry: { class: 'after', milliseconds: 60_000 } });
+}
+
+/** Nor here. */
 function identityTaken(until: number | undefined): OperatorError {
   return new OperatorError(
     'IdentityTaken',

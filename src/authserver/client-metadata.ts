@@ -222,17 +222,33 @@ export function echoViolations(asked: ClientMetadata, answered: ClientMetadata):
     .map((member) => ({ member, asked: asked[member], answered: answered[member] }));
 }
 
-/** `MetadataRejected`, terminal: the same request would get the same answer. */
-export function metadataRejected(violations: readonly EchoViolation[]): OperatorError {
-  const list = violations
+/**
+ * What others changed of our members since the server's last answer. What the server itself has substituted is not theirs, and
+ * to ask for it again would get the same.
+ */
+export function changesByOthers(
+  asked: ClientMetadata,
+  lastAnswer: ClientMetadata,
+  found: ClientMetadata,
+): EchoViolation[] {
+  return echoViolations(asked, found).filter(({ member }) => !sameMember(member, lastAnswer[member], found[member]));
+}
+
+/** For people: each member, what was asked and what is registered. */
+export function membersShown(violations: readonly EchoViolation[]): string {
+  return violations
     .map(
       ({ member, asked, answered }) =>
         `${member} (asked: ${shown(member, asked)}; registered: ${shown(member, answered)})`,
     )
     .join(', ');
+}
+
+/** `MetadataRejected`, terminal: the same request would get the same answer. */
+export function metadataRejected(violations: readonly EchoViolation[]): OperatorError {
   return new OperatorError(
     'MetadataRejected',
-    `The authorization server registered something else than it was asked for: ${list}. ` +
+    `The authorization server registered something else than it was asked for: ${membersShown(violations)}. ` +
       'Allow these values there, or change the OAuthClient to what the server allows.',
     { retry: { class: 'terminal' } },
   );

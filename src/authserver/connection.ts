@@ -141,6 +141,11 @@ export class ServerConnection {
     this.#metrics?.proof(this.#name, outcome);
   }
 
+  /** Members that somebody else changed of a registration here. */
+  restored(members: readonly string[]): void {
+    for (const member of members) this.#metrics?.restored(this.#name, member);
+  }
+
   /**
    * Every address of a URL's host: from `connectTo`, else from DNS within five seconds; at most 16.
    * @throws the lookup's error; an abort's reason, or a TimeoutError

@@ -185,7 +185,7 @@ function taken(clientId: string): OperatorError {
   return new OperatorError(
     'ClientIdTaken',
     `The realm has a client "${clientId}" already, which is not this OAuthClient's: it is left as it is. Ask the platform team to ` +
-      'rename or delete it there.',
+      'rename or delete it there, or to list it for this OAuthClient in spec.clients.adoptable.',
     { retry: { class: 'after', milliseconds: 60_000 } },
   );
 }

@@ -3,6 +3,7 @@ import { COMPROMISED, RENEW_REQUESTED } from '../api/annotations.ts';
 import type { Subject } from '../api/fields.ts';
 import { durationMs } from '../api/duration.ts';
 import { DEFAULT_DURATION, type AuthMethod, type OAuthClientSpec } from '../api/oauth-client.ts';
+import { adoptionOf, type Adoption } from '../authserver/client-ids.ts';
 import { capabilitiesOf } from '../authserver/capabilities.ts';
 import {
   clientMetadata,
@@ -49,6 +50,8 @@ export interface Desired extends Schedule {
   /** What the published Secret says besides the certificate; undefined before the registration. */
   context: PublishedContext | undefined;
   deletionPolicy: 'Delete' | 'Orphan';
+  /** What may be done with a client that has the id already. */
+  adoption: Adoption;
   /** A renewal was asked for that has not been handled. */
   renewRequested: string | undefined;
   /** Thumbprints of certificates that are reported compromised. */
@@ -112,6 +115,7 @@ export function desired(observed: Observed, now: number): Desired {
       : undefined,
     context: contextOf(observed),
     deletionPolicy: spec.deletionPolicy ?? 'Delete',
+    adoption: adoptionOf(server?.spec.clients, { spec, namespace, name, clusterId: observed.clusterId }),
     renewRequested: renewRequest(observed),
     compromised: compromisedOf(client),
   };
@@ -209,7 +213,8 @@ function extensionsOf(observed: Observed, schedule: Schedule, now: number): Desi
   const [caSubject, ...others] = new Set(live.map((c) => c.caSubject));
   // The server compares one name with all certificates: between two CAs it must not compare any, or one of them is refused.
   return {
-    clientId: record?.state?.registration?.clientId ?? defaultClientId(clusterId, namespace, name),
+    clientId:
+      record?.state?.registration?.clientId ?? client.spec.clientId ?? defaultClientId(clusterId, namespace, name),
     caSubject: others.length > 0 ? undefined : caSubject,
   };
 }

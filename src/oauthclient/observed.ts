@@ -4,6 +4,7 @@ import type { OAuthClient } from '../api/oauth-client.ts';
 import type { Claim } from '../authserver/claims.ts';
 import type { Distribution } from '../terminator/distribution.ts';
 import type { Rewritten } from '../runtime/contest.ts';
+import type { Comparison } from './comparisons.ts';
 import type { SecretProjection } from './published-secret.ts';
 import type { RecordProjection } from './record.ts';
 
@@ -42,6 +43,11 @@ export function doubted(due: number, doubt: Doubt): Reproof {
   return doubt === 'successor'
     ? { due, refusals: 0, message: '' }
     : { due, refusals: 2, refusedSince: due, message: 'it did so before the operator started anew.' };
+}
+
+/** Status says that the registration can't be read. */
+export function unreadableIn(status: OAuthClient['status']): boolean {
+  return status?.conditions?.some(({ reason }) => reason === 'RegistrationAccessTokenLost') === true;
 }
 
 const REFUSED = 'Refused';
@@ -87,6 +93,8 @@ export interface Observed {
   secretRival: string | undefined;
   /** The holder of the identity at the server. */
   claim: Claim | undefined;
+  /** The holder of the clientId at the server, where one was chosen. */
+  clientIdClaim: Claim | undefined;
   /** Whether every terminator in front of the server trusts what the newest certificate needs. */
   distribution: Distribution;
   /**
@@ -97,6 +105,10 @@ export interface Observed {
   /** An intent whose call was answered, and whose answer this process could not store yet. */
   answeredIntent: string | undefined;
   reproof: Reproof;
+  /** With the registration as the server holds it. */
+  comparison: Comparison;
+  /** To read a registration at this server replaces its access token. */
+  readsRotate: boolean;
   /** When the server last accepted any client of ours in this process, epoch milliseconds. */
   acceptedAt: number | undefined;
   /** The CRD is being deleted: every object was marked deleted, but nobody asked to deregister clients. */

@@ -2,7 +2,8 @@ import { oauthClients } from '../api/resources.ts';
 import type { AuthorizationServer } from '../api/authorization-server.ts';
 import type { ClientCertificateIssuer } from '../api/client-certificate-issuer.ts';
 import type { OAuthClient } from '../api/oauth-client.ts';
-import { claimName, type Claim } from '../authserver/claims.ts';
+import { capabilitiesOf } from '../authserver/capabilities.ts';
+import { claimedClientId, claimName, type Claim } from '../authserver/claims.ts';
 import type { Identity } from '../authserver/identity.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Cache, Informer } from '../kube/informer.ts';
@@ -12,7 +13,7 @@ import type { Kind } from '../runtime/pass.ts';
 import type { Distribution } from '../terminator/distribution.ts';
 import { clientChecks } from './checks/chain.ts';
 import { desired, issuerNameOf, secretNameOf, verifyIntervalMs, type Desired } from './desired.ts';
-import { doubtIn, type NamespaceView, type Observed } from './observed.ts';
+import { doubtIn, unreadableIn, type NamespaceView, type Observed } from './observed.ts';
 import { projectSecret, type SecretProjection } from './published-secret.ts';
 import { certificateIn, recordName, type RecordProjection } from './record.ts';
 import { wakeAt } from './schedule.ts';
@@ -82,14 +83,29 @@ async function observe(
     rewritten: context.rewrites.of(client.metadata.uid),
     secretRival: rivalOf(sources, client),
     claim: undefined,
+    clientIdClaim: undefined,
     distribution: distributionOf(sources, server, record),
     unsentIntent: intent !== undefined && context.unsentIntents.has(intent) ? intent : undefined,
     answeredIntent: context.unstored.registrationOf(intent) === undefined ? undefined : intent,
     acceptedAt: server && context.reproofs.acceptedAt(server.metadata.uid),
     reproof: context.reproofs.of(client.metadata.uid, verifyIntervalMs(server), doubtIn(client.status)),
+    comparison: context.comparisons.of(client.metadata.uid, verifyIntervalMs(server), unreadableIn(client.status)),
+    readsRotate: readsRotate(context, server, record),
     definitionTerminating: deleting && (await definitionTerminating(sources, signal)),
   };
-  return { ...observed, claim: claimOf(sources, observed) };
+  return { ...observed, claim: claimOf(sources, observed), clientIdClaim: clientIdClaimOf(sources, observed) };
+}
+
+/** Found out with one of a server's clients; its record tells the next process. */
+function readsRotate(
+  { comparisons }: StepContext,
+  server: AuthorizationServer | undefined,
+  record: RecordProjection | undefined,
+): boolean {
+  if (server === undefined) return true;
+  if (capabilitiesOf(server)?.readsAreFree === true) return false;
+  if (record?.state?.registration?.readsRotate === true) comparisons.costly(server.metadata.uid);
+  return comparisons.isCostly(server.metadata.uid);
 }
 
 /** The cache holds labelled Secrets alone: what is missing there may still exist, made by somebody else. */
@@ -145,6 +161,13 @@ function claimOf(sources: ClientSources, observed: Observed): Claim | undefined 
   const issuer = stored?.server.issuer ?? observed.server?.spec.issuer;
   if (identity === undefined || issuer === undefined) return undefined;
   return sources.claims.get(sources.operatorNamespace, claimName(issuer, identity));
+}
+
+function clientIdClaimOf(sources: ClientSources, { client, server, record }: Observed): Claim | undefined {
+  const { clientId } = client.spec;
+  const issuer = record?.state?.server.issuer ?? server?.spec.issuer;
+  if (clientId === undefined || issuer === undefined) return undefined;
+  return sources.claims.get(sources.operatorNamespace, claimName(issuer, claimedClientId(clientId)));
 }
 
 function effectiveIdentityOf(observed: Observed): Identity | undefined {

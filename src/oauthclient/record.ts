@@ -50,6 +50,8 @@ const registrationState = z.object({
   /** Digest of what was asked in the last create or update: a difference to the spec calls for an update. */
   askedDigest: z.string(),
   updatedAt: instant,
+  /** A read got another registration access token: there are no more of them than are needed. */
+  readsRotate: z.boolean().optional(),
 });
 
 /** Written before a call that changes something at the server; still there after a crash, it says an answer may be lost. */
@@ -66,7 +68,8 @@ const recordState = z.object({
   version: z.literal(1),
   clusterId: z.string(),
   owner: z.object({ namespace: z.string(), name: z.string(), uid: z.string() }),
-  server: z.object({ name: z.string(), issuer: z.string() }),
+  /** With what the platform allowed when this was last written: its object may be gone when that is needed. */
+  server: z.object({ name: z.string(), issuer: z.string(), deregistrationDeadline: z.string().optional() }),
   method: authMethod,
   /** As it is registered, and claimed. */
   identity,

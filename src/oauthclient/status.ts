@@ -8,7 +8,7 @@ import { RECORD_OUTDATED } from './outdated.ts';
 import { contextValues, digests } from './published-secret.ts';
 import { certificateHeld, certificateIn, type CertificateState, type RecordState } from './record.ts';
 import { renewalOf, retirementOf, type Schedule } from './schedule.ts';
-import { Condition, SECRET_REVERTED, type ClientFinding, type ClientView } from './step.ts';
+import { Condition, REGISTRATION_REVERTED, SECRET_REVERTED, type ClientFinding, type ClientView } from './step.ts';
 
 /** The status that a pass leaves behind; equal input gives an equal status, so that nothing is written at rest. */
 export function statusOf(view: ClientView, findings: readonly ClientFinding[]): OAuthClientStatus {
@@ -119,7 +119,7 @@ function phaseOf(
 
 function verdicts(view: ClientView, findings: readonly ClientFinding[]): Verdict[] {
   const parts = [certificateVerdict, registeredVerdict, provedVerdict, terminatorsVerdict].map((verdict) =>
-    reported(verdict(view), findings),
+    reported(verdict(view), findings, view.observed.client.metadata.deletionTimestamp !== undefined),
   );
   const [ready, ...abnormal] = readyVerdicts(view, findings);
   return [ready, ...parts, refreshVerdict(view), ...abnormal].filter((v) => v !== undefined);
@@ -141,12 +141,12 @@ function refreshVerdict({ observed: { server, record }, desired }: ClientView): 
 }
 
 /** What a finding says of a condition comes before what is true otherwise. */
-function reported(otherwise: Verdict, findings: readonly ClientFinding[]): Verdict {
+function reported(otherwise: Verdict, findings: readonly ClientFinding[], deleting: boolean): Verdict {
   const about = findings.filter((f) => f.condition === otherwise.type);
   const finding = about.find(isStuck) ?? about[0];
   if (finding === undefined) return otherwise;
-  // A step that is under way or fails for now takes nothing away from what holds already.
-  if (otherwise.status === 'True' && finding.status === 'Unknown' && !isStuck(finding)) return otherwise;
+  // A step that is under way or fails for now takes nothing away from what holds already; of a deletion it is all there is to say.
+  if (!deleting && otherwise.status === 'True' && finding.status === 'Unknown' && !isStuck(finding)) return otherwise;
   // With the token lost nobody can tell what is registered; the client itself may be as it was.
   const untold = finding.error?.code === 'RegistrationAccessTokenLost';
   return {
@@ -235,9 +235,8 @@ function readyVerdicts(view: ClientView, findings: readonly ClientFinding[]): Ve
   const working = workingCertificate(view, findings);
   const works = working !== undefined;
   // A terminator that holds up a rotation takes nothing from the certificate that is published.
-  // Nor does somebody who rewrites the Secret, as long as what it holds works.
-  const harmless = (f: ClientFinding) =>
-    works && (f.condition === Condition.terminators || f.reason === SECRET_REVERTED);
+  // Nor does somebody who rewrites the Secret or the registration, as long as what is published works.
+  const harmless = (f: ClientFinding) => works && (f.condition === Condition.terminators || isReverted(f));
   const stuckFinding = findings.find((f) => isStuck(f) && !harmless(f));
   if (stuckFinding !== undefined && !(works && stuckFinding.error?.retry.class === 'after')) {
     return notReady(stuckFinding);
@@ -245,7 +244,7 @@ function readyVerdicts(view: ClientView, findings: readonly ClientFinding[]): Ve
   const refusal = works ? refusalOf(view.observed.reproof) : undefined;
   if (refusal !== undefined) return notReady(refusal);
   // What was registered goes on working, but not as the spec has it now: only somebody's action changes that.
-  const forSomebody = works ? findings.find((f) => f.reason === SECRET_REVERTED || isRefusedChange(f)) : undefined;
+  const forSomebody = works ? findings.find((f) => isReverted(f) || isRefusedChange(f)) : undefined;
   if (working !== undefined && forSomebody !== undefined) return [readyNow(view, working), stalled(forSomebody)];
   const busy = findings.find((f) => f.step !== undefined || f.blocks === true) ?? findings[0];
   const progress: Verdict[] =
@@ -263,6 +262,8 @@ function readyVerdicts(view: ClientView, findings: readonly ClientFinding[]): Ve
     ...progress,
   ];
 }
+
+const isReverted = ({ reason }: ClientFinding) => reason === SECRET_REVERTED || reason === REGISTRATION_REVERTED;
 
 function isRefusedChange(finding: ClientFinding): boolean {
   return finding.condition === Condition.registered && finding.error !== undefined && isStuck(finding);

@@ -8,6 +8,7 @@ export type ClientStep =
   | { name: 'addFinalizer' }
   | { name: 'adoptRecord' }
   | { name: 'claimIdentity' }
+  | { name: 'claimClientId' }
   | { name: 'stageCertificate'; reason: string }
   | { name: 'intendCreate' }
   | { name: 'register' }
@@ -26,12 +27,15 @@ export type ClientStep =
   | { name: 'renewIdentity' }
   | { name: 'provePublished'; x5tS256: string }
   | { name: 'inspectRegistration' }
+  | { name: 'compareRegistration' }
   | { name: 'forgetRegistration' }
   | { name: 'beginWithdrawal' }
   | { name: 'endWithdrawal' }
   | { name: 'deregister' }
+  | { name: 'leaveBehind' }
   | { name: 'withdrawSecret' }
   | { name: 'releaseClaim' }
+  | { name: 'releaseClientId' }
   | { name: 'destroyKeys' }
   | { name: 'forgetRecord' }
   | { name: 'removeFinalizer' };
@@ -56,6 +60,8 @@ export const NOT_GRANTED = 'NotGranted';
 
 /** Somebody else writes the published Secret again and again. */
 export const SECRET_REVERTED = 'SecretReverted';
+/** Somebody else changes the registration at the server again and again. */
+export const REGISTRATION_REVERTED = 'RegistrationReverted';
 
 /** A finding that only somebody else can put right; later checks make no sense before. */
 export const stuck = (condition: string, reason: string, message: string): ClientFinding => ({

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { durationMs } from '../api/duration.ts';
 import { namespaceGranted } from '../api/namespace-grant.ts';
+import { clientIdViolations } from '../authserver/client-ids.ts';
 import { clientGrants, type GrantRequest, type Violation } from '../authserver/grants.ts';
 import { certificateIn, type RecordState } from './record.ts';
 import type { ClientView } from './step.ts';
@@ -14,7 +15,9 @@ const NO_SCOPE: Violation = {
 };
 
 /** What of the spec is not granted, its identity apart. */
-export function deniedOfSpec({ observed: { server, namespace }, desired }: ClientView): Violation[] {
+export function deniedOfSpec(view: ClientView): Violation[] {
+  const { observed, desired } = view;
+  const { server, namespace } = observed;
   if (server === undefined || namespace === undefined) return [];
   const grants = server.spec.clients;
   const denials = clientGrants(grants, {
@@ -28,8 +31,16 @@ export function deniedOfSpec({ observed: { server, namespace }, desired }: Clien
     boundTokens: desired.boundTokens,
     deletionPolicy: desired.deletionPolicy,
   });
-  const scopeless = desired.scope === undefined && namespaceGranted(grants?.namespaces, namespace);
-  return scopeless ? [...denials, NO_SCOPE] : denials;
+  // Who is granted nothing learns that alone.
+  if (!namespaceGranted(grants?.namespaces, namespace)) return denials;
+  const ofId = clientIdDenials(view);
+  return desired.scope === undefined ? [...denials, ...ofId, NO_SCOPE] : [...denials, ...ofId];
+}
+
+/** What can't change is denied of the spec and of the registration alike. */
+function clientIdDenials({ observed: { server, client, clusterId } }: ClientView): Violation[] {
+  const { namespace, name } = client.metadata;
+  return clientIdViolations(server?.spec.clients, { spec: client.spec, namespace, name, clusterId });
 }
 
 const members = z.object({
@@ -69,8 +80,10 @@ export function withdrawnGrants(view: ClientView): Violation[] | undefined {
   if (asked.length === 0) return [];
   if (state.registration === undefined) return state.withdrawal === undefined ? [] : asked;
   const request: GrantRequest = { namespace, deletionPolicy: 'Delete', ...registeredRequest(state) };
-  // How it ends is nothing that is registered.
-  const registered = clientGrants(server.spec.clients, request).filter(({ field }) => field !== 'deletionPolicy');
+  // How it ends is nothing that is registered, nor how it began.
+  const registered = [...clientGrants(server.spec.clients, request), ...clientIdDenials(view)].filter(
+    ({ field }) => field !== 'deletionPolicy' && field !== 'adoptionPolicy',
+  );
   return [...registered, ...ofIdentity];
 }
 

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import { OperatorError, type Retry } from '../errors.ts';
 import type { ControllerMetrics, Logger, ReconcileResult } from '../telemetry.ts';
 import { type Clock, systemClock } from './clock.ts';
@@ -34,6 +35,7 @@ export class Controller {
   readonly #queue: WorkQueue;
   readonly #running = new Set<Run>();
   #workers: Promise<void>[] = [];
+  #lastTurn: Promise<void> = Promise.resolve();
 
   constructor(options: ControllerOptions) {
     this.#options = options;
@@ -82,9 +84,19 @@ export class Controller {
 
   async #work(): Promise<void> {
     for (let key = await this.#queue.take(); key !== undefined; key = await this.#queue.take()) {
+      await this.#turn();
       await this.#process(key);
       this.#queue.done(key);
     }
+  }
+
+  /**
+   * One reconcile begins in a turn of the event loop. Those that find nothing to do, as most of the backlog of a new leader,
+   * would else follow each other without letting in the answers that the others wait for.
+   */
+  #turn(): Promise<void> {
+    this.#lastTurn = this.#lastTurn.then(() => setImmediate());
+    return this.#lastTurn;
   }
 
   async #process(key: string): Promise<void> {

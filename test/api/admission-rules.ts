@@ -69,6 +69,39 @@ const clientCases: Refused[] = [
     field: 'spec.tokenEndpointAuthMethod',
     says: /"tls_client_auth", "self_signed_tls_client_auth"/,
   },
+  ...['-batch', 'a b', 'batch/', 'a?b', 'a%2fb', 'x'.repeat(256)].map((clientId) => ({
+    name: `the clientId ${clientId.slice(0, 8)}`,
+    spec: client({ clientId }),
+    field: 'spec.clientId',
+    says: /should match|Too long/,
+  })),
+  {
+    name: 'another adoption policy',
+    spec: client({ adoptionPolicy: 'Always' }),
+    field: 'spec.adoptionPolicy',
+    says: /"Never", "IfMarked"/,
+  },
+  {
+    name: 'a clientId that changes',
+    before: client({ clientId: 'a' }),
+    spec: client({ clientId: 'b' }),
+    field: 'spec',
+    says: secondClient,
+  },
+  {
+    name: 'a clientId that is added',
+    before: client(),
+    spec: client({ clientId: 'b' }),
+    field: 'spec',
+    says: secondClient,
+  },
+  {
+    name: 'a clientId that is removed',
+    before: client({ clientId: 'a' }),
+    spec: client(),
+    field: 'spec',
+    says: secondClient,
+  },
   {
     name: 'another deletion policy',
     spec: client({ deletionPolicy: 'Forget' }),
@@ -470,6 +503,37 @@ const serverCases: Refused[] = [
     field: 'spec.clients.requireBoundTokens',
     says: /boolean/,
   },
+  {
+    name: 'a client that two may adopt',
+    spec: server({
+      clients: {
+        adoptable: [
+          { clientId: 'a', namespace: 'team', name: 'a' },
+          { clientId: 'a', namespace: 'team', name: 'b' },
+        ],
+      },
+    }),
+    field: 'spec.clients.adoptable[1]',
+    says: /Duplicate value/,
+  },
+  {
+    name: 'a client that anybody may adopt',
+    spec: server({ clients: { adoptable: [{ clientId: 'a' }] } }),
+    field: 'spec.clients.adoptable[0].namespace',
+    says: /Required/,
+  },
+  {
+    name: 'an adoption of whatever is there',
+    spec: server({ clients: { adoption: 'Always' } }),
+    field: 'spec.clients.adoption',
+    says: /"Never", "IfMarked"/,
+  },
+  ...['9s', '0s', '1d'].map((deregistrationDeadline) => ({
+    name: `deletions that wait for ${deregistrationDeadline}`,
+    spec: server({ clients: { deregistrationDeadline } }),
+    field: 'spec.clients.deregistrationDeadline',
+    says: deregistrationDeadline === '1d' ? /should match/ : /at least 10s, e\.g\. 24h; leave it out to wait for ever/,
+  })),
   {
     name: 'another recovery',
     spec: server({ clients: { recovery: 'Always' } }),

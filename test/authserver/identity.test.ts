@@ -29,6 +29,17 @@ describe('identity templates', () => {
     assert.equal(identity([]).value, value);
   });
 
+  test('one client of two clusters has two identities by default, and one where the platform leaves the cluster out', () => {
+    const elsewhere = { ...values, clusterId: 'eu2' };
+    const [here, there] = [identity(undefined), identity(undefined, undefined, elsewhere)];
+    assert.notEqual(here.canonical, there.canonical);
+    // Each holds the other's name for a stranger's.
+    const asked = { dn: here.value };
+    assert.match(violation(undefined, asked, elsewhere), /not granted to this client/);
+    const blind: Subject[] = [{ dn: 'CN={name},O={namespace}' }];
+    assert.equal(identity(blind).canonical, identity(blind, undefined, elsewhere).canonical);
+  });
+
   const table: [Subject, string, string, string][] = [
     [{ dn: 'CN={name},O={namespace}' }, 'tls_client_auth_subject_dn', 'CN=batch,O=payments', 'dn:cn=batch,o=payments'],
     [

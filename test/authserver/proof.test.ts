@@ -156,6 +156,17 @@ describe('the proof call, against oidc-provider behind nginx', () => {
     });
   const redirectUri = 'https://app.example.com/cb';
 
+  test('a subject that is registered twice: the server lets one certificate in as both clients', async () => {
+    const [one, other, certificate] = [
+      await tlsClient('CN=twice'),
+      await tlsClient('CN=twice'),
+      await issued('CN=twice'),
+    ];
+    for (const clientId of [one, other]) {
+      assert.equal((await prove(connect(endpoints), certificate, { clientId })).outcome, 'proved');
+    }
+  });
+
   test('tokens that are bound to nothing prove a client that asked for such, and no other', async () => {
     const dn = 'CN=unbound';
     const [clientId, certificate] = [

@@ -144,6 +144,29 @@ describe('deletion', () => {
     assert.equal(registered().size, others);
   });
 
+  it('of a namespace whose clients the server does not let go: ends at the deadline, and names them', async () => {
+    await platform({ deletion: ['Delete', 'Orphan'], deregistrationDeadline: '10s' });
+    await apply(world.kube, namespace('stranded', CLIENTS_ALLOWED));
+    const stranded = await client('stranded', 'stranded').apply();
+    const { clientId = '' } = await stranded.ready();
+    world.authorizationServer.setFault(({ method }) =>
+      method === 'DELETE' ? { kind: 'reset', when: 'before' } : undefined,
+    );
+    await world.kube.delete(namespaces, { name: 'stranded' });
+    await stranded.until(({ conditions = [] }) => conditions.some(({ message }) => /tried until .*Z/.test(message)));
+    await waitFor(async () => (await world.kube.get(namespaces, { name: 'stranded' })) === undefined, 60_000);
+    world.authorizationServer.setFault(undefined);
+    assert.equal(await stranded.ownSecret(), undefined);
+    assert.equal(stranded.registrations()[0]?.['client_id'], clientId);
+    // In its namespace nothing could be written any more.
+    const told = (await world.kube.list(events, { namespace: 'default' })).items.filter(
+      (event) => event['reason'] === 'Orphaned' && String(event['note']).includes(clientId),
+    );
+    assert.match(String(told[0]?.['note']), /deregistrationDeadline.*OAuthClient stranded\/stranded/);
+    world.authorizationServer.store.forgetClient(clientId);
+    await platform({ deletion: ['Delete', 'Orphan'] });
+  });
+
   it('of the CustomResourceDefinition: nobody is deregistered, and 20 clients work on', async () => {
     const crowd = Array.from({ length: 20 }, (_, i) => client(`client-${i}`, 'crowd'));
     await Promise.all(crowd.map((each) => each.apply()));

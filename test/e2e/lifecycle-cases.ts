@@ -260,6 +260,13 @@ export function lifeCases(world: World): void {
     for (const claim of await claimsOf(world(), client)) {
       assert.ok(Date.parse(String(Reflect.get(Object(claim['data']), 'expires'))) >= end);
     }
+    if (!byDn) return;
+    // Registered under that name again, it would be whoever has the key.
+    await client.apply();
+    await client.until(({ conditions }) => conditions?.some(({ reason }) => reason === 'IdentityTaken') === true);
+    assert.deepEqual(client.registrations(), []);
+    await client.delete();
+    await client.gone();
   });
 
   it('renews in time, at most three certificates at once, then waits', async (t) => {

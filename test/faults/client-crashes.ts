@@ -1,5 +1,6 @@
 /** An OAuthClient's life, and what it must have come to whenever the operator died. */
 import { RENEW_REQUESTED } from '../../src/api/annotations.ts';
+import { authorizationServers } from '../../src/api/resources.ts';
 import type { AuthMethod } from '../../src/api/oauth-client.ts';
 import type { TestClient } from '../support/oauth-client.ts';
 import { ClientSubject, type ClientOutcome, type ClientScenario } from './client-subject.ts';
@@ -10,6 +11,19 @@ const READ = 'accounts:read';
 const WRITE = 'accounts:read accounts:write';
 /** As short as it may be, so that the end of the drain is seen too. */
 const certificate = { drain: '1s' };
+
+/** Granted to it alone, by a field manager of its own: others go on as they were. */
+const redirectUriOf = ({ ref }: TestClient) => `https://${ref.name}.example.test/callback`;
+
+async function grant({ installation }: CrashWorld, client: TestClient, redirectURIs: string[]): Promise<void> {
+  const object = {
+    apiVersion: 'certbound.dev/v1alpha1',
+    kind: authorizationServers.kind,
+    metadata: { name: client.server },
+    spec: { clients: { redirectURIs } },
+  };
+  await installation.kube.apply(authorizationServers, object, { fieldManager: client.ref.name, force: true });
+}
 
 const prepared = async (client: TestClient) => {
   await client.apply({ scope: READ, certificate });
@@ -50,9 +64,22 @@ const scenarios: readonly ClientScenario[] = [
     what: 'a client is deleted',
     prepare: prepared,
     begin: (client) => client.delete(),
-    deleted: true,
+    ends: 'deleted',
     certificates: 1,
     over: (outcome) => outcome === 'gone',
+  },
+  {
+    name: 'withdrawal',
+    what: 'the platform takes back what a client is registered for',
+    prepare: async (client, world) => {
+      await grant(world, client, [redirectUriOf(client)]);
+      await client.apply({ scope: READ, certificate, redirectURIs: [redirectUriOf(client)] });
+      await client.ready(120_000);
+    },
+    begin: (client, world) => grant(world, client, []),
+    ends: 'withdrawn',
+    certificates: 1,
+    over: (outcome) => outcome !== 'gone' && outcome.conditions.includes('Registered=False/NotGranted'),
   },
 ];
 

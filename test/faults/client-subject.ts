@@ -34,10 +34,10 @@ export interface ClientScenario {
   name: string;
   what: string;
   /** What it is made with. */
-  prepare(client: TestClient): Promise<unknown>;
-  begin(client: TestClient): Promise<unknown>;
-  /** Whether it is gone in the end. */
-  deleted?: boolean;
+  prepare(client: TestClient, world: CrashWorld): Promise<unknown>;
+  begin(client: TestClient, world: CrashWorld): Promise<unknown>;
+  /** What it ends with, where that is not a client that works. */
+  ends?: 'deleted' | 'withdrawn';
   /** How many certificates are published one after the other, the first included, at most. */
   certificates: number;
   over(outcome: ClientOutcome | 'gone'): boolean;
@@ -99,20 +99,20 @@ export class ClientSubject implements CrashSubject {
   }
 
   async prepare(): Promise<void> {
-    await this.#scenario.prepare(this.client);
+    await this.#scenario.prepare(this.client, this.#world);
     this.#before = (await this.credentials())?.x5tS256;
     await this.#look();
   }
 
   async begin(): Promise<void> {
     this.#begun = true;
-    await this.#scenario.begin(this.client);
+    await this.#scenario.begin(this.client, this.#world);
   }
 
   /** What an application would find at this moment. */
   async credentials(): Promise<ClientCredentials | undefined> {
-    // What is being deleted need not work any more.
-    if (this.#begun && this.#scenario.deleted === true) return undefined;
+    // What ends need not work any more.
+    if (this.#begun && this.#scenario.ends !== undefined) return undefined;
     const secret = await this.client.secret();
     return secret === undefined ? undefined : credentialsOf(secret);
   }
@@ -136,7 +136,8 @@ export class ClientSubject implements CrashSubject {
   }
 
   async outcome(): Promise<ClientOutcome | 'gone'> {
-    if (this.#scenario.deleted === true) return this.#gone();
+    if (this.#scenario.ends === 'deleted') return this.#gone();
+    if (this.#scenario.ends === 'withdrawn') return this.#withdrawn();
     const object = await this.client.object();
     const status = object?.status ?? {};
     assert.equal(status.observedGeneration, object?.metadata.generation, 'generation not observed');
@@ -169,6 +170,27 @@ export class ClientSubject implements CrashSubject {
     assert.equal(await this.client.ownSecret(), undefined, 'the own Secret is there');
     assert.deepEqual(this.#registered(), [], 'still registered');
     return 'gone';
+  }
+
+  /** It is there, and nothing that it could get a token with. */
+  async #withdrawn(): Promise<ClientOutcome> {
+    const object = await this.client.object();
+    const status = object?.status ?? {};
+    assert.equal(status.observedGeneration, object?.metadata.generation, 'generation not observed');
+    assert.equal(await this.client.secret(), undefined, 'the published Secret is there');
+    assert.deepEqual(this.#registered(), [], 'still registered');
+    const record = await this.#look();
+    assert.equal(record?.state.intent, undefined, 'an intent is open');
+    assert.deepEqual([record?.state.certificates, record?.material], [[], { certificates: {} }], 'keys are kept');
+    return {
+      conditions: conditionList(status),
+      phase: status.rotation?.phase,
+      roles: [],
+      handled: status.lastHandledRenew,
+      renewed: false,
+      scope: undefined,
+      keys: 'as recorded',
+    };
   }
 
   async verify(): Promise<void> {

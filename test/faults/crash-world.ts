@@ -48,7 +48,7 @@ export async function startCrashWorld(): Promise<CrashWorld> {
   let names = 0;
   const faults = await startFaultWorld({
     installation: options,
-    clients: { recovery: 'Recreate', deletion: ['Delete', 'Orphan'] },
+    clients: { recovery: 'Recreate', deletion: ['Delete', 'Orphan'], withdrawalGracePeriod: '2s' },
     async startOperator(installation) {
       const inDir = (name: string) => resolve(installation.plane.dir, name);
       await writePlan(inDir('plan.json'), { id: '0', mode: 'wait', halts: [] });

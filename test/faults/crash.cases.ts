@@ -11,6 +11,7 @@ crashSuite([
     what: 'the scope of clients is changed, and others are deleted',
     scenarios: [...named('change'), ...named('deletion')],
   },
+  { what: 'the platform takes back what clients are registered for', scenarios: named('withdrawal') },
   {
     what: 'issuers and servers are made and deleted, hosts opt in and out',
     scenarios: [...creations, ...removals],

@@ -159,11 +159,14 @@ export function untouched(method: AuthMethod = 'tls_client_auth', spec: Partial<
     rewritten: undefined,
     secretRival: undefined,
     claim: undefined,
+    clientIdClaim: undefined,
     distribution: { state: 'distributed', lagging: [] },
     unsentIntent: undefined,
     answeredIntent: undefined,
     acceptedAt: undefined,
     reproof: { due: now + 90 * day, refusals: 0, message: '' },
+    comparison: { due: now + 90 * day },
+    readsRotate: false,
     definitionTerminating: false,
   };
 }

@@ -160,6 +160,7 @@ export class World {
       published: this.secret?.projection,
       unsentIntent: intent !== undefined && this.memory.unsentIntents.has(intent) ? intent : undefined,
       reproof: { due: Infinity, refusals: 0, message: '' },
+      comparison: { due: Infinity },
     };
   }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { OperatorError } from '../../src/errors.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { Controller, type Result } from '../../src/runtime/controller.ts';
@@ -49,6 +50,20 @@ describe('controller', () => {
     assert.equal(await value('controller_runtime_reconcile_total', { result: 'error' }), 3);
     assert.equal(await value('controller_runtime_reconcile_total', { result: 'success' }), 1);
     assert.equal(await value('workqueue_retries_total'), 3);
+    await controller.stop();
+  });
+
+  test('one begins in a turn of the event loop, so that those with nothing to do keep no answer waiting', async () => {
+    let runs = 0;
+    const { controller } = startController(async () => {
+      runs += 1;
+      return {};
+    }, 4);
+    for (let i = 0; i < 50; i++) controller.enqueue(`a/${i}`);
+    for (let turn = 0; runs < 50; turn++) {
+      assert.ok(runs <= turn, `${runs} in ${turn} turns`);
+      await setImmediate();
+    }
     await controller.stop();
   });
 

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Clock, Timer } from '../../src/runtime/clock.ts';
 
 interface Pending {
@@ -88,9 +89,7 @@ export class FakeClock implements Clock {
   }
 }
 
-/** A turn of the event loop: all promises that can settle without I/O have. */
-export function settle(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
+/** Some turns of the event loop: all promises that can settle without I/O have, also those that wait for a turn. */
+export async function settle(): Promise<void> {
+  for (let turn = 0; turn < 3; turn++) await setImmediate();
 }

@@ -30,6 +30,11 @@ export class TestClient {
     this.#base = { authorizationServerRef: { name: 'corporate' }, ...base };
   }
 
+  /** The AuthorizationServer that it is registered at. */
+  get server(): string {
+    return this.#base.authorizationServerRef?.name ?? '';
+  }
+
   get secretRef(): { namespace: string; name: string } {
     return { namespace: this.ref.namespace, name: `${this.ref.name}-oauth` };
   }

@@ -10,8 +10,9 @@ import { clientCertFields } from '../../src/verifier/client-cert.ts';
 import { type TerminatorHeaders, type TerminatorName, terminators } from '../../src/verifier/terminators.ts';
 import { xfccDecoder } from '../../src/verifier/xfcc.ts';
 import { x5tS256 } from '../../src/x509/thumbprint.ts';
+import { intermediateCa } from '../issuer/authorities.ts';
 import { createClientCertificate } from '../support/client-certificate.ts';
-import { ca, der, hashOf, leaf, other, pemOf, vector } from './malformed/material.ts';
+import { ca, der, derOfPem, hashOf, leaf, other, pemOf, vector } from './malformed/material.ts';
 import { envoyElement, names, SENDS_CHAIN, sentBy } from './product-headers.ts';
 
 const large = vector('rsa-4096-many-names');
@@ -161,6 +162,19 @@ test('a chain in one line is read where the product sends it so, and refused els
     for (const to of names) {
       const accepted = outcome({ ...sentBy(to, leaf), [terminators[to].certificate]: line }, to) === x5tS256(leaf);
       assert.equal(accepted, from === to, `${from} read as ${to}`);
+    }
+  }
+});
+
+test('a chain of three is read, and refused in another order', async () => {
+  const { certificatePem, privateKeyPem, rootPem } = await intermediateCa();
+  const issuer = { certPem: certificatePem, keyPem: privateKeyPem };
+  const client = (await createClientCertificate({ subject: 'CN=client', ca: issuer })).der;
+  const [sub, root] = [derOfPem(certificatePem), derOfPem(rootPem)];
+  for (const name of SENDS_CHAIN) {
+    assert.equal(outcome(sentBy(name, client, { chain: [sub, root] }), name), x5tS256(client));
+    for (const chain of [[root, sub], [sub, sub], [sub, root, sub], [root]]) {
+      assert.equal(outcome(sentBy(name, client, { chain }), name), 'BadChain');
     }
   }
 });

@@ -30,6 +30,8 @@ interface Registration {
 export interface ServerHabits {
   /** It replaces the registration access token on every update. */
   rotates: boolean;
+  /** And on every read. */
+  rotatesOnRead: boolean;
   /** How long the token endpoint goes by what was registered before, milliseconds. */
   lagMs: number;
 }
@@ -64,6 +66,30 @@ export class ModelAuthorizationServer {
     return hasSubject(certificate, metadata);
   }
 
+  /** What is registered, as its administrators see it. */
+  metadataOf(clientId: string): ClientMetadata | undefined {
+    return this.#clients.get(clientId)?.metadata;
+  }
+
+  /** An administrator edits a client; undefined removes a member. */
+  edit(clientId: string, members: ClientMetadata): void {
+    const registration = this.#clients.get(clientId);
+    if (registration === undefined) throw new TypeError(`there is no client ${clientId}`);
+    const metadata = Object.fromEntries(
+      Object.entries({ ...registration.metadata, ...members }).filter(([, value]) => value !== undefined),
+    );
+    this.#clients.set(clientId, { ...registration, metadata });
+  }
+
+  /** An administrator replaces the registration access token. */
+  replaceToken(clientId: string): void {
+    const registration = this.#clients.get(clientId);
+    if (registration !== undefined) this.#clients.set(clientId, { ...registration, token: `token-${++this.#serial}` });
+  }
+
+  /** Calls by method and path. */
+  readonly calls: string[] = [];
+
   /** A standby takes over that has not heard of the last update. @returns how to take it back */
   failOver(clientId: string): () => void {
     const last = this.#clients.get(clientId);
@@ -82,6 +108,7 @@ export class ModelAuthorizationServer {
 
   handle(request: Request): Answer {
     const { method, path } = request;
+    this.calls.push(`${method} ${path}`);
     if (path === '/reg') return this.#create(JSON.parse(request.body));
     if (path.startsWith('/reg/')) return this.#manage(request, path.slice('/reg/'.length));
     const form = new URLSearchParams(request.body);
@@ -111,7 +138,10 @@ export class ModelAuthorizationServer {
       this.#clients.delete(clientId);
       return { status: 204, json: undefined };
     }
-    if (method === 'GET') return { status: 200, json: answerOf(clientId, registration) };
+    if (method === 'GET') {
+      if (this.#habits.rotatesOnRead) this.replaceToken(clientId);
+      return { status: 200, json: answerOf(clientId, this.#clients.get(clientId) ?? registration) };
+    }
     const { client_id: _id, ...metadata }: ClientMetadata = JSON.parse(body);
     return this.#put(clientId, metadata, registration, 200);
   }

@@ -14,6 +14,7 @@ import type { KubernetesObject } from '../../src/kube/resource.ts';
 import type { Transport } from '../../src/kube/transport.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { oauthClientKind, secretKey, SECRET_NAME_INDEX } from '../../src/oauthclient/reconcile.ts';
+import { Comparisons } from '../../src/oauthclient/comparisons.ts';
 import { RecordStore } from '../../src/oauthclient/record-store.ts';
 import { Reproofs } from '../../src/oauthclient/reproofs.ts';
 import { UnstoredAnswers } from '../../src/oauthclient/unstored-answers.ts';
@@ -40,6 +41,8 @@ export interface LifeOptions {
   /** Everything that the API server has when it starts. */
   objects: Iterable<KubernetesObject>;
   observer: StepObserver;
+  /** Each event that is recorded. */
+  onEvent: (event: KubernetesObject) => void;
 }
 
 export class OperatorLife {
@@ -47,13 +50,17 @@ export class OperatorLife {
   readonly #kinds: readonly Reconciled[] = [];
   readonly #terminators: TerminatorKind;
 
-  constructor({ transport, clock, connect, objects, observer }: LifeOptions) {
+  constructor({ transport, clock, connect, objects, observer, onEvent }: LifeOptions) {
     const kube = new KubeClient(transport, OPERATOR_FIELD_MANAGER);
     const served = { namespace: OPERATOR_NAMESPACE, watchNamespaces: [] };
     const caches = createCaches(kube, served, logger, metrics);
     this.caches = caches;
     caches.clients.addIndex(SECRET_NAME_INDEX, (client) => [secretKey(client)]);
-    const unheard = { create: asSent, patch: () => Promise.reject(new TypeError('no event is repeated here')) };
+    const create = (_resource: unknown, object: KubernetesObject) => {
+      onEvent(object);
+      return Promise.resolve(object);
+    };
+    const unheard = { create, patch: () => Promise.reject(new TypeError('no event is repeated here')) };
     const recorder = new EventRecorder({ client: unheard, controller: 'certbound', instance: clusterId, clock });
     const terminators = new TerminatorKind({ client: kube, ...caches, recorder, clock, logger });
     this.#terminators = terminators;
@@ -84,12 +91,14 @@ export class OperatorLife {
         recorder,
         clock,
         logger,
+        metrics: metrics.clients,
         clusterId,
         operatorNamespace: OPERATOR_NAMESPACE,
         unsentIntents: new Set(),
         unstored: new UnstoredAnswers(),
         rewrites: new Rewrites(),
         reproofs: new Reproofs(clock.now()),
+        comparisons: new Comparisons(clock.now()),
       },
     );
     const issuers = new IssuerReconciler({
@@ -176,8 +185,6 @@ export class OperatorLife {
     }
   }
 }
-
-const asSent = (_resource: unknown, object: KubernetesObject) => Promise.resolve(object);
 
 /** One after the other. */
 async function soonest<T>(of: Iterable<T>, reconcile: (one: T) => Promise<Result>): Promise<Result> {

@@ -1,5 +1,6 @@
 /** A platform and one client, for years: the operator is the real one, and what is around it a model with a clock. */
 import { OPT_IN, CLIENT_CERTIFICATES, RENEW_REQUESTED } from '../../src/api/annotations.ts';
+import type { ClientGrants } from '../../src/api/authorization-server.ts';
 import { durationMs } from '../../src/api/duration.ts';
 import { oauthClient, type AuthMethod, type OAuthClient, type OAuthClientSpec } from '../../src/api/oauth-client.ts';
 import { authorizationServers, clientCertificateIssuers, oauthClients } from '../../src/api/resources.ts';
@@ -48,6 +49,8 @@ export interface WorldOptions {
   /** Life of a managed CA. */
   caDuration?: string;
   propagation?: string;
+  /** What the platform grants besides. */
+  grants?: Partial<ClientGrants>;
   verifyInterval?: string;
   seed?: number;
   /** False where the promise is known not to hold: look at `works`. Default true. */
@@ -71,6 +74,8 @@ export class World {
   writes: WriteFate[] = [];
   /** The authorization server can't be reached before. */
   awayUntil = 0;
+  /** Events, as `reason: note`. */
+  readonly events: string[] = [];
   /** Tokens that were issued. */
   tokens = 0;
   readonly #options: WorldOptions;
@@ -94,6 +99,7 @@ export class World {
     this.replicas = (options.delaysMs ?? [0, 4_000, 10_000]).map((delay) => new Replica(delay));
     this.authorizationServer = new ModelAuthorizationServer(this.clock, {
       rotates: false,
+      rotatesOnRead: false,
       lagMs: 0,
       ...options.server,
     });
@@ -156,6 +162,7 @@ export class World {
       connect: (server) => new ModelConnection(server, (sent) => this.#deliver(sent)),
       objects: this.api.objects(),
       observer: { before: () => undefined, after: () => this.#afterStep() },
+      onEvent: (event) => this.events.push(`${String(event['reason'])}: ${String(event['note'])}`),
     });
   }
 
@@ -236,6 +243,27 @@ export class World {
     const found = this.#get(oauthClients, CLIENT);
     const annotations = { ...found.metadata.annotations, [RENEW_REQUESTED]: value };
     this.#put(oauthClients, { ...found, metadata: { ...found.metadata, annotations } });
+  }
+
+  /** The platform changes what it grants. */
+  grant(clients: Partial<ClientGrants>): void {
+    const found = this.#get(authorizationServers, { name: 'corporate' });
+    const { clients: before, ...spec } = Object(found['spec']);
+    this.#put(authorizationServers, { ...found, spec: { ...spec, clients: { ...before, ...clients } } });
+  }
+
+  /** Somebody removes the finalizer by hand, and the AuthorizationServer goes. */
+  removeServer(): void {
+    this.#call('DELETE', authorizationServers, { name: 'corporate' });
+  }
+
+  /** What applications read. */
+  get secret(): KubernetesObject | undefined {
+    return this.#find(secrets, { ...CLIENT, name: `${CLIENT.name}-oauth` });
+  }
+
+  get deleted(): boolean {
+    return this.#find(oauthClients, CLIENT) === undefined;
   }
 
   deleteClient(): void {
@@ -334,6 +362,7 @@ export class World {
             { dnsName: '{name}.{namespace}.clients.example.com' },
           ],
           recovery: 'Recreate',
+          ...this.#options.grants,
         },
       },
       // Its own reconciler is tested elsewhere.
@@ -479,7 +508,7 @@ export class World {
     });
   }
 
-  #call(method: 'DELETE', resource: Resource, ref: { namespace: string; name: string }): void {
+  #call(method: 'DELETE', resource: Resource, ref: { namespace?: string; name: string }): void {
     this.api.call({ action: 'delete', method, path: resourcePath(resource, ref) });
   }
 

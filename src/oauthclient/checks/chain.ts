@@ -1,5 +1,6 @@
 import type { Check } from '../../runtime/pass.ts';
 import type { ClientStep, ClientView } from '../step.ts';
+import { comparisonChecks } from './comparison.ts';
 import { deletionChecks } from './deletion.ts';
 import { grantChecks } from './grants.ts';
 import { beginningChecks, keepingChecks } from './record.ts';
@@ -32,5 +33,6 @@ export const clientChecks: readonly ClientCheck[] = [
     ...registrationChecks,
     ...retirementChecks,
     ...provingChecks,
+    ...comparisonChecks,
   ]),
 ];

@@ -1,5 +1,6 @@
 import { FINALIZER } from '../../api/annotations.ts';
 import type { Check } from '../../runtime/pass.ts';
+import { overdue, untilWhen } from '../deadline.ts';
 import { recordDamaged } from '../record.ts';
 import { withdrawnGrants } from '../withdrawal.ts';
 import { answerStored, createLookedUp } from './registration.ts';
@@ -39,7 +40,7 @@ const created: ClientCheck = {
   find(view) {
     const { record, server } = view.observed;
     const sameServer = server?.spec.issuer === record?.state?.server.issuer;
-    return sameServer && !leftBehind(view) ? createLookedUp.find(view) : undefined;
+    return sameServer && !leftBehind(view) && !overdue(view) ? createLookedUp.find(view) : undefined;
   },
 };
 
@@ -48,9 +49,9 @@ const readable: ClientCheck = {
   name: 'readable',
   find(view) {
     const { record } = view.observed;
-    if (record === undefined || record.state !== undefined || leftBehind(view)) return undefined;
+    if (record === undefined || record.state !== undefined || leftBehind(view) || overdue(view)) return undefined;
     const { code, message } = recordDamaged(record.name, "the operator's namespace");
-    return stuck(Condition.certificate, code, message);
+    return stuck(Condition.certificate, code, `${message} ${untilWhen(view)}`);
   },
 };
 
@@ -61,11 +62,16 @@ const registered: ClientCheck = {
     const record = observed.record?.state;
     if (record?.registration === undefined || leftBehind(view)) return undefined;
     if (observed.server?.spec.issuer !== record.server.issuer) {
+      const message =
+        `Client ${record.registration.clientId} can't be deregistered: AuthorizationServer "${record.server.name}" is gone or stands for ` +
+        'another issuer.';
+      if (overdue(view)) {
+        return act(Condition.registered, 'AuthorizationServerMissing', message, { name: 'leaveBehind' });
+      }
       return stuck(
         Condition.registered,
         'AuthorizationServerMissing',
-        `The client can't be deregistered: AuthorizationServer "${record.server.name}" is gone or stands for another issuer. Create it again, or set ` +
-          'deletionPolicy: Orphan to leave the registration behind.',
+        `${message} Create it again, or set deletionPolicy: Orphan to leave the registration behind. ${untilWhen(view)}`,
       );
     }
     return act(
@@ -73,7 +79,8 @@ const registered: ClientCheck = {
       'Deregistering',
       'The client is being deregistered at the authorization server.',
       { name: 'deregister' },
-      observed.server?.metadata.resourceVersion,
+      // Once more when its time is over, however long ago the last attempt was.
+      `${observed.server?.metadata.resourceVersion} ${overdue(view)}`,
     );
   },
 };
@@ -97,6 +104,15 @@ const claimed: ClientCheck = {
   },
 };
 
+const named: ClientCheck = {
+  name: 'named',
+  find({ observed: { client, clientIdClaim } }) {
+    if (clientIdClaim?.holderUid !== client.metadata.uid || clientIdClaim.expires !== undefined) return undefined;
+    const step: ClientStep = { name: 'releaseClientId' };
+    return act(Condition.registered, 'ReleasingClientId', 'The clientId is being released.', step);
+  },
+};
+
 /** Status forgets a client that is gone before its record does: what it names without a record was left behind. */
 const toldGone: ClientCheck = {
   name: 'toldGone',
@@ -107,15 +123,22 @@ const toldGone: ClientCheck = {
   },
 };
 
+/** A registration that outlives its OAuthClient. */
+export interface Orphan {
+  clientId: string;
+  cause: 'DeletionPolicy' | 'RecordLost' | 'Deadline';
+  /** For people. */
+  why: string;
+}
+
 /** What is still registered at the server when nothing else of the client is left, and why. */
-export function orphanOf(view: ClientView): { clientId: string; why: string } | undefined {
+export function orphanOf(view: ClientView): Orphan | undefined {
   const { record, client } = view.observed;
   const clientId = client.status?.clientId;
   if (record !== undefined || clientId === undefined) return undefined;
-  const why = leftBehind(view)
-    ? 'deletionPolicy: Orphan'
-    : "the operator's own Secret, and the right to remove it with that, were gone: delete it there";
-  return { clientId, why };
+  if (leftBehind(view)) return { clientId, cause: 'DeletionPolicy', why: 'deletionPolicy: Orphan' };
+  const why = "the operator's own Secret, and the right to remove it with that, were gone: delete it there";
+  return { clientId, cause: 'RecordLost', why };
 }
 
 const recorded: ClientCheck = {
@@ -142,6 +165,7 @@ export const deletionChecks: readonly ClientCheck[] = [
   registered,
   published,
   claimed,
+  named,
   toldGone,
   recorded,
   finalized,

@@ -84,7 +84,7 @@ const methodSupported: ClientCheck = {
 /** What no client of this kind of server can be, whatever the platform grants. */
 const requestSupported: ClientCheck = {
   name: 'requestSupported',
-  find({ observed: { server }, desired: { method, identity, grantTypes } }) {
+  find({ observed: { server, client }, desired: { method, identity, grantTypes } }) {
     const can = server && capabilitiesOf(server);
     if (can === undefined) return undefined;
     const problems = [
@@ -99,6 +99,9 @@ const requestSupported: ClientCheck = {
             `It knows clients by ${can.subjectParameters.join(', ')} and not by ${identity.parameter}: create an OAuthClient with ` +
               'certificate.subject.dn, or ask the platform team for an identity template with dn.',
           ]),
+      ...(client.spec.clientId === undefined || can.clientIdFrom === 'us'
+        ? []
+        : ['It chooses client_ids itself: create the OAuthClient without clientId; leave clientId out.']),
       ...grantTypes
         .filter((grant) => can.grantTypes?.includes(grant) === false)
         .map((grant) => `It can't register the grant type ${grant}: leave it out.`),
@@ -129,9 +132,12 @@ const requestGranted: ClientCheck = {
     const denials = deniedOfSpec(view);
     if (denials.length === 0 || graced(view)) return undefined;
     const finding = stuck(Condition.registered, NOT_GRANTED, denials.map(({ message }) => message).join(' '));
-    // How it ends does not matter before it ends: what is registered goes on.
+    // How it ends does not matter before it ends, nor how it would begin: what is registered goes on.
     const known = view.observed.record?.state?.registration !== undefined;
-    return { ...finding, blocks: !known || denials.some(({ field }) => field !== 'deletionPolicy') };
+    return {
+      ...finding,
+      blocks: !known || denials.some(({ field }) => field !== 'deletionPolicy' && field !== 'adoptionPolicy'),
+    };
   },
 };
 

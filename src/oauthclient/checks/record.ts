@@ -6,7 +6,7 @@ import { digestOf } from '../digest.ts';
 import { outdatedBy, RECORD_OUTDATED, succeeding } from '../outdated.ts';
 import { certificateIn, recordDamaged, type CertificateState } from '../record.ts';
 import { contextValues, digests, sameValues, type SecretProjection } from '../published-secret.ts';
-import { claimState } from '../../authserver/claims.ts';
+import { CLIENT_ID_TAKEN, claimState, clientIdTakenMessage } from '../../authserver/claims.ts';
 import {
   Condition,
   SECRET_REVERTED,
@@ -258,6 +258,20 @@ const identityHeld: ClientCheck = {
   },
 };
 
+const clientIdHeld: ClientCheck = {
+  name: 'clientIdHeld',
+  find({ observed: { clientIdClaim, client }, now }) {
+    const { clientId } = client.spec;
+    if (clientId === undefined) return undefined;
+    const claimed = claimState(clientIdClaim, client.metadata, now);
+    if (claimed.state === 'held') return undefined;
+    if (claimed.state === 'taken') return stuck(Condition.registered, CLIENT_ID_TAKEN, clientIdTakenMessage);
+    const message = 'The clientId is being claimed.';
+    const step: ClientStep = { name: 'claimClientId' };
+    return act(Condition.registered, 'ClaimingClientId', message, step, digestOf(clientIdClaim ?? ''));
+  },
+};
+
 /** Before anything about the server is looked at: what is published stays published. */
 export const keepingChecks: readonly ClientCheck[] = [
   namespaceTerminating,
@@ -271,4 +285,4 @@ export const keepingChecks: readonly ClientCheck[] = [
 ];
 
 /** After the grants, before the first write. */
-export const beginningChecks: readonly ClientCheck[] = [notLost, finalizer, identityHeld];
+export const beginningChecks: readonly ClientCheck[] = [notLost, finalizer, identityHeld, clientIdHeld];

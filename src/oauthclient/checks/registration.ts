@@ -114,7 +114,7 @@ const registered: ClientCheck = {
 /** A server may substitute values silently (RFC 7591 §3.2.1): what it answered is compared with what was asked. */
 const echoed: ClientCheck = {
   name: 'echoed',
-  find({ observed: { record }, desired: { metadata } }) {
+  find({ observed: { record }, desired: { metadata, adoption } }) {
     const state = record?.state;
     if (state?.registration === undefined || metadata === undefined) return undefined;
     if (state.registration.askedDigest !== digestOf(metadata)) return undefined;
@@ -123,7 +123,10 @@ const echoed: ClientCheck = {
     const { message } = metadataRejected(violations);
     // What is published works, and a rotation is proved before it is published: this must not hold it up.
     const works = certificateIn(state, 'Published') !== undefined;
-    if (works) return { ...stuck(Condition.registered, 'MetadataRejected', message), blocks: false };
+    // One that may have been somebody else's is not removed for it.
+    if (works || adoption === 'Listed') {
+      return { ...stuck(Condition.registered, 'MetadataRejected', message), blocks: !works };
+    }
     return act(Condition.registered, 'MetadataRejected', message, { name: 'rejectRegistration', message });
   },
 };

@@ -13,7 +13,7 @@ import { RENEW_REQUESTED } from '../../api/annotations.ts';
 import { type CertificateState, type ClientRecord, type Intent, type RecordState } from '../record.ts';
 import { certificateValues, digests } from '../published-secret.ts';
 import type { ClientView } from '../step.ts';
-import { recordOf, required, tell, type ClientAction, type StepContext } from './context.ts';
+import { recordOf, required, serverIn, tell, type ClientAction, type StepContext } from './context.ts';
 
 interface Staged {
   certificate: CertificateState;
@@ -27,7 +27,7 @@ export function stageCertificate(reason: string): ClientAction {
     const handled = view.observed.client.metadata.annotations[RENEW_REQUESTED];
     const projection = view.observed.record;
     const before = projection === undefined ? undefined : await context.records.load(projection, signal);
-    const base = before?.state ?? newState(context, view);
+    const base = before === undefined ? newState(context, view) : { ...before.state, server: serverIn(view) };
     const intent = intentAfterStaging(base, view);
     const record: ClientRecord = {
       state: {
@@ -68,8 +68,8 @@ export function newIntent(operation: Intent['operation'], now: number): Intent {
 
 export const newKeySetId = () => randomBytes(8).toString('hex');
 
-function newState(context: StepContext, { observed, desired }: ClientView): RecordState {
-  const server = required(observed.server, 'a server');
+function newState(context: StepContext, view: ClientView): RecordState {
+  const { observed, desired } = view;
   if (!desired.identity.ok) throw new TypeError('a step ran without an identity');
   const { namespace, name, uid } = observed.client.metadata;
   const { parameter, value, canonical } = desired.identity;
@@ -77,7 +77,7 @@ function newState(context: StepContext, { observed, desired }: ClientView): Reco
     version: 1,
     clusterId: context.clusterId,
     owner: { namespace, name, uid },
-    server: { name: server.metadata.name, issuer: server.spec.issuer },
+    server: serverIn(view),
     method: desired.method,
     identity: { parameter, value, canonical },
     certificates: [],

@@ -14,10 +14,11 @@ import { type KubeClient, KubeError } from '../../kube/client.ts';
 import type { Cache, Informer } from '../../kube/informer.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Rewrites } from '../../runtime/rewrites.ts';
-import type { Logger } from '../../telemetry.ts';
+import type { ClientMetrics, Logger } from '../../telemetry.ts';
 import type { NamespaceView } from '../observed.ts';
 import type { SecretProjection } from '../published-secret.ts';
-import type { RecordProjection } from '../record.ts';
+import type { RecordProjection, RecordState } from '../record.ts';
+import type { Comparisons } from '../comparisons.ts';
 import type { RecordStore } from '../record-store.ts';
 import type { ClientView } from '../step.ts';
 import type { Reproofs } from '../reproofs.ts';
@@ -39,6 +40,7 @@ export interface StepContext {
   recorder: EventRecorder;
   clock: Clock;
   logger: Logger;
+  metrics: ClientMetrics;
   clusterId: string;
   operatorNamespace: string;
   /** Ids of intents that this process wrote and whose call has not begun. */
@@ -47,6 +49,7 @@ export interface StepContext {
   /** Of published Secrets, by the client's uid. */
   rewrites: Rewrites;
   reproofs: Reproofs;
+  comparisons: Comparisons;
 }
 
 export type ClientAction = (context: StepContext, view: ClientView, signal: AbortSignal) => Promise<void>;
@@ -68,6 +71,17 @@ export function recordOf(view: ClientView): RecordProjection {
 
 export function serverOf(view: ClientView): AuthorizationServer {
   return required(view.observed.server, 'a server');
+}
+
+/** What a record says of the server. */
+export function serverIn(view: ClientView): RecordState['server'] {
+  const { metadata, spec } = serverOf(view);
+  const { deregistrationDeadline } = spec.clients ?? {};
+  return {
+    name: metadata.name,
+    issuer: spec.issuer,
+    ...(deregistrationDeadline === undefined ? {} : { deregistrationDeadline }),
+  };
 }
 
 export function driverOf(context: StepContext, view: ClientView): RegistrationDriver {

@@ -1,14 +1,19 @@
 import { FINALIZER } from '../../api/annotations.ts';
-import { acquireClaim, releaseClaim as release, type ClaimRequest } from '../../authserver/claims.ts';
+import { acquireClaim, claimedClientId, releaseClaim as release, type ClaimRequest } from '../../authserver/claims.ts';
 import { addFinalizer as add, removeFinalizer as remove } from '../../kube/finalizers.ts';
+import { authorizationServers } from '../../api/resources.ts';
+import { referenceTo } from '../../kube/event-recorder.ts';
 import { secrets } from '../../kube/resource.ts';
-import { orphanOf } from '../checks/deletion.ts';
+import { orphanOf, type Orphan } from '../checks/deletion.ts';
+import { overdue, untilWhen } from '../deadline.ts';
+import type { LoadedRecord } from '../record-store.ts';
 import type { ClientView } from '../step.ts';
 import { callTokenEndpoint } from './proof.ts';
 import {
   deniedByTermination,
   recordOf,
   required,
+  serverIn,
   serverOf,
   tell,
   type ClientAction,
@@ -22,21 +27,30 @@ export const addFinalizer: ClientAction = ({ kube, clients }, { observed: { clie
   add({ client: kube, cache: clients }, client.metadata, FINALIZER, signal);
 
 export const removeFinalizer: ClientAction = async (context, view, signal) => {
-  const { kube, clients, reproofs, rewrites } = context;
+  const { kube, clients, reproofs, rewrites, comparisons } = context;
   const { client } = view.observed;
   const orphan = orphanOf(view);
   if (orphan !== undefined) tellOrphaned(context, view, orphan);
   await remove({ client: kube, cache: clients }, client.metadata, FINALIZER, signal);
   reproofs.forget(client.metadata.uid);
   rewrites.forget(client.metadata.uid);
+  comparisons.forget(client.metadata.uid);
 };
 
-function tellOrphaned(
-  context: StepContext,
-  view: ClientView,
-  { clientId, why }: { clientId: string; why: string },
-): void {
-  tell(context, view, 'Warning', 'Orphaned', `Client ${clientId} stays registered at the server (${why}).`);
+/** Who has the server to clean up is told too: the OAuthClient, or its namespace with its events, is about to be gone. */
+function tellOrphaned(context: StepContext, view: ClientView, { clientId, cause, why }: Orphan): void {
+  const { client, server } = view.observed;
+  const { namespace, name } = client.metadata;
+  const note = `Client ${clientId} stays registered at the server (${why}).`;
+  tell(context, view, 'Warning', 'Orphaned', note);
+  if (server !== undefined) {
+    const { name: serverName, uid } = server.metadata;
+    const regarding = referenceTo(authorizationServers, { name: serverName, uid });
+    const of = `${note} It was OAuthClient ${namespace}/${name}.`;
+    context.recorder.record({ regarding, type: 'Warning', reason: 'Orphaned', action: 'Orphaned', note: of });
+  }
+  context.metrics.leftBehind(server?.metadata.name ?? '', cause);
+  context.logger.warn({ namespace, name, clientId, cause }, 'a client stays registered at the server');
 }
 
 /** The same client under a new uid: what it had goes on, the published Secret first, for the record tells whose it was. */
@@ -59,6 +73,24 @@ export const claimIdentity: ClientAction = async (context, view, signal) => {
   );
   context.claims.remember(claimed);
 };
+
+export const claimClientId: ClientAction = async (context, view, signal) => {
+  const request = clientIdRequest(context, view, serverOf(view).spec.issuer);
+  context.claims.remember(await acquireClaim(context.kube, request, view.now, signal));
+};
+
+/** The server itself keeps the id from others where the client was left there. */
+export const releaseClientId: ClientAction = async (context, view, signal) => {
+  const issuer = view.observed.record?.state?.server.issuer ?? serverOf(view).spec.issuer;
+  const ended = { until: view.now, compromised: false };
+  const released = await release(context.kube, clientIdRequest(context, view, issuer), ended, signal);
+  if (released !== undefined) context.claims.remember(released);
+};
+
+function clientIdRequest(context: StepContext, view: ClientView, issuer: string): ClaimRequest {
+  const clientId = required(view.observed.client.spec.clientId, 'a clientId');
+  return claimRequest(context, view, issuer, claimedClientId(clientId));
+}
 
 /** It stays taken until the last certificate that names it has ended. */
 export const releaseClaim: ClientAction = async (context, view, signal) => {
@@ -92,11 +124,10 @@ export const deregister: ClientAction = async (context, view, signal) => {
   try {
     await removeRegistration(context, view, loaded, signal);
   } catch (thrown) {
-    if (asOperatorError(thrown).code !== 'RegistrationAccessTokenLost') throw thrown;
-    const published = loaded.state.certificates.find((c) => c.role === 'Published');
-    const outcome =
-      published === undefined ? undefined : await callTokenEndpoint(context, view, loaded, published.x5tS256, signal);
-    if (outcome?.outcome !== 'refused') throw stillThere(view, loaded.state.registration?.clientId, thrown);
+    const gone =
+      asOperatorError(thrown).code === 'RegistrationAccessTokenLost' &&
+      (await authenticatesNobody(context, view, loaded, signal));
+    if (!gone) return notDeregistered(context, view, loaded, signal, asOperatorError(thrown));
   }
   const { registration: _gone, intent: _void, ...state } = loaded.state;
   const { registration: _credentials, ...material } = loaded.material;
@@ -106,17 +137,62 @@ export const deregister: ClientAction = async (context, view, signal) => {
   tell(context, view, 'Normal', 'Deregistered', `Client ${registration?.clientId} is gone at ${server.issuer}.`);
 };
 
-function stillThere({ observed }: ClientView, clientId: string | undefined, cause: unknown): OperatorError {
-  const then =
-    observed.client.metadata.deletionTimestamp === undefined
-      ? 'then its Secret goes by itself.'
-      : 'then this object goes by itself; or set deletionPolicy: Orphan, where the platform allows it, to leave it behind.';
-  return new OperatorError(
-    'RegistrationAccessTokenLost',
-    `Client ${clientId} can't be deregistered: the server no longer accepts its registration access token. Delete the client at ` +
-      `the server, ${then}`,
-    { cause, retry: { class: 'after', milliseconds: 10 * 60_000 } },
-  );
+async function authenticatesNobody(
+  context: StepContext,
+  view: ClientView,
+  loaded: LoadedRecord,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const published = loaded.state.certificates.find((c) => c.role === 'Published');
+  if (published === undefined) return false;
+  return (await callTokenEndpoint(context, view, loaded, published.x5tS256, signal)).outcome === 'refused';
+}
+
+/**
+ * It is tried again, or left behind where its time is over. What the platform allows is stored with the first failure: its object
+ * may be gone when that is needed.
+ */
+async function notDeregistered(
+  context: StepContext,
+  view: ClientView,
+  loaded: LoadedRecord,
+  signal: AbortSignal,
+  error: OperatorError,
+): Promise<void> {
+  if (error.code === 'Cancelled') throw error;
+  if (overdue(view)) return abandon(context, view, loaded, signal);
+  const server = serverIn(view);
+  const { state } = loaded;
+  if (state.server.deregistrationDeadline !== server.deregistrationDeadline) {
+    await context.records.save(loaded, { ...loaded, state: { ...state, server } }, signal);
+  }
+  const lost = error.code === 'RegistrationAccessTokenLost';
+  const deleting = view.observed.client.metadata.deletionTimestamp !== undefined;
+  const why = lost
+    ? `Client ${state.registration?.clientId} can't be deregistered: the server no longer accepts its registration access token. Delete ` +
+      `the client at the server, ${deleting ? 'then this object goes by itself' : 'then its Secret and keys go by themselves'}.`
+    : error.message;
+  const { retry } = error;
+  throw new OperatorError(error.code, deleting ? `${why} ${untilWhen(view)}` : why, { cause: error, retry });
+}
+
+/** Its time is over, and there is no server to ask. */
+export const leaveBehind: ClientAction = async (context, view, signal) =>
+  abandon(context, view, await context.records.load(recordOf(view), signal), signal);
+
+/** Told before it is stored: told twice is better than not at all. */
+async function abandon(
+  context: StepContext,
+  view: ClientView,
+  loaded: LoadedRecord,
+  signal: AbortSignal,
+): Promise<void> {
+  const { registration, intent: _void, ...state } = loaded.state;
+  const { registration: _credentials, ...material } = loaded.material;
+  const { clientId } = required(registration, 'a registration');
+  const why = 'the deregistrationDeadline has passed, and the server has not let it go: delete it there';
+  tellOrphaned(context, view, { clientId, cause: 'Deadline', why });
+  await context.records.save(loaded, { state, material }, signal);
 }
 
 export const withdrawSecret: ClientAction = async (context, { observed }, signal) => {
@@ -141,7 +217,8 @@ export const forgetRecord: ClientAction = async (context, view, signal) => {
   }
   // What status names is told at the very end.
   if (registration !== undefined && registration.clientId !== view.observed.client.status?.clientId) {
-    tellOrphaned(context, view, { clientId: registration.clientId, why: 'deletionPolicy: Orphan' });
+    const why = 'deletionPolicy: Orphan';
+    tellOrphaned(context, view, { clientId: registration.clientId, cause: 'DeletionPolicy', why });
   }
   await context.records.remove(record, signal);
 };

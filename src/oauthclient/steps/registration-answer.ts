@@ -4,7 +4,7 @@ import { digestOf } from '../digest.ts';
 import type { ClientRecord, RecordMaterial, RecordState } from '../record.ts';
 import type { LoadedRecord } from '../record-store.ts';
 import type { ClientView } from '../step.ts';
-import { accessOf, driverOf, required, type StepContext } from './context.ts';
+import { accessOf, driverOf, required, serverOf, type StepContext } from './context.ts';
 
 /** RFC 7592 §2.1 */
 export function readRegistration(
@@ -58,6 +58,21 @@ export async function withEitherToken<T>(
   }
 }
 
+/**
+ * P5: whether a read got another registration access token. One client finds that out for all of the server's, whose registrations
+ * are then read only where that is needed.
+ */
+export function replacedByRead(
+  context: StepContext,
+  view: ClientView,
+  before: RecordMaterial['registration'],
+  found: RecordMaterial['registration'],
+): boolean {
+  const replaced = found?.registrationAccessToken !== before?.registrationAccessToken;
+  if (replaced) context.comparisons.costly(serverOf(view).metadata.uid);
+  return replaced;
+}
+
 export function withRegistration(
   loaded: LoadedRecord,
   answer: Registration,
@@ -66,12 +81,19 @@ export function withRegistration(
 ): ClientRecord {
   const { intent: _done, rejected: _past, ...state } = loaded.state;
   return {
-    state: { ...state, registration: registrationState(answer, asked, now) },
+    state: { ...state, registration: { ...registrationState(answer, asked, now), ...habits(state.registration) } },
     material: { ...loaded.material, registration: registrationMaterial(loaded.material.registration, answer) },
   };
 }
 
-function registrationState(answer: Registration, asked: ClientMetadata, now: number): RecordState['registration'] {
+/** What was learnt of the server, whatever it answers now. */
+function habits(before: RecordState['registration']): Pick<RegistrationState, 'readsRotate'> {
+  return before?.readsRotate === true ? { readsRotate: true } : {};
+}
+
+type RegistrationState = NonNullable<RecordState['registration']>;
+
+function registrationState(answer: Registration, asked: ClientMetadata, now: number): RegistrationState {
   // Of what the server adds, only other subject members decide anything (RFC 8705 §2.1.2 wants exactly one).
   const decides = (member: string) => member in asked || member.startsWith('tls_client_auth_');
   return {

@@ -1,8 +1,10 @@
-import { changedMembers } from '../../authserver/client-metadata.ts';
+import { changedMembers, changesByOthers } from '../../authserver/client-metadata.ts';
 import { asOperatorError } from '../../errors.ts';
+import { digestOf } from '../digest.ts';
 import { newKeySetId } from './certificate.ts';
 import { recordOf, required, tell, type ClientAction } from './context.ts';
-import { readRegistration, registrationMaterial } from './registration-answer.ts';
+import { readRegistration, registrationMaterial, replacedByRead } from './registration-answer.ts';
+import { tellChanged } from './registration-comparison.ts';
 
 /**
  * The server refuses the certificate: whether it still knows the client, and as what. One that was restored from a backup has
@@ -17,14 +19,24 @@ export const inspectRegistration: ClientAction = async (context, view, signal) =
   const stored = required(state.registration, 'a registration');
   try {
     const answer = await readRegistration(context, view, loaded, signal);
-    const registration = registrationMaterial(material.registration, answer);
+    const before = material.registration;
+    const registration = registrationMaterial(before, answer);
     const differs = changedMembers(asked, answer.metadata).length > 0;
-    const again = differs && view.observed.reproof.refusals === 2;
-    // Some servers replace the token with every read.
-    if (again || registration?.registrationAccessToken !== material.registration?.registrationAccessToken) {
+    const now = context.clock.now();
+    const contest = context.comparisons.contest(uid, digestOf(asked), now);
+    const braked = contest !== undefined && now < contest.nextAt;
+    const again = differs && view.observed.reproof.refusals === 2 && !braked;
+    const replaced = replacedByRead(context, view, before, registration);
+    if (again || replaced) {
       const askedDigest = again ? '' : stored.askedDigest;
-      const change = { state: { ...state, registration: { ...stored, askedDigest } } };
+      const habits = replaced ? { readsRotate: true } : {};
+      const change = { state: { ...state, registration: { ...stored, askedDigest, ...habits } } };
       await context.records.save(loaded, { ...change, material: { ...material, registration } }, signal);
+    }
+    const changes = again ? changesByOthers(asked, before?.lastAnswer ?? {}, answer.metadata) : [];
+    if (changes.length > 0) {
+      context.comparisons.repaired(uid, digestOf(asked), now);
+      tellChanged(context, view, changes);
     }
     context.reproofs.looked(uid, 'present');
   } catch (thrown) {
@@ -45,6 +57,7 @@ export const forgetRegistration: ClientAction = async (context, view, signal) =>
     signal,
   );
   context.reproofs.forget(view.observed.client.metadata.uid);
+  context.comparisons.forget(view.observed.client.metadata.uid);
   const note = `Client ${registration?.clientId} is gone at the server; another one is registered in its place.`;
   tell(context, view, 'Warning', 'RegistrationGone', note);
 };

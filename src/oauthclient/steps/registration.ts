@@ -8,7 +8,13 @@ import type { LoadedRecord } from '../record-store.ts';
 import type { ClientView } from '../step.ts';
 import { newIntent, newKeySetId } from './certificate.ts';
 import { accessOf, driverOf, recordOf, required, tell, type ClientAction, type StepContext } from './context.ts';
-import { readRegistration, withEitherToken, withRegistration } from './registration-answer.ts';
+import {
+  readRegistration,
+  registrationMaterial,
+  replacedByRead,
+  withEitherToken,
+  withRegistration,
+} from './registration-answer.ts';
 import { createOrTakeOver, findOurs } from './registration-lookup.ts';
 
 export function intend(operation: 'create' | 'update'): ClientAction {
@@ -26,9 +32,20 @@ export const register: ClientAction = async (context, view, signal) => {
   const asked = required(view.desired.metadata, 'metadata');
   const driver = driverOf(context, view);
   const access = accessOf(context, view, signal);
-  await answered(context, loaded, asked, () => createOrTakeOver(driver, access, asked));
+  await answered(context, loaded, asked, async () => {
+    const { registration, adopted } = await createOrTakeOver(driver, access, asked, view.desired.adoption);
+    if (adopted) tellAdopted(context, view, registration.clientId);
+    return registration;
+  });
   await store(context, view, loaded, signal);
 };
+
+function tellAdopted(context: StepContext, view: ClientView, clientId: string): void {
+  const note =
+    `Client ${clientId}, which somebody else had made, is this OAuthClient's now: it authenticates by certificate alone, and whoever used ` +
+    'another way reads the published Secret instead. It is deleted with this OAuthClient, unless deletionPolicy is Orphan.';
+  tell(context, view, 'Warning', 'Adopted', note);
+}
 
 /** The API server did not take it before. */
 export const storeAnswer: ClientAction = async (context, view, signal) =>
@@ -45,9 +62,9 @@ async function store(context: StepContext, view: ClientView, loaded: LoadedRecor
   tell(context, view, 'Normal', 'Registered', `Registered at ${at} as client ${registration.clientId}.`);
 }
 
-/** RFC 7592 §2.2: PUT replaces, so the driver starts from the server's last answer. */
+/** RFC 7592 §2.2: PUT replaces, so the driver starts from what the server holds. */
 export const updateRegistration: ClientAction = async (context, view, signal) => {
-  const loaded = await context.records.load(recordOf(view), signal);
+  const loaded = await withCurrentAnswer(context, view, await context.records.load(recordOf(view), signal), signal);
   const asked = required(view.desired.metadata, 'metadata');
   const driver = driverOf(context, view);
   const access = accessOf(context, view, signal);
@@ -66,6 +83,36 @@ export const updateRegistration: ClientAction = async (context, view, signal) =>
   await store(context, view, loaded, signal);
   context.reproofs.hasten(view.observed.client.metadata.uid, context.clock.now());
 };
+
+/**
+ * What others added to the registration since the server's last answer is theirs, and an update is to keep it. Where that can't be
+ * read, the last answer has to do.
+ */
+async function withCurrentAnswer(
+  context: StepContext,
+  view: ClientView,
+  loaded: LoadedRecord,
+  signal: AbortSignal,
+): Promise<LoadedRecord> {
+  // A driver with a credential reads before it writes.
+  const kept = driverOf(context, view).capabilities.managedBy === 'credential';
+  if (view.observed.readsRotate || kept) return loaded;
+  const { state, material } = loaded;
+  try {
+    const answer = await readRegistration(context, view, loaded, signal);
+    const registration = registrationMaterial(material.registration, answer);
+    const current = { ...loaded, material: { ...material, registration } };
+    if (!replacedByRead(context, view, material.registration, registration)) return current;
+    const stored = { ...required(state.registration, 'a registration'), readsRotate: true };
+    return await context.records.save(loaded, { ...current, state: { ...state, registration: stored } }, signal);
+  } catch (thrown) {
+    // Who answers no read answers no update either; who refuses it may yet.
+    if (!readRefused.has(asOperatorError(thrown).code)) throw thrown;
+    return loaded;
+  }
+}
+
+const readRefused = new Set(['RegistrationRefused', 'RegistrationAccessTokenLost', 'AnswerInvalid']);
 
 /** The answer to an update was lost: what the server holds now is read, and compared as after any update. */
 export const recoverUpdate: ClientAction = async (context, view, signal) => {

@@ -4,10 +4,13 @@ import type { ClientAction } from './context.ts';
 import {
   addFinalizer,
   adoptRecord,
+  claimClientId,
   claimIdentity,
   deregister,
   forgetRecord,
+  leaveBehind,
   releaseClaim,
+  releaseClientId,
   removeFinalizer,
   withdrawSecret,
 } from './ownership.ts';
@@ -26,6 +29,7 @@ import {
   storeAnswer,
   updateRegistration,
 } from './registration.ts';
+import { compareRegistration } from './registration-comparison.ts';
 import { forgetRegistration, inspectRegistration } from './registration-inspection.ts';
 
 /** The action behind each step. */
@@ -56,6 +60,7 @@ const plainActions = {
   addFinalizer,
   adoptRecord,
   claimIdentity,
+  claimClientId,
   intendCreate: intend('create'),
   register,
   storeAnswer,
@@ -65,12 +70,15 @@ const plainActions = {
   updateRegistration,
   recoverUpdate,
   inspectRegistration,
+  compareRegistration,
   forgetRegistration,
   beginWithdrawal,
   endWithdrawal,
   deregister,
+  leaveBehind,
   withdrawSecret,
   releaseClaim,
+  releaseClientId,
   renewIdentity,
   destroyKeys,
   forgetRecord,

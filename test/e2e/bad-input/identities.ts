@@ -7,7 +7,7 @@ import { configMaps } from '../../../src/kube/resource.ts';
 import { credentialsOf, requestToken } from '../../support/application.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { openssl } from '../../x509/openssl.ts';
-import { SYSTEM, TEAM, type Subject, type World } from './world.ts';
+import { GENEROUS_MS, SYSTEM, TEAM, type Subject, type World } from './world.ts';
 
 interface ValidName {
   case: string;
@@ -195,6 +195,31 @@ export function identityTests(world: () => World): void {
     await world().kube.patch(configMaps, { namespace: SYSTEM, name: claim.metadata.name }, past, { type: 'merge' });
     await world().recovers(loser);
     assert.equal((await world().claims(loser)).length, 1);
+  });
+
+  test('one identity for many clients at once: one has it, and has it again when it is made anew', async () => {
+    const server = 'raced-identity';
+    await world().server(server, { clients: { identityTemplates: [{ dn: 'CN=raced identity' }] } });
+    const racers = ['a', 'b', 'c', 'd'].map((letter): Subject => ({ namespace: TEAM, name: `raced-${letter}` }));
+    const ref = { authorizationServerRef: { name: server } };
+    await Promise.all(racers.map((racer) => world().client(racer, ref)));
+    const outcome = async (racer: Subject) => {
+      const ready = await world().condition(racer);
+      return ready?.status === 'True' || ready?.reason === 'IdentityTaken' ? ready.reason : undefined;
+    };
+    const outcomes = async () => Promise.all(racers.map(outcome));
+    await waitFor(async () => (await outcomes()).every((each) => each !== undefined), GENEROUS_MS);
+    assert.deepEqual((await outcomes()).toSorted(), ['IdentityTaken', 'IdentityTaken', 'IdentityTaken', 'Ready']);
+    const winner = racers[(await outcomes()).indexOf('Ready')] ?? assert.fail();
+    const losers = racers.filter((racer) => racer !== winner);
+    const losersHaveNothing = () => Promise.all(losers.map((loser) => world().nothingWritten(loser)));
+    await losersHaveNothing();
+
+    await world().kube.delete(oauthClients, { namespace: TEAM, name: winner.name });
+    await waitFor(async () => (await world().status(winner)) === undefined, GENEROUS_MS);
+    await world().client(winner, ref);
+    await world().recovers(winner);
+    await losersHaveNothing();
   });
 
   test('spellings of one name are one identity', async () => {

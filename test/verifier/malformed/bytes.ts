@@ -106,6 +106,8 @@ export const brokenPem: readonly Malformed[] = (() => {
     not('a space before', ` ${good}`),
     not('a byte order mark', `\ufeff${good}`),
     not('text after', `${good}x`),
+    not('a letter for the last newline', `${good.trimEnd()}x`),
+    not('a space for the last newline', `${good.trimEnd()} `),
     not('two newlines after', `${good}\n`),
     not('a space after', `${good} `),
     not('a NUL after', `${good}\0`),

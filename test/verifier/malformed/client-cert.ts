@@ -1,6 +1,6 @@
 /** Nearly what RFC 9440 says. */
 import { brokenBase64, foreignCharacters, notCertificates } from './bytes.ts';
-import { base64, ca, headers, leaf, type Malformed, type MalformedHeader, other, pemOf } from './material.ts';
+import { base64, ca, headers, leaf, type Malformed, type MalformedHeader, namesake, other, pemOf } from './material.ts';
 
 const item = (bytes: Uint8Array): string => `:${Buffer.from(bytes).toString('base64')}:`;
 const good = `:${base64}:`;
@@ -22,6 +22,7 @@ const chains: readonly Malformed<string | readonly string[]>[] = [
   ['an empty byte sequence', '::', 'BadBase64'],
   ['a line for each', [issuer, issuer], 'Repeated'],
   ['no issuer of the leaf', item(other), 'BadChain'],
+  ['one with the name of its issuer and another key', item(namesake), 'BadChain'],
   ['the leaf once more', item(leaf), 'BadChain'],
   ['its issuer, and a stranger', `${issuer}, ${item(other)}`, 'BadChain'],
   ['a stranger, and its issuer', `${item(other)}, ${issuer}`, 'BadChain'],

@@ -32,6 +32,8 @@ export const der = vector('rfc8705-appendix-a');
 export const other = (await createClientCertificate({ subject: 'CN=other' })).der;
 
 const authority = await createThrowawayCa('Client CA');
+/** Has the name of the one that signs `leaf`, and a key of its own. */
+export const namesake = derOfPem((await createThrowawayCa('Client CA')).certPem);
 /** Signs `leaf`. */
 export const ca = derOfPem(authority.certPem);
 export const leaf = (await createClientCertificate({ subject: 'CN=leaf', ca: authority })).der;

@@ -83,6 +83,8 @@ export const malformedXfcc: readonly MalformedHeader[] = headers('envoy', [
   ['a comma before', `,${good}`, 'BadSyntax'],
   ['a comma after', `${good},`, 'BadSyntax'],
   ['a comma alone', ',', 'BadSyntax'],
+  ['a letter for the semicolon', `${cert}x${hash}`, 'BadSyntax'],
+  ['a space for the semicolon', `${cert} ${hash}`, 'BadSyntax'],
   ['a comma for the semicolon', `${hash},${cert}`, 'UnexpectedElements'],
   ['two elements joined by a comma and a space', `${good}, ${victim}`, 'BadSyntax'],
   ['a space after the semicolon', `${hash}; ${cert}`, 'BadSyntax'],
