@@ -60,7 +60,7 @@ export async function logIn(credentials: ClientCredentials, login: Login): Promi
   if (pushed.status !== 201) throw new Error(`the request was not taken: ${pushed.status} ${pushed.text}`);
   const query = new URLSearchParams({ client_id: clientId, request_uri: String(pushed.json['request_uri']) });
   const browser = new Browser(ca);
-  const page = await browser.ask(`${endpoint(issuer, 'auth')}?${query}`);
+  const page = await browser.ask(`${endpoint(issuer, 'auth')}?${query.toString()}`);
   const action = /<form[^>]+action="([^"]+)"/.exec(page.text)?.[1];
   if (action === undefined) {
     throw new Error(
