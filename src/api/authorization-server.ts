@@ -43,7 +43,7 @@ const keycloak = z
   .meta({
     description:
       'Registers by the Admin REST API of Keycloak, in the realm that the issuer names. Clients are known by their DN alone ' +
-      '(tls_client_auth), and get the client_id <clusterId>.<namespace>.<name>.',
+      '(tls_client_auth), and get the client_id <clusterId>.<namespace>.<name> where they name none.',
     ...rules(
       exactlyOne(
         ['clientSecretRef', 'clientCertificateSecretRef'],

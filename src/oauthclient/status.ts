@@ -144,7 +144,7 @@ function refreshVerdict({ observed: { server, record }, desired }: ClientView): 
     reason: 'BoundToCertificate',
     message:
       'The authorization server binds refresh tokens to the certificate that they were issued for: after a rotation users log in ' +
-      'again. Use a long certificate.duration, and have the application begin a new authorization when invalid_grant is answered.',
+      'again. Use a long certificate.duration, and have the application begin a new authorization when a refresh is refused.',
   };
 }
 

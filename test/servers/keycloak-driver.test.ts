@@ -183,13 +183,13 @@ describe('Keycloak', () => {
   });
 
   test('a redirect URI with a wildcard is refused before anything is made', async () => {
-    const before = (await realm.clients()).length;
+    const count = (await realm.clients()).length;
     const metadata = { ...(await asked()), redirect_uris: ['https://app.example.com/cb/*'] };
     await assert.rejects(
       driver.create(access(connection, credentials), metadata),
       /RegistrationRefused|write the whole URI/,
     );
-    assert.equal((await realm.clients()).length, before);
+    assert.equal((await realm.clients()).length, count);
   });
 
   test('a client that was imported anew is still known; one that lost its mark stays ours by its id', async () => {
@@ -223,7 +223,7 @@ describe('Keycloak', () => {
       test(`is refused with ${roles.join() || 'no role'}, and says which it needs`, async () => {
         const clientId = `operator-with-${roles.join('-') || 'nothing'}`;
         const { secret } = await realm.serviceAccount(clientId, roles);
-        const before = (await realm.clients()).length;
+        const count = (await realm.clients()).length;
         const metadata = await asked();
         await assert.rejects(driver.create(access(connection, management(clientId, secret)), metadata), (error) => {
           assert.ok(error instanceof OperatorError);
@@ -231,7 +231,7 @@ describe('Keycloak', () => {
           assert.match(error.message, /\(403\).*the role manage-clients of the client realm-management/);
           return true;
         });
-        assert.equal((await realm.clients()).length, before);
+        assert.equal((await realm.clients()).length, count);
       });
     }
 

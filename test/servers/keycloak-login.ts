@@ -14,9 +14,26 @@ export interface Login {
 const random = () => randomBytes(32).toString('base64url');
 const endpoint = (issuer: string, path: string) => `${issuer}/protocol/openid-connect/${path}`;
 
-/** What the browser sends back. */
-function cookiesOf({ headers }: Answer): string {
-  return (headers['set-cookie'] ?? []).map((cookie) => cookie.split(';')[0] ?? '').join('; ');
+/** What a browser keeps and follows, while it stays at the server. */
+class Browser {
+  readonly #ca: string;
+  readonly #cookies = new Map<string, string>();
+
+  constructor(ca: string) {
+    this.#ca = ca;
+  }
+
+  async ask(url: string, body?: URLSearchParams): Promise<Answer> {
+    const cookie = [...this.#cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+    const answer = await call({ url, ca: this.#ca, headers: { cookie }, ...(body && { body }) });
+    for (const line of answer.headers['set-cookie'] ?? []) {
+      const [, name = '', value = ''] = /^([^=;]+)=([^;]*)/.exec(line) ?? [];
+      this.#cookies.set(name, value);
+    }
+    const location = answer.headers['location']?.[0];
+    const stays = location !== undefined && new URL(location, url).origin === new URL(url).origin;
+    return stays ? this.ask(new URL(location, url).href) : answer;
+  }
 }
 
 const unescaped = (html: string) => html.replaceAll('&amp;', '&');
@@ -42,15 +59,16 @@ export async function logIn(credentials: ClientCredentials, login: Login): Promi
   });
   if (pushed.status !== 201) throw new Error(`the request was not taken: ${pushed.status} ${pushed.text}`);
   const query = new URLSearchParams({ client_id: clientId, request_uri: String(pushed.json['request_uri']) });
-  const page = await call({ url: `${endpoint(issuer, 'auth')}?${query}`, ca });
+  const browser = new Browser(ca);
+  const page = await browser.ask(`${endpoint(issuer, 'auth')}?${query.toString()}`);
   const action = /<form[^>]+action="([^"]+)"/.exec(page.text)?.[1];
-  if (action === undefined) throw new Error(`no form to log in with: ${page.status} ${page.text.slice(0, 500)}`);
-  const entered = await call({
-    url: unescaped(action),
-    ca,
-    headers: { cookie: cookiesOf(page) },
-    body: new URLSearchParams({ username: login.username, password: login.password }),
-  });
+  if (action === undefined) {
+    throw new Error(
+      `no form to log in with: ${page.status} ${page.headers['location']?.[0]} ${page.text.slice(0, 500)}`,
+    );
+  }
+  const { username, password } = login;
+  const entered = await browser.ask(unescaped(action), new URLSearchParams({ username, password }));
   const location = entered.headers['location']?.[0] ?? '';
   const code = URL.canParse(location) ? new URL(location).searchParams.get('code') : null;
   if (code === null) throw new Error(`no code: ${entered.status} ${location} ${entered.text.slice(0, 500)}`);

@@ -8,16 +8,19 @@ import {
 import { authorizationServers } from '../../src/api/resources.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
-import { apply, namespace, opaqueSecret } from '../support/cluster-objects.ts';
+import { OPT_IN } from '../../src/api/annotations.ts';
+import { apply, ingress, localService, namespace, opaqueSecret } from '../support/cluster-objects.ts';
 import { startControlPlane } from '../support/control-plane.ts';
 import { freePort } from '../support/free-port.ts';
-import { CLIENTS_ALLOWED, CLUSTER_ID } from '../support/installation.ts';
+import { startIngressController } from '../support/ingress-controller.ts';
+import { CLIENTS_ALLOWED, CLUSTER_ID, INGRESS_CLASS } from '../support/installation.ts';
 import { type Keycloak, LEAST_ROLES, type Realm, startKeycloak } from '../support/keycloak.ts';
 import { TestClient } from '../support/oauth-client.ts';
+import { BLANK_CERTIFICATE_HEADERS } from '../support/oauth-deployment.ts';
 import { grantOperatorRights } from '../support/operator-rights.ts';
 import { startOperator } from '../support/operator.ts';
 import { type ServerProxy, startServerProxy } from '../support/server-proxy.ts';
-import { createThrowawayCa, type ThrowawayCa } from '../support/throwaway-ca.ts';
+import { createThrowawayCa, type KeyPairPem, type ThrowawayCa } from '../support/throwaway-ca.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 export const SCOPES = ['accounts:read', 'accounts:write'];
@@ -27,6 +30,8 @@ export const REDIRECT_URI = 'https://app.example.com/cb';
 const HOST = 'as.example.test';
 /** Its Admin REST API, through a proxy that can be told to do wrong. */
 const ADMIN_HOST = 'admin.as.example.test';
+/** Where nginx asks for certificates. */
+const MTLS_HOST = 'mtls.as.example.test';
 const SYSTEM = 'certbound-system';
 
 type ServerSpec = Partial<AuthorizationServerSpec>;
@@ -53,26 +58,36 @@ export interface KeycloakWorld {
   stop(): Promise<void>;
 }
 
-export async function startKeycloakWorld(): Promise<KeycloakWorld> {
+/** What asks for client certificates: Keycloak itself, or ingress-nginx before it. */
+type Front = 'its own TLS' | 'nginx';
+
+export async function startKeycloakWorld(front: Front = 'its own TLS'): Promise<KeycloakWorld> {
   const parts = new AsyncDisposableStack();
   try {
-    return await start(parts);
+    return await start(front, parts);
   } catch (error) {
     await parts.disposeAsync();
     throw error;
   }
 }
 
-async function start(parts: AsyncDisposableStack): Promise<KeycloakWorld> {
+async function start(front: Front, parts: AsyncDisposableStack): Promise<KeycloakWorld> {
   const serverCa = await createThrowawayCa('Server CA');
   const clientCa = await createThrowawayCa('Corporate OAuth Clients');
   const port = await freePort();
+  const tls = await serverCa.issue({ cn: HOST, dns: [HOST, ADMIN_HOST, MTLS_HOST] });
+  const terminator = front === 'nginx' ? { httpsPort: await freePort(), httpPort: await freePort() } : undefined;
   const keycloak = await startKeycloak({
     host: HOST,
     port,
-    tls: await serverCa.issue({ cn: HOST, dns: [HOST, ADMIN_HOST] }),
+    tls,
     caPem: serverCa.certPem,
     clientCaPem: clientCa.certPem,
+    ...(terminator && {
+      lookup: 'nginx',
+      publicOrigin: `https://${HOST}:${terminator.httpsPort}`,
+      httpPort: terminator.httpPort,
+    }),
   });
   parts.defer(() => keycloak.stop());
   const adminProxy = await startServerProxy({
@@ -103,6 +118,17 @@ async function start(parts: AsyncDisposableStack): Promise<KeycloakWorld> {
   await secret('clients-ca', { 'tls.crt': clientCa.certPem, 'tls.key': clientCa.keyPem }, 'kubernetes.io/tls');
   await secret('keycloak', { 'client-secret': clientSecret });
   await apply(kube, issuerObject());
+  if (terminator !== undefined) {
+    await apply(kube, ...ingressObjects(terminator.httpPort, tls));
+    const ingressController = await startIngressController({
+      source: { kubeconfigPath: plane.kubeconfigPath },
+      httpsPort: terminator.httpsPort,
+      installNginx: true,
+      terminator: 'nginx',
+      proxySetHeaders: BLANK_CERTIFICATE_HEADERS,
+    });
+    parts.defer(() => ingressController.stop());
+  }
   const server = async (name: string, more: ServerSpec = {}) => {
     await apply(kube, serverObject(name, { ...serverSpec(), ...more }));
   };
@@ -125,8 +151,10 @@ async function start(parts: AsyncDisposableStack): Promise<KeycloakWorld> {
       caBundle: serverCa.certPem,
       connectTo: [
         { host: HOST, addresses: ['127.0.0.1'] },
+        { host: MTLS_HOST, addresses: ['127.0.0.1'] },
         { host: ADMIN_HOST, addresses: ['127.0.0.2'] },
       ],
+      ...(terminator && behindNginx(`https://${MTLS_HOST}:${terminator.httpsPort}/realms/${realm.name}`)),
       defaultIssuerRef: { name: 'corporate-clients' },
       propagation: '5s',
       clients: {
@@ -173,6 +201,34 @@ async function start(parts: AsyncDisposableStack): Promise<KeycloakWorld> {
     clientId: (name, team = 'team') => `${CLUSTER_ID}.${team}.${name}`,
     log: () => operator.log(),
     stop: () => parts.disposeAsync(),
+  };
+}
+
+const identity = (name: string) => ({ namespace: 'identity', name });
+
+/** The browser's host, and that of the token endpoint behind mutual TLS, which has opted in. */
+function ingressObjects(httpPort: number, tls: KeyPairPem): KubernetesObject[] {
+  const mtls = { ...identity('keycloak-mtls'), annotations: { [OPT_IN]: 'corporate' } };
+  return [
+    INGRESS_CLASS,
+    namespace('identity'),
+    opaqueSecret(identity('tls'), { 'tls.crt': tls.certPem, 'tls.key': tls.keyPem }, 'kubernetes.io/tls'),
+    localService(identity('keycloak'), httpPort),
+    ingress(identity('keycloak'), HOST, 'keycloak'),
+    ingress(mtls, MTLS_HOST, 'keycloak'),
+  ];
+}
+
+function behindNginx(realmUrl: string): ServerSpec {
+  const endpoint = (path: string) => `${realmUrl}/protocol/openid-connect/${path}`;
+  return {
+    mtlsEndpoints: {
+      tokenEndpoint: endpoint('token'),
+      introspectionEndpoint: endpoint('token/introspect'),
+      revocationEndpoint: endpoint('revoke'),
+      pushedAuthorizationRequestEndpoint: endpoint('ext/par/request'),
+    },
+    terminators: [{ group: 'networking.k8s.io', kind: 'Ingress', ...identity('keycloak-mtls') }],
   };
 }
 
