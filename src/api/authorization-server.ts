@@ -15,28 +15,9 @@ import {
   stringSet,
   subject,
 } from './fields.ts';
+import { dynamicRegistration } from './dynamic-registration.ts';
 import { objectMeta } from './metadata.ts';
 import { authMethod } from './oauth-client.ts';
-
-const dynamicRegistration = z
-  .object({
-    initialAccessTokenSecretRef: secretKeyRef(
-      'The initial access token (RFC 7591 §1.2), where the server wants one.',
-    ).optional(),
-    clientKeys: z
-      .enum(['jwks', 'jwks_uri'])
-      .meta({
-        description:
-          'How the server learns the keys of self_signed_tls_client_auth clients (RFC 7591 §2): jwks (default) registers them, so that ' +
-          'each rotation updates the registration; with jwks_uri it reads them from the operator, so that none does: for servers that ' +
-          'replace the registration access token on update.',
-      })
-      .optional(),
-  })
-  .meta({
-    description:
-      'Registers by RFC 7591 and manages by RFC 7592 at the registration_endpoint of the discovery document.',
-  });
 
 const keycloak = z
   .object({
@@ -403,6 +384,16 @@ const status = z
         certificateBoundTokens: z
           .boolean()
           .meta({ description: 'tls_client_certificate_bound_access_tokens (RFC 8705 §3.3).' }),
+        grantTypes: stringSet(
+          z.string().max(128),
+          32,
+          'grant_types_supported (RFC 8414 §2), where it says.',
+        ).optional(),
+        responseTypes: stringSet(
+          z.string().max(64),
+          32,
+          'response_types_supported (RFC 8414 §2), where it says.',
+        ).optional(),
         bindsRefreshTokens: z
           .boolean()
           .meta({

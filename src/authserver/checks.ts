@@ -88,7 +88,8 @@ const methodSupported: ServerCheck = {
     return unready(
       'MutualTLSUnsupported',
       `The server does not support ${methods.join(' or ')} (RFC 8705): its token_endpoint_auth_methods_supported are ` +
-        `${supported.length === 0 ? 'none' : supported.join(', ')}. Enable mutual TLS there.`,
+        `${supported.length === 0 ? 'none' : supported.join(', ')}. Enable mutual TLS there; a product that has none can't have ` +
+        'clients with certificates: register them at one that has.',
     );
   },
 };

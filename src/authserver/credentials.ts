@@ -8,6 +8,8 @@ import type { ProxyCredentials } from './tunnel.ts';
 export interface ServerCredentials {
   /** RFC 7591 §1.2. */
   initialAccessToken?: string | undefined;
+  /** RFC 7591 §2.3. */
+  softwareStatement?: string | undefined;
   management?: ManagementClient | undefined;
 }
 
@@ -25,6 +27,9 @@ const BEARER_TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
 /** RFC 6749 Appendix A.2. */
 const CLIENT_SECRET = /^[\x20-\x7e]+$/;
 
+/** RFC 7515 §7.1: a software statement is signed. */
+const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+
 const lookAgain = { retry: { class: 'after', milliseconds: 30_000 } } as const;
 
 /** Names of the Secrets, in the operator's namespace, that a server refers to. */
@@ -32,6 +37,7 @@ export function secretNames(spec: AuthorizationServerSpec): string[] {
   const { dynamicRegistration, keycloak, caBundleRef, proxyCredentialsSecretRef } = spec;
   return [
     dynamicRegistration?.initialAccessTokenSecretRef?.name,
+    dynamicRegistration?.softwareStatementSecretRef?.name,
     keycloak?.clientSecretRef?.name,
     keycloak?.clientCertificateSecretRef?.name,
     proxyCredentialsSecretRef?.name,
@@ -49,16 +55,8 @@ export async function readCredentials(
   signal: AbortSignal,
 ): Promise<ServerCredentials> {
   const { dynamicRegistration, keycloak } = server.spec;
-  const ref = dynamicRegistration?.initialAccessTokenSecretRef;
+  if (dynamicRegistration !== undefined) return readRegistrationCredentials(secretValue, dynamicRegistration, signal);
   const read = (name: string, key: string, what: string) => required(secretValue, { name, key, what }, signal);
-  if (ref !== undefined) {
-    const what = 'the initial access token';
-    const initialAccessToken = await read(ref.name, ref.key, what);
-    if (!BEARER_TOKEN.test(initialAccessToken)) {
-      throw invalid(ref.name, ref.key, `no bearer token (RFC 6750 §2.1): put ${what} there`);
-    }
-    return { initialAccessToken };
-  }
   if (keycloak === undefined) return {};
   const { clientId, clientSecretRef: secretRef, clientCertificateSecretRef: certificateRef } = keycloak;
   if (secretRef !== undefined) {
@@ -140,4 +138,45 @@ export async function readProxyCredentials(
     );
   }
   return { username, password };
+}
+
+/** What goes with a registration (RFC 7591). */
+async function readRegistrationCredentials(
+  secretValue: SecretValue,
+  refs: NonNullable<AuthorizationServerSpec['dynamicRegistration']>,
+  signal: AbortSignal,
+): Promise<ServerCredentials> {
+  const [initialAccessToken, softwareStatement] = await Promise.all([
+    readToken(secretValue, refs.initialAccessTokenSecretRef, initialAccessTokenKind, signal),
+    readToken(secretValue, refs.softwareStatementSecretRef, softwareStatementKind, signal),
+  ]);
+  return { initialAccessToken, softwareStatement };
+}
+
+interface TokenKind {
+  what: string;
+  pattern: RegExp;
+  is: string;
+}
+const initialAccessTokenKind: TokenKind = {
+  what: 'the initial access token',
+  pattern: BEARER_TOKEN,
+  is: 'bearer token (RFC 6750 §2.1)',
+};
+const softwareStatementKind: TokenKind = {
+  what: 'the software statement',
+  pattern: COMPACT_JWS,
+  is: 'signed JWT (RFC 7519, RFC 7515 §7.1)',
+};
+
+async function readToken(
+  secretValue: SecretValue,
+  ref: { name: string; key: string } | undefined,
+  { what, pattern, is }: TokenKind,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (ref === undefined) return undefined;
+  const value = await required(secretValue, { ...ref, what }, signal);
+  if (!pattern.test(value)) throw invalid(ref.name, ref.key, `no ${is}: put ${what} there`);
+  return value;
 }

@@ -11,6 +11,7 @@ import {
   type DesiredExtensions,
   keysByReference,
   ownershipMarker,
+  platformMetadata,
 } from '../authserver/client-metadata.ts';
 import type { ClientMetadata } from '../authserver/driver.ts';
 import { serverTrust } from '../authserver/server-trust.ts';
@@ -112,6 +113,8 @@ export function desired(observed: Observed, now: number): Desired {
           clientName: spec.clientName,
           marker: ownershipMarker(observed.clusterId, namespace, name),
           extensions: extensionsOf(observed, schedule, now),
+          emptyLists: server?.spec.dynamicRegistration?.emptyLists !== 'Omit',
+          platform: platformMetadata(server),
         })
       : undefined,
     context: contextOf(observed),

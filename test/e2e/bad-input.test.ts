@@ -4,6 +4,7 @@ import { authorityIssuers, authorityTests } from './bad-input/authorities.ts';
 import { hostileTests } from './bad-input/hostile.ts';
 import { grantIssuers, grantTests } from './bad-input/grants.ts';
 import { identityTests } from './bad-input/identities.ts';
+import { registrationManagementTests } from './bad-input/registration-management.ts';
 import { registrationTests } from './bad-input/registrations.ts';
 import { secretTests } from './bad-input/secrets.ts';
 import { serverTests } from './bad-input/servers.ts';
@@ -22,6 +23,7 @@ describe('bad input', { concurrency: true }, () => {
   after(() => running?.stop());
 
   describe('registrations', { concurrency: true }, () => registrationTests(world));
+  describe('servers without RFC 7592', { concurrency: true }, () => registrationManagementTests(world));
   describe('servers', { concurrency: true }, () => serverTests(world));
   describe('ways to servers', { concurrency: true }, () => wayTests(world));
   describe('hostile servers', { concurrency: true }, () => hostileTests(world));

@@ -259,6 +259,11 @@ export class World {
     this.#call('DELETE', authorizationServers, { name: 'corporate' });
   }
 
+  /** Somebody deletes the operator's own Secret of the client. */
+  loseRecord(): void {
+    this.#call('DELETE', secrets, { namespace: OPERATOR_NAMESPACE, name: recordName(CLIENT.namespace, CLIENT.name) });
+  }
+
   /** What applications read. */
   get secret(): KubernetesObject | undefined {
     return this.#find(secrets, { ...CLIENT, name: `${CLIENT.name}-oauth` });

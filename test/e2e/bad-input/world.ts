@@ -52,7 +52,7 @@ export class World {
 
   /** @param issuers whose CAs the terminator trusts, besides the platform's */
   static async start(issuers: readonly string[]): Promise<World> {
-    const installation = await startInstallation();
+    const installation = await startInstallation({ faultProxy: true });
     try {
       const objects = await installation.platform();
       const found = objects.find(({ kind }) => kind === 'AuthorizationServer');
