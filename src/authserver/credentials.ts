@@ -108,38 +108,6 @@ function matches(chainPem: string, privateKeyPem: string): boolean {
   }
 }
 
-/**
- * Of the proxy in front of a server, from a Secret of type kubernetes.io/basic-auth.
- * @throws {OperatorError} as {@link readCredentials} does
- */
-export async function readProxyCredentials(
-  secretValue: SecretValue,
-  server: Pick<AuthorizationServer, 'spec'>,
-  signal: AbortSignal,
-): Promise<ProxyCredentials | undefined> {
-  const ref = server.spec.proxyCredentialsSecretRef;
-  if (ref === undefined) return undefined;
-  const username = await secretValue(ref.name, 'username', signal);
-  const password = await secretValue(ref.name, 'password', signal);
-  if (username === undefined || password === undefined) {
-    throw new OperatorError(
-      'CredentialMissing',
-      `There are no keys "username" and "password" in ${where(ref.name)}: create it (type kubernetes.io/basic-auth) with the proxy's credentials, ` +
-        'or remove proxyCredentialsSecretRef.',
-      lookAgain,
-    );
-  }
-  // RFC 7617 §2.
-  if (username.includes(':') || /[\p{Cc}]/u.test(`${username}${password}`)) {
-    throw new OperatorError(
-      'CredentialInvalid',
-      `The username in ${where(ref.name)} has a colon, or a control character is in one of its keys: put the proxy's credentials there.`,
-      lookAgain,
-    );
-  }
-  return { username, password };
-}
-
 /** What goes with a registration (RFC 7591). */
 async function readRegistrationCredentials(
   secretValue: SecretValue,
@@ -179,4 +147,36 @@ async function readToken(
   const value = await required(secretValue, { ...ref, what }, signal);
   if (!pattern.test(value)) throw invalid(ref.name, ref.key, `no ${is}: put ${what} there`);
   return value;
+}
+
+/**
+ * Of the proxy in front of a server, from a Secret of type kubernetes.io/basic-auth.
+ * @throws {OperatorError} as {@link readCredentials} does
+ */
+export async function readProxyCredentials(
+  secretValue: SecretValue,
+  server: Pick<AuthorizationServer, 'spec'>,
+  signal: AbortSignal,
+): Promise<ProxyCredentials | undefined> {
+  const ref = server.spec.proxyCredentialsSecretRef;
+  if (ref === undefined) return undefined;
+  const username = await secretValue(ref.name, 'username', signal);
+  const password = await secretValue(ref.name, 'password', signal);
+  if (username === undefined || password === undefined) {
+    throw new OperatorError(
+      'CredentialMissing',
+      `There are no keys "username" and "password" in ${where(ref.name)}: create it (type kubernetes.io/basic-auth) with the proxy's credentials, ` +
+        'or remove proxyCredentialsSecretRef.',
+      lookAgain,
+    );
+  }
+  // RFC 7617 §2.
+  if (username.includes(':') || /[\p{Cc}]/u.test(`${username}${password}`)) {
+    throw new OperatorError(
+      'CredentialInvalid',
+      `The username in ${where(ref.name)} has a colon, or a control character is in one of its keys: put the proxy's credentials there.`,
+      lookAgain,
+    );
+  }
+  return { username, password };
 }

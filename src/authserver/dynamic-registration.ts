@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { OperatorError, REFUSED_AGAIN_MS, asOperatorError } from '../errors.ts';
+import { asOperatorError, OperatorError, REFUSED_AGAIN_MS } from '../errors.ts';
 import { answerInvalid, callServer } from './call.ts';
 import { dynamicRegistrationCapabilities } from './capabilities.ts';
 import { updateBody } from './client-metadata.ts';
