@@ -114,7 +114,17 @@ export function defaultClientId(clusterId: string, namespace: string, name: stri
  * `authorization_code` and `code`.
  */
 export function clientMetadata(desired: DesiredClient): ClientMetadata {
-  const { method, identity, keys, keySetUri, clientName, marker, scope, emptyLists = true, boundTokens = true } = desired;
+  const {
+    method,
+    identity,
+    keys,
+    keySetUri,
+    clientName,
+    marker,
+    scope,
+    emptyLists = true,
+    boundTokens = true,
+  } = desired;
   const list = (member: string, values: readonly string[]) =>
     values.length > 0 || emptyLists ? { [member]: [...values] } : {};
   const registeredKeys = keySetUri === undefined ? { jwks: { keys: [...keys] } } : { jwks_uri: keySetUri };

@@ -155,7 +155,8 @@ describe('credentials of a server', () => {
   test('that are not there are asked for', async () => {
     await assert.rejects(read(undefined, { softwareStatementSecretRef }), {
       code: 'CredentialMissing',
-      message: /There is no key "jwt" in Secret "statement" in the operator.s namespace: put the software statement there/,
+      message:
+        /There is no key "jwt" in Secret "statement" in the operator.s namespace: put the software statement there/,
     });
   });
 });
