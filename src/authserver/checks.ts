@@ -4,11 +4,13 @@ import type { Check } from '../runtime/pass.ts';
 import { NOT_ENFORCED, notEnforced } from './canary.ts';
 import { keysByReference } from './client-metadata.ts';
 import { driverFor } from './registry.ts';
+import { outageMessage } from './traffic.ts';
 import { Condition, type ServerFinding, type ServerStep, type ServerView } from './step.ts';
 
 type ServerCheck = Check<ServerView, ServerStep>;
 
-const lookForCredentialMs = 30_000;
+/** Changes of such objects are news of their own; this is for one that was missed. */
+const lookForObjectMs = 30_000;
 
 function unready(reason: string, message: string): ServerFinding {
   return { condition: Condition.ready, status: 'False', reason, message };
@@ -39,10 +41,11 @@ const driverKnown: ServerCheck = {
 
 const caBundleUsable: ServerCheck = {
   name: 'caBundleUsable',
-  find({ desired: { caBundleProblem } }) {
+  find({ desired: { caBundleProblem }, now }) {
     if (caBundleProblem === undefined) return undefined;
-    // Without it the server could not be authenticated, so nothing is asked of it.
-    return { ...unready('CABundleInvalid', `spec.caBundle cannot be used. ${caBundleProblem}`), blocks: true };
+    const { reason, message, blocks } = caBundleProblem;
+    // Without one the server could not be authenticated, so nothing is asked of it.
+    return { ...unready(reason, message), blocks, at: now + lookForObjectMs };
   },
 };
 
@@ -50,7 +53,7 @@ const credentialUsable: ServerCheck = {
   name: 'credentialUsable',
   find({ observed: { credentialProblem }, now }) {
     if (credentialProblem === undefined) return undefined;
-    return { ...unready(credentialProblem.code, credentialProblem.message), at: now + lookForCredentialMs };
+    return { ...unready(credentialProblem.code, credentialProblem.message), at: now + lookForObjectMs };
   },
 };
 
@@ -115,6 +118,15 @@ const clientsAuthenticated: ServerCheck = {
   },
 };
 
+const answers: ServerCheck = {
+  name: 'answers',
+  find({ observed: { outages } }) {
+    if (outages.length === 0) return undefined;
+    const message = outages.map(outageMessage).join(' ');
+    return { condition: Condition.reachable, status: 'False', reason: 'ServerUnavailable', message };
+  },
+};
+
 /** The last one: a step hides what comes after it. */
 const discoveryFresh: ServerCheck = {
   name: 'discoveryFresh',
@@ -145,5 +157,6 @@ export const serverChecks: readonly ServerCheck[] = [
   methodSupported,
   registrationSupported,
   clientsAuthenticated,
+  answers,
   discoveryFresh,
 ];

@@ -2,6 +2,7 @@ import { createPrivateKey } from 'node:crypto';
 import type { AuthorizationServer, AuthorizationServerSpec } from '../api/authorization-server.ts';
 import { OperatorError } from '../errors.ts';
 import { certificatesFromPem } from '../x509/pem.ts';
+import type { ProxyCredentials } from './tunnel.ts';
 
 /** Values of the Secrets that an AuthorizationServer refers to: read when they are needed, and kept nowhere. */
 export interface ServerCredentials {
@@ -18,7 +19,7 @@ export interface ManagementClient {
   proof: { clientSecret: string } | { chainPem: string; privateKeyPem: string };
 }
 
-/** The text of one key of a Secret in the operator's namespace, read live and trimmed; undefined without either. */
+/** The text of one key of a Secret (or ConfigMap) in the operator's namespace, read live and trimmed; undefined without either. */
 export type SecretValue = (name: string, key: string, signal: AbortSignal) => Promise<string | undefined>;
 
 /** RFC 6750 §2.1: what may stand in an Authorization header. */
@@ -32,12 +33,15 @@ const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 const lookAgain = { retry: { class: 'after', milliseconds: 30_000 } } as const;
 
 /** Names of the Secrets, in the operator's namespace, that a server refers to. */
-export function secretNames({ dynamicRegistration, keycloak }: AuthorizationServerSpec): string[] {
+export function secretNames(spec: AuthorizationServerSpec): string[] {
+  const { dynamicRegistration, keycloak, caBundleRef, proxyCredentialsSecretRef } = spec;
   return [
     dynamicRegistration?.initialAccessTokenSecretRef?.name,
     dynamicRegistration?.softwareStatementSecretRef?.name,
     keycloak?.clientSecretRef?.name,
     keycloak?.clientCertificateSecretRef?.name,
+    proxyCredentialsSecretRef?.name,
+    caBundleRef?.kind === 'Secret' ? caBundleRef.name : undefined,
   ].filter((name) => name !== undefined);
 }
 
@@ -143,4 +147,36 @@ async function readToken(
   const value = await required(secretValue, { ...ref, what }, signal);
   if (!pattern.test(value)) throw invalid(ref.name, ref.key, `no ${is}: put ${what} there`);
   return value;
+}
+
+/**
+ * Of the proxy in front of a server, from a Secret of type kubernetes.io/basic-auth.
+ * @throws {OperatorError} as {@link readCredentials} does
+ */
+export async function readProxyCredentials(
+  secretValue: SecretValue,
+  server: Pick<AuthorizationServer, 'spec'>,
+  signal: AbortSignal,
+): Promise<ProxyCredentials | undefined> {
+  const ref = server.spec.proxyCredentialsSecretRef;
+  if (ref === undefined) return undefined;
+  const username = await secretValue(ref.name, 'username', signal);
+  const password = await secretValue(ref.name, 'password', signal);
+  if (username === undefined || password === undefined) {
+    throw new OperatorError(
+      'CredentialMissing',
+      `There are no keys "username" and "password" in ${where(ref.name)}: create it (type kubernetes.io/basic-auth) with the proxy's credentials, ` +
+        'or remove proxyCredentialsSecretRef.',
+      lookAgain,
+    );
+  }
+  // RFC 7617 §2.
+  if (username.includes(':') || /[\p{Cc}]/u.test(`${username}${password}`)) {
+    throw new OperatorError(
+      'CredentialInvalid',
+      `The username in ${where(ref.name)} has a colon, or a control character is in one of its keys: put the proxy's credentials there.`,
+      lookAgain,
+    );
+  }
+  return { username, password };
 }

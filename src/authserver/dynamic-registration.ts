@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { OperatorError, asOperatorError } from '../errors.ts';
+import { asOperatorError, OperatorError, REFUSED_AGAIN_MS } from '../errors.ts';
 import { answerInvalid, callServer } from './call.ts';
 import { dynamicRegistrationCapabilities } from './capabilities.ts';
 import { updateBody } from './client-metadata.ts';
@@ -26,6 +26,9 @@ const answerSchema = z.looseObject({
     .nullish(),
   registration_client_uri: z.string().max(2048).nullish(),
 });
+
+/** It is kept in a Secret, with keys and certificates besides: a mebibyte in all. */
+const largestMetadata = 131_072;
 
 /** RFC 7591 and RFC 7592. */
 export const dynamicRegistration: RegistrationDriver = {
@@ -145,7 +148,7 @@ function registrationEndpoint(server: ServerConnection): string {
   throw new OperatorError(
     'RegistrationUnsupported',
     'The authorization server publishes no registration_endpoint: enable dynamic registration there.',
-    { retry: { class: 'after', milliseconds: 60_000 } },
+    { retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS } },
   );
 }
 
@@ -215,6 +218,9 @@ function readRegistration(action: string, answer: ServerAnswer, sent: string | u
     );
   }
   const { registration_access_token: token, ...metadata } = parsed.data;
+  if (JSON.stringify(metadata).length > largestMetadata) {
+    throw answerInvalid(action, 'it is larger than 128 KiB, which the operator has no room to keep');
+  }
   return {
     clientId: parsed.data.client_id,
     registrationClientUri: parsed.data.registration_client_uri ?? undefined,
@@ -267,12 +273,12 @@ function refusal(
     return new OperatorError(
       'RegistrationUnauthorized',
       `The authorization server did not let us ${action} (${answer.status}).${says} ${advice}`,
-      { retry: { class: 'after', milliseconds: 60_000 } },
+      { retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS } },
     );
   }
   return new OperatorError(
     'RegistrationRefused',
     `The authorization server refused to ${action} (${answer.status}).${says} Change the OAuthClient or what the server allows.`,
-    { retry: { class: 'after', milliseconds: 60_000 } },
+    { retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS } },
   );
 }

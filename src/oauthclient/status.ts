@@ -2,6 +2,7 @@ import { wholeSeconds } from '../api/time.ts';
 import { mergeConditions, type Verdict } from '../api/conditions.ts';
 import { capabilitiesOf } from '../authserver/capabilities.ts';
 import type { OAuthClientStatus, RotationPhase } from '../api/oauth-client.ts';
+import { REFUSED_AGAIN_MS } from '../errors.ts';
 import { longestRenewRequest } from './desired.ts';
 import { refusalOf } from './observed.ts';
 import { RECORD_OUTDATED } from './outdated.ts';
@@ -234,7 +235,7 @@ function isStuck(finding: ClientFinding): boolean {
   if (retry === undefined) return finding.status === 'False';
   // However long the server asks for patience, nobody has to act.
   if (finding.error?.code === 'ServerUnavailable') return false;
-  return retry.class === 'terminal' || (retry.class === 'after' && retry.milliseconds >= 60_000);
+  return retry.class === 'terminal' || (retry.class === 'after' && retry.milliseconds >= REFUSED_AGAIN_MS);
 }
 
 /** P9: a transient fault does not flip Ready; kstatus's Reconciling and Stalled are there only while they are true. */

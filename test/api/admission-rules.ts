@@ -604,6 +604,50 @@ const serverCases: Refused[] = [
     field: 'spec.dynamicRegistration.initialAccessTokenSecretRef.key',
     says: /Required/,
   },
+  {
+    name: 'CAs in two places',
+    spec: server({ caBundle: 'pem', caBundleRef: { kind: 'ConfigMap', name: 'cas', key: 'ca.crt' } }),
+    field: 'spec',
+    says: /Write caBundle or caBundleRef, not both/,
+  },
+  {
+    name: 'CAs in another kind of object',
+    spec: server({ caBundleRef: { kind: 'Pod', name: 'cas', key: 'ca.crt' } }),
+    field: 'spec.caBundleRef.kind',
+    says: /"ConfigMap", "Secret"/,
+  },
+  ...['socks5://proxy:1080', 'http://user:secret@proxy:3128', 'http://proxy:3128/path', 'proxy:3128'].map(
+    (proxyURL) => ({
+      name: `a proxy at ${proxyURL}`,
+      spec: server({ proxyURL }),
+      field: 'spec.proxyURL',
+      says: /should match '\^https\?:/,
+    }),
+  ),
+  {
+    name: 'credentials of no proxy',
+    spec: server({ proxyCredentialsSecretRef: { name: 'proxy' } }),
+    field: 'spec',
+    says: /Write a proxyURL that begins with https:\/\//,
+  },
+  {
+    name: 'credentials in clear on the way to the proxy',
+    spec: server({ proxyURL: 'http://proxy:3128', proxyCredentialsSecretRef: { name: 'proxy' } }),
+    field: 'spec',
+    says: /over http the password would be readable/,
+  },
+  {
+    name: 'a rate that is none',
+    spec: server({ rateLimit: { requestsPerSecond: 0 } }),
+    field: 'spec.rateLimit.requestsPerSecond',
+    says: /greater than or equal to 1/,
+  },
+  {
+    name: 'a burst without end',
+    spec: server({ rateLimit: { burst: 10_001 } }),
+    field: 'spec.rateLimit.burst',
+    says: /less than or equal to 10000/,
+  },
 ].map((c) => ({ ...c, resource: authorizationServers }));
 
 const oneIssuer = /Write exactly one of ca and selfSigned/;

@@ -110,7 +110,7 @@ export function registrationTests(world: () => World): void {
       assert.equal(world().registrations(subject).length, orphans);
       assert.deepEqual(await keysOf(subject), [], 'the key of the orphan was kept');
       assert.equal(await world().secret(subject), undefined);
-      await waitFor(async () => (await eventsOf(client)).includes('OrphanSuspected'));
+      await waitFor(async () => (await eventsOf(client)).includes('OrphanSuspected'), GENEROUS_MS);
 
       front.server.setFault(undefined);
       const patch = { metadata: { annotations: { [RENEW_REQUESTED]: 'looked there' } } };
@@ -139,7 +139,7 @@ export function registrationTests(world: () => World): void {
     assert.notEqual(orphan?.['client_id'], registered?.['client_id']);
     assert.equal((await world().status(subject))?.clientId, registered?.['client_id']);
     assert.equal((await keysOf(subject)).length, 1);
-    await waitFor(async () => (await eventsOf(client)).includes('OrphanSuspected'));
+    await waitFor(async () => (await eventsOf(client)).includes('OrphanSuspected'), GENEROUS_MS);
   });
 
   test('a credential that the API server does not give: nothing was asked, and no client is suspected', async () => {

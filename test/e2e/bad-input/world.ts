@@ -171,6 +171,10 @@ export class World {
     return settled(() => this.condition(subject), { status, reason, says }, subject.name);
   }
 
+  async becomesOf(subject: Subject, type: string, status: Condition['status'], reason: string): Promise<Condition> {
+    return settled(() => this.condition(subject, type), { status, reason, says: /./ }, subject.name);
+  }
+
   async ready(subject: Subject): Promise<Condition> {
     return this.becomes(subject, 'True', 'Ready');
   }
