@@ -103,4 +103,3 @@ export const dynamicRegistration = z
     description:
       'Registers by RFC 7591 and manages by RFC 7592 at the registration_endpoint of the discovery document.',
   });
-export type DynamicRegistration = z.infer<typeof dynamicRegistration>;

@@ -113,7 +113,7 @@ export function desired(observed: Observed, now: number): Desired {
           clientName: spec.clientName,
           marker: ownershipMarker(observed.clusterId, namespace, name),
           extensions: extensionsOf(observed, schedule, now),
-          emptyLists: server?.spec.dynamicRegistration?.emptyLists !== 'Omit',
+          emptyLists: sendsEmptyLists(server),
           platform: platformMetadata(server),
         })
       : undefined,
@@ -123,6 +123,10 @@ export function desired(observed: Observed, now: number): Desired {
     renewRequested: renewRequest(observed),
     compromised: compromisedOf(client),
   };
+}
+
+function sendsEmptyLists(server: Observed['server']): boolean {
+  return server?.spec.dynamicRegistration?.emptyLists !== 'Omit';
 }
 
 function certificateParameters(spec: NonNullable<OAuthClientSpec['certificate']>): CertificateParameters {

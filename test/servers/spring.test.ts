@@ -205,18 +205,18 @@ describe('Spring Authorization Server', () => {
     });
 
     it('refresh tokens of a confidential client go on through a rotation, with either certificate (M12)', async () => {
-      const code = world.client('code');
-      const clientId = await registered(world, code, {
+      const login = world.client('code');
+      const clientId = await registered(world, login, {
         grantTypes: ['authorization_code', 'refresh_token'],
         redirectURIs: [REDIRECT_URI],
       });
-      const { certificate: old } = await code.credentials();
+      const { certificate: old } = await login.credentials();
       const granted = await authorizationCode(clientId, old);
       const refresh = (certificate: KeyPairPem) =>
         token({ client_id: clientId, grant_type: 'refresh_token', refresh_token: granted.refreshToken }, certificate);
       assert.equal((await refresh(old)).status, 200);
-      const x5tS256 = await rotated(code);
-      const { certificate: renewed } = await code.credentials();
+      const x5tS256 = await rotated(login);
+      const { certificate: renewed } = await login.credentials();
       const answer = await refresh(renewed);
       assert.equal(answer.status, 200, answer.text);
       assert.deepEqual(claimsOf(String(answer.json['access_token']))['cnf'], { 'x5t#S256': x5tS256 });
