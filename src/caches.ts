@@ -104,6 +104,13 @@ export function createCaches(
       labelSelector: BUNDLE_SELECTOR,
       project: projectBundle,
     }),
+    /** Of those that the platform brings only when they change; they are read when they are needed. */
+    platformConfigMaps: cache('configmaps/platform', {
+      resource: configMaps,
+      namespace,
+      labelSelector: `${ROLE_LABEL}!=${Role.claim}`,
+      project: ({ metadata: { name, resourceVersion = '' } }) => ({ name, resourceVersion }),
+    }),
     claims: cache('configmaps/claims', {
       resource: configMaps,
       namespace,

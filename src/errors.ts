@@ -3,6 +3,12 @@ export type Retry =
   /** `longestMs`: the pauses grow up to this; default a minute. */
   { class: 'backoff'; longestMs?: number } | { class: 'after'; milliseconds: number } | { class: 'terminal' };
 
+/**
+ * When what was refused is tried again: within a minute of its being put right it works, the work of it included. Nobody has
+ * to act on what is tried again sooner.
+ */
+export const REFUSED_AGAIN_MS = 45_000;
+
 export interface OperatorErrorOptions {
   /** Private detail for the log; never shown in status or events. Must not carry key material or tokens. */
   detail?: string;

@@ -10,6 +10,8 @@ const queueBuckets = [1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10, 100,
 /** Up to the deadline of a call. */
 const serverCallBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
+const waitBuckets = [0.01, 0.1, 0.5, 1, 2.5, 5, 10, 20];
+
 /** Metrics with the names and labels of controller-runtime and client-go, and beside them our own, `certbound_…`. */
 export function createMetrics(): Metrics {
   const registry = new Registry();
@@ -181,6 +183,18 @@ function serverCallMetrics(registry: Registry): Metrics['serverCalls'] {
     labelNames: ['authorization_server', 'outcome'],
     registers: [registry],
   });
+  const common = { labelNames: ['authorization_server'], registers: [registry] };
+  const waits = new Histogram({
+    ...common,
+    name: 'certbound_authorizationserver_request_wait_seconds',
+    help: 'How long requests waited for spec.rateLimit; those that did not are not counted.',
+    buckets: waitBuckets,
+  });
+  const availability = new Gauge({
+    ...common,
+    name: 'certbound_authorizationserver_available',
+    help: '0 while one of its origins does not answer, so that nothing is sent there but one request now and then.',
+  });
   const restored = new Counter({
     name: 'certbound_registration_members_restored_total',
     help: 'Members of registrations that somebody else changed at an authorization server and that were put back.',
@@ -193,6 +207,9 @@ function serverCallMetrics(registry: Registry): Metrics['serverCalls'] {
       seconds.observe({ authorization_server: server, operation }, duration);
     },
     proof: (server, outcome) => proofs.inc({ authorization_server: server, outcome }),
+    waited: (server, duration) => waits.observe({ authorization_server: server }, duration),
+    available: (server, value) => availability.set({ authorization_server: server }, value ? 1 : 0),
+    forgotten: (server) => availability.remove({ authorization_server: server }),
     restored: (server, member) => restored.inc({ authorization_server: server, member }),
   };
 }

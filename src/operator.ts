@@ -5,8 +5,13 @@ import { asOperatorError, type OperatorError } from './errors.ts';
 import { createCaches, type Caches } from './caches.ts';
 import type { Config } from './config.ts';
 import { AuthorizationServerReconciler } from './authserver/reconcile.ts';
-import { ServerConnections } from './authserver/connection.ts';
-import { readCredentials, type ServerCredentials } from './authserver/credentials.ts';
+import { ServerConnections } from './authserver/connections.ts';
+import {
+  readCredentials,
+  readProxyCredentials,
+  type SecretValue,
+  type ServerCredentials,
+} from './authserver/credentials.ts';
 import { sweepClaim } from './authserver/claim-sweep.ts';
 import { Enforcement } from './authserver/enforcement.ts';
 import { driverFor } from './authserver/registry.ts';
@@ -17,7 +22,7 @@ import { IssuerReconciler } from './issuer/reconcile.ts';
 import { KubeClient } from './kube/client.ts';
 import { EventRecorder } from './kube/event-recorder.ts';
 import { OPERATOR_FIELD_MANAGER } from './kube/field-managers.ts';
-import { secrets } from './kube/resource.ts';
+import { configMaps, secrets, type Resource } from './kube/resource.ts';
 import { leadershipOf } from './leadership.ts';
 import { issuerNameOf } from './oauthclient/desired.ts';
 import { keysAt } from './oauthclient/key-set.ts';
@@ -31,17 +36,24 @@ import { Controller, type Result } from './runtime/controller.ts';
 import type { Fence } from './runtime/fence.ts';
 import { Pass, type StepObserver } from './runtime/pass.ts';
 import { Rewrites } from './runtime/rewrites.ts';
-import { WorkQueue } from './runtime/workqueue.ts';
+import { WorkQueue, type WorkQueueOptions } from './runtime/workqueue.ts';
 import { createMetrics } from './metrics.ts';
 import { registerStateMetrics } from './state-metrics.ts';
 import type { Logger } from './telemetry.ts';
 import { distribution } from './terminator/distribution.ts';
 import { TerminatorKind } from './terminator/reconcile.ts';
-import { connectSources, SERVER_INDEX, type Controllers } from './sources.ts';
+import { clientOrder, connectSources, SERVER_INDEX, type Controllers } from './sources.ts';
 
 const RECORD_ISSUER_INDEX = 'issuer';
 const ANY_ISSUER = '*';
 const passDeadlineMs = 120_000;
+/** Of the API server, while a connection through a proxy is opened. */
+const lookupMs = 5_000;
+/** Of a server that answers again, fifty clients a second, and all of them within half a minute. */
+const wakeMs = 20;
+const longestWakeMs = 30_000;
+/** Clients of one server never get every worker: it may take its time, or not answer at all. */
+const largestShare = 0.75;
 /** Within what kubelet grants by default before it kills (30 s); the rest is for events and for the Lease. */
 const drainMs = 20_000;
 
@@ -100,7 +112,16 @@ export async function startOperator(
     clock,
     logger,
   });
-  const connections = new ServerConnections({ fence, metrics: metrics.serverCalls });
+  const connections = new ServerConnections({
+    fence,
+    metrics: metrics.serverCalls,
+    proxyCredentials: (server) => readProxyCredentials(secretValue, server, AbortSignal.timeout(lookupMs)),
+    onChange(server, held) {
+      controllers.servers.enqueue(server);
+      const spreadMs = Math.min(longestWakeMs, held.length * wakeMs);
+      for (const key of held) controllers.clients.enqueueAfter(key, Math.random() * spreadMs);
+    },
+  });
   const enforcement = new Enforcement();
   const observer: StepObserver = {
     async before(kind, step, key) {
@@ -118,12 +139,16 @@ export async function startOperator(
   const terminators = new TerminatorKind({ client: kube, ...caches, recorder, clock, logger });
 
   /** Values are read when they are needed and kept nowhere. */
-  const secretValue = async (name: string, key: string, signal: AbortSignal): Promise<string | undefined> => {
-    const object = await kube.get(secrets, { namespace: operatorNamespace, name }, { signal });
-    const data: unknown = object?.['data'];
-    const value: unknown = typeof data === 'object' && data !== null ? Reflect.get(data, key) : undefined;
-    return typeof value === 'string' ? Buffer.from(value, 'base64').toString().trim() : undefined;
-  };
+  const valueIn =
+    (resource: Resource, encoding: BufferEncoding): SecretValue =>
+    async (name, key, signal) => {
+      const object = await kube.get(resource, { namespace: operatorNamespace, name }, { signal });
+      const data: unknown = object?.['data'];
+      const value: unknown = typeof data === 'object' && data !== null ? Reflect.get(data, key) : undefined;
+      return typeof value === 'string' ? Buffer.from(value, encoding).toString().trim() : undefined;
+    };
+  const secretValue = valueIn(secrets, 'base64');
+  const configMapValue = valueIn(configMaps, 'utf8');
 
   caches.records.addIndex(RECORD_ISSUER_INDEX, ({ state }) =>
     // A record that can't be read may hold a certificate of any issuer.
@@ -192,6 +217,7 @@ export async function startOperator(
     servers: caches.servers,
     clientsOf: (server) => caches.clients.byIndex(SERVER_INDEX, server).length,
     secretValue,
+    configMapValue,
     connections,
     enforcement,
     keySetsServed: config.jwks !== undefined,
@@ -208,6 +234,7 @@ export async function startOperator(
     name: string,
     workers: number,
     reconcile: (key: string, signal: AbortSignal) => Promise<Result>,
+    order: Pick<WorkQueueOptions, 'groupOf' | 'isUrgent'> = {},
   ) =>
     new Controller({
       name,
@@ -216,11 +243,16 @@ export async function startOperator(
       deadlineMs: passDeadlineMs,
       clock,
       logger,
-      queue: new WorkQueue({ clock, metrics: metrics.workQueue(name) }),
+      queue: new WorkQueue({ clock, metrics: metrics.workQueue(name), ...order }),
       metrics: metrics.controller(name, workers),
     });
   const controllers: Controllers = {
-    clients: controller('oauthclient', config.workers, (key, signal) => clientPass.reconcile(key, signal)),
+    clients: controller(
+      'oauthclient',
+      config.workers,
+      (key, signal) => clientPass.reconcile(key, signal),
+      clientOrder(caches, Math.max(1, Math.floor(config.workers * largestShare))),
+    ),
     servers: controller('authorizationserver', platformWorkers, (key, signal) =>
       serverReconciler.reconcile(key, signal),
     ),

@@ -3,11 +3,13 @@ import { COMPROMISED, RENEW_REQUESTED } from './api/annotations.ts';
 import type { OAuthClient } from './api/oauth-client.ts';
 import { secretNames } from './authserver/credentials.ts';
 import { CLIENT_ID_TAKEN } from './authserver/claims.ts';
+import { rateLimitOf } from './authserver/traffic.ts';
 import type { Caches } from './caches.ts';
 import type { Change } from './kube/informer.ts';
 import { issuerNameOf } from './oauthclient/desired.ts';
 import { secretKey, SECRET_NAME_INDEX } from './oauthclient/reconcile.ts';
 import type { Controller } from './runtime/controller.ts';
+import type { WorkQueueOptions } from './runtime/workqueue.ts';
 import type { TerminatorKind } from './terminator/reconcile.ts';
 
 export const SERVER_INDEX = 'authorizationServer';
@@ -77,6 +79,12 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
       if (secretNames(server.spec).includes(name)) controllers.servers.enqueue(server.metadata.name);
     }
   });
+  caches.platformConfigMaps.onChange(({ name }) => {
+    for (const server of servers.list()) {
+      if (server.spec.caBundleRef?.kind === 'ConfigMap' && server.spec.caBundleRef.name === name)
+        controllers.servers.enqueue(server.metadata.name);
+    }
+  });
   caches.claims.onChange((change) => {
     if (change.current?.expires !== undefined) controllers.claims.enqueue(change.name);
     if (change.type === 'added') return;
@@ -105,6 +113,36 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
       if (bundle.server !== undefined) queue.clientsOf(bundle.server);
     }
   });
+}
+
+/**
+ * Whose turn it is among clients: of one server's no more than it may be asked in a second, nor than `most`, so that they do
+ * not wait for each other; before others what is to be refused or to go.
+ */
+export function clientOrder(
+  { clients, servers }: Caches,
+  most: number,
+): Pick<WorkQueueOptions, 'groupOf' | 'isUrgent'> {
+  const clientOf = (key: string): OAuthClient | undefined => {
+    const [namespace = '', name = ''] = key.split('/');
+    return clients.get(namespace, name);
+  };
+  return {
+    groupOf(key) {
+      const name = clientOf(key)?.spec.authorizationServerRef.name;
+      const server = name === undefined ? undefined : servers.get(undefined, name);
+      // Those of no server ask nothing.
+      return server && { name: server.metadata.name, most: Math.min(most, rateLimitOf(server.spec).requestsPerSecond) };
+    },
+    isUrgent(key) {
+      const client = clientOf(key);
+      if (client === undefined) return false;
+      const { deletionTimestamp, annotations } = client.metadata;
+      const reported = annotations[COMPROMISED];
+      const live = client.status?.certificates ?? [];
+      return deletionTimestamp !== undefined || live.some(({ x5tS256 }) => reported?.includes(x5tS256) === true);
+    },
+  };
 }
 
 /** Labels, and annotations of others: nothing that a pass looks at, however often they are written. */

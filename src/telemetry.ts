@@ -50,6 +50,12 @@ export interface ServerCallMetrics {
   call(server: string, operation: string, outcome: string, seconds: number): void;
   /** A certificate was tried at the server. */
   proof(server: string, outcome: string): void;
+  /** A request was sent only after a while, for others went before it. */
+  waited(server: string, seconds: number): void;
+  /** Whether everything of it answers. */
+  available(server: string, available: boolean): void;
+  /** It is gone. */
+  forgotten(server: string): void;
   /** Somebody else changed this member of a registration, and it is put back. */
   restored(server: string, member: string): void;
 }

@@ -180,6 +180,7 @@ describe('what has one place', () => {
       'authserver/client-metadata.ts', // isIP alone
       'authserver/connection.ts',
       'authserver/http.ts',
+      'authserver/tunnel.ts',
       // Key sets; metrics and health.
       'http/jwks.ts',
       'http/listening.ts', // types alone

@@ -9,33 +9,15 @@ import {
   nameRef,
   namespaceGrant,
   objectName,
+  type Rule,
   rules,
   secretKeyRef,
   stringSet,
   subject,
 } from './fields.ts';
+import { dynamicRegistration } from './dynamic-registration.ts';
 import { objectMeta } from './metadata.ts';
 import { authMethod } from './oauth-client.ts';
-
-const dynamicRegistration = z
-  .object({
-    initialAccessTokenSecretRef: secretKeyRef(
-      'The initial access token (RFC 7591 §1.2), where the server wants one.',
-    ).optional(),
-    clientKeys: z
-      .enum(['jwks', 'jwks_uri'])
-      .meta({
-        description:
-          'How the server learns the keys of self_signed_tls_client_auth clients (RFC 7591 §2): jwks (default) registers them, so that ' +
-          'each rotation updates the registration; with jwks_uri it reads them from the operator, so that none does: for servers that ' +
-          'replace the registration access token on update.',
-      })
-      .optional(),
-  })
-  .meta({
-    description:
-      'Registers by RFC 7591 and manages by RFC 7592 at the registration_endpoint of the discovery document.',
-  });
 
 const keycloak = z
   .object({
@@ -207,6 +189,18 @@ export type ClientGrants = z.infer<typeof clients>;
 const SECOND_SERVER =
   'Create a second AuthorizationServer, move the clients to it by second OAuthClients, then delete this one.';
 
+const waySensible: readonly Rule[] = [
+  {
+    rule: '!has(self.caBundle) || !has(self.caBundleRef)',
+    message: 'Write caBundle or caBundleRef, not both.',
+  },
+  {
+    rule: "!has(self.proxyCredentialsSecretRef) || (has(self.proxyURL) && self.proxyURL.startsWith('https://'))",
+    message:
+      'Write a proxyURL that begins with https:// where there is a proxyCredentialsSecretRef: over http the password would be readable on the way.',
+  },
+];
+
 const spec = z
   .object({
     controllerName: z
@@ -227,6 +221,38 @@ const spec = z
         description: "CA certificates (PEM) that vouch for the server's own TLS certificate. Default: the system's.",
       })
       .optional(),
+    caBundleRef: z
+      .object({
+        kind: z.enum(['ConfigMap', 'Secret']).meta({ description: 'Kind of the object.' }),
+        name: objectName("Name of a ConfigMap or Secret in the operator's namespace."),
+        key: z
+          .string()
+          .min(1)
+          .max(253)
+          .regex(/^[-._a-zA-Z0-9]+$/)
+          .meta({ description: 'Key of its data.' }),
+      })
+      .meta({
+        description:
+          'Where to read the CA certificates (PEM, at most 128 KiB) instead of caBundle. A change takes effect by itself, in published ' +
+          'Secrets (ca.crt) too; while the object is missing or damaged, what was read before stays in use.',
+      })
+      .optional(),
+    proxyURL: z
+      .string()
+      .min(8)
+      .max(512)
+      .regex(/^https?:\/\/[^\s#@?/]+\/?$/)
+      .meta({
+        description:
+          'A proxy through which the operator reaches this server, by CONNECT (RFC 9110 §9.3.6). An http or https URL of host and port alone. ' +
+          'The proxy resolves host names, unless connectTo has their addresses. Default: none; environment variables are not looked at.',
+      })
+      .optional(),
+    proxyCredentialsSecretRef: z
+      .object({ name: objectName("Name of a Secret in the operator's namespace, of type kubernetes.io/basic-auth.") })
+      .meta({ description: 'The credentials that the proxy wants (RFC 7617): its keys username and password.' })
+      .optional(),
     connectTo: z
       .array(
         z.object({
@@ -246,6 +272,32 @@ const spec = z
     accessTokenLifetime: durationText(
       'The longest access token life, a lower bound for drains. Default: what token responses say.',
     ).optional(),
+    rateLimit: z
+      .object({
+        requestsPerSecond: z
+          .int32()
+          .min(1)
+          .max(1000)
+          .meta({
+            description: 'Requests a second, registrations, proofs and discovery together. Default 100.',
+            format: 'int32',
+          })
+          .optional(),
+        burst: z
+          .int32()
+          .min(1)
+          .max(10_000)
+          .meta({
+            description: 'Requests that may be sent at once after a rest. Default: those of two seconds.',
+            format: 'int32',
+          })
+          .optional(),
+      })
+      .meta({
+        description:
+          'What the operator asks of this server at most. Of its clients no more than requestsPerSecond are worked on at the same time.',
+      })
+      .optional(),
     propagation: durationText(
       'How long a change may take to reach every terminator; within it a refused proof call means only: not yet. Default 60s.',
     ).optional(),
@@ -296,6 +348,7 @@ const spec = z
       },
       immutable('issuer', SECOND_SERVER),
       immutable('controllerName', SECOND_SERVER),
+      ...waySensible,
     ),
   });
 export type AuthorizationServerSpec = z.infer<typeof spec>;
@@ -331,6 +384,16 @@ const status = z
         certificateBoundTokens: z
           .boolean()
           .meta({ description: 'tls_client_certificate_bound_access_tokens (RFC 8705 §3.3).' }),
+        grantTypes: stringSet(
+          z.string().max(128),
+          32,
+          'grant_types_supported (RFC 8414 §2), where it says.',
+        ).optional(),
+        responseTypes: stringSet(
+          z.string().max(64),
+          32,
+          'response_types_supported (RFC 8414 §2), where it says.',
+        ).optional(),
         bindsRefreshTokens: z
           .boolean()
           .meta({
@@ -341,7 +404,12 @@ const status = z
       })
       .meta({ description: 'What the server says it can do, and what is known of its kind.' })
       .optional(),
-    conditions: conditions('Ready, Discovered.').optional(),
+    caBundle: z
+      .string()
+      .max(131072)
+      .meta({ description: 'CA certificates (PEM) in use, where caBundleRef says where to read them.' })
+      .optional(),
+    conditions: conditions('Ready, Discovered; Reachable and Deletable while they are False.').optional(),
   })
   .meta({ description: 'What is true at the last check.', default: pendingStatus });
 export type AuthorizationServerStatus = z.infer<typeof status>;

@@ -1,4 +1,4 @@
-import { OperatorError } from '../errors.ts';
+import { OperatorError, type OperatorErrorOptions, REFUSED_AGAIN_MS } from '../errors.ts';
 import type { ServerOperation } from './call-outcome.ts';
 import type { ClientTls, ServerConnection } from './connection.ts';
 import type { ServerAnswer, ServerRequest } from './http.ts';
@@ -32,6 +32,7 @@ export async function callServer(connection: ServerConnection, call: Call, signa
     throw new OperatorError(
       'ServerUnavailable',
       `The authorization server could not be asked to ${action}: ${answer.clause}. It is tried again.`,
+      retryAfter(answer.retryAfterMs),
     );
   }
   if (answer.status >= 300 && answer.status <= 399) {
@@ -46,12 +47,14 @@ export async function callServer(connection: ServerConnection, call: Call, signa
     throw new OperatorError(
       'ServerUnavailable',
       `The authorization server answered ${answer.status} when asked to ${action}. It is tried again.`,
-      answer.retryAfterMs === undefined || answer.retryAfterMs === 0
-        ? {}
-        : { retry: { class: 'after', milliseconds: answer.retryAfterMs } },
+      retryAfter(answer.retryAfterMs),
     );
   }
   return answer;
+}
+
+function retryAfter(milliseconds: number | undefined): OperatorErrorOptions {
+  return milliseconds === undefined || milliseconds === 0 ? {} : { retry: { class: 'after', milliseconds } };
 }
 
 function answerLost(action: string, clause: string): OperatorError {
@@ -67,7 +70,7 @@ export function answerInvalid(action: string, clause: string): OperatorError {
     'AnswerInvalid',
     `The authorization server's answer to ${action} cannot be used: ${clause}.`,
     {
-      retry: { class: 'after', milliseconds: 60_000 },
+      retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS },
     },
   );
 }

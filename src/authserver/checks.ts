@@ -4,11 +4,13 @@ import type { Check } from '../runtime/pass.ts';
 import { NOT_ENFORCED, notEnforced } from './canary.ts';
 import { keysByReference } from './client-metadata.ts';
 import { driverFor } from './registry.ts';
+import { outageMessage } from './traffic.ts';
 import { Condition, type ServerFinding, type ServerStep, type ServerView } from './step.ts';
 
 type ServerCheck = Check<ServerView, ServerStep>;
 
-const lookForCredentialMs = 30_000;
+/** Changes of such objects are news of their own; this is for one that was missed. */
+const lookForObjectMs = 30_000;
 
 function unready(reason: string, message: string): ServerFinding {
   return { condition: Condition.ready, status: 'False', reason, message };
@@ -39,10 +41,11 @@ const driverKnown: ServerCheck = {
 
 const caBundleUsable: ServerCheck = {
   name: 'caBundleUsable',
-  find({ desired: { caBundleProblem } }) {
+  find({ desired: { caBundleProblem }, now }) {
     if (caBundleProblem === undefined) return undefined;
-    // Without it the server could not be authenticated, so nothing is asked of it.
-    return { ...unready('CABundleInvalid', `spec.caBundle cannot be used. ${caBundleProblem}`), blocks: true };
+    const { reason, message, blocks } = caBundleProblem;
+    // Without one the server could not be authenticated, so nothing is asked of it.
+    return { ...unready(reason, message), blocks, at: now + lookForObjectMs };
   },
 };
 
@@ -50,7 +53,7 @@ const credentialUsable: ServerCheck = {
   name: 'credentialUsable',
   find({ observed: { credentialProblem }, now }) {
     if (credentialProblem === undefined) return undefined;
-    return { ...unready(credentialProblem.code, credentialProblem.message), at: now + lookForCredentialMs };
+    return { ...unready(credentialProblem.code, credentialProblem.message), at: now + lookForObjectMs };
   },
 };
 
@@ -85,7 +88,8 @@ const methodSupported: ServerCheck = {
     return unready(
       'MutualTLSUnsupported',
       `The server does not support ${methods.join(' or ')} (RFC 8705): its token_endpoint_auth_methods_supported are ` +
-        `${supported.length === 0 ? 'none' : supported.join(', ')}. Enable mutual TLS there.`,
+        `${supported.length === 0 ? 'none' : supported.join(', ')}. Enable mutual TLS there; a product that has none can't have ` +
+        'clients with certificates: register them at one that has.',
     );
   },
 };
@@ -111,6 +115,15 @@ const clientsAuthenticated: ServerCheck = {
     if (enforcement === undefined)
       return said?.reason === NOT_ENFORCED ? unready(NOT_ENFORCED, said.message) : undefined;
     return enforcement.intruder === undefined ? undefined : unready(NOT_ENFORCED, notEnforced(enforcement.intruder));
+  },
+};
+
+const answers: ServerCheck = {
+  name: 'answers',
+  find({ observed: { outages } }) {
+    if (outages.length === 0) return undefined;
+    const message = outages.map(outageMessage).join(' ');
+    return { condition: Condition.reachable, status: 'False', reason: 'ServerUnavailable', message };
   },
 };
 
@@ -144,5 +157,6 @@ export const serverChecks: readonly ServerCheck[] = [
   methodSupported,
   registrationSupported,
   clientsAuthenticated,
+  answers,
   discoveryFresh,
 ];

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
 import type { JWK } from 'jose';
 import { z } from 'zod';
 import type { AuthorizationServer } from '../api/authorization-server.ts';
@@ -27,6 +28,10 @@ export interface DesiredClient {
   responseTypes: readonly string[];
   redirectURIs: readonly string[];
   scope: string | undefined;
+  /** Whether lists without an entry are written out. Default true. */
+  emptyLists?: boolean | undefined;
+  /** What the platform has every client registered with besides; none of the members above. */
+  platform?: ClientMetadata | undefined;
   /** RFC 8705 §3.4. Default true. */
   boundTokens?: boolean;
   /** For servers that keep them; undefined for others. */
@@ -60,6 +65,8 @@ const owned = [
   'tls_client_auth_ca_subject_dn',
 ] as const;
 
+const ours = new Set<string>([...owned, 'client_id']);
+
 /** RFC 7592 §2.2: not in an update. `client_secret` may be, but a client with a certificate has no use for one. */
 const forbidden = [
   'registration_access_token',
@@ -72,6 +79,12 @@ const forbidden = [
 /** Whether a server is to read clients' keys from us (`jwks_uri`). */
 export function keysByReference(server: Pick<AuthorizationServer, 'spec'> | undefined): boolean {
   return server?.spec.dynamicRegistration?.clientKeys === 'jwks_uri';
+}
+
+/** RFC 7591 §2: what the platform has every client of a server registered with. */
+export function platformMetadata(server: Pick<AuthorizationServer, 'spec'> | undefined): ClientMetadata {
+  const members = server?.spec.dynamicRegistration?.metadata ?? [];
+  return Object.fromEntries(members.map(({ name, value, values, flag }) => [name, value ?? values ?? flag]));
 }
 
 /** `clusterId/namespace/name`: who a registration belongs to; part of client_name. */
@@ -97,20 +110,33 @@ export function defaultClientId(clusterId: string, namespace: string, name: stri
 }
 
 /**
- * RFC 7591 §2, RFC 8705 §2.1.2, §2.2.2, §3.4. Empty lists are written out: their defaults are `authorization_code` and
- * `code`.
+ * RFC 7591 §2, RFC 8705 §2.1.2, §2.2.2, §3.4. Empty lists are written out where a server takes them: their defaults are
+ * `authorization_code` and `code`.
  */
 export function clientMetadata(desired: DesiredClient): ClientMetadata {
-  const { method, identity, keys, keySetUri, clientName, marker, scope, boundTokens = true } = desired;
+  const {
+    method,
+    identity,
+    keys,
+    keySetUri,
+    clientName,
+    marker,
+    scope,
+    emptyLists = true,
+    boundTokens = true,
+  } = desired;
+  const list = (member: string, values: readonly string[]) =>
+    values.length > 0 || emptyLists ? { [member]: [...values] } : {};
   const registeredKeys = keySetUri === undefined ? { jwks: { keys: [...keys] } } : { jwks_uri: keySetUri };
   return {
+    ...desired.platform,
     client_name: clientName === undefined ? marker : `${clientName} [${marker}]`,
     token_endpoint_auth_method: method,
     ...(method === 'tls_client_auth' ? { [identity.parameter]: identity.value } : registeredKeys),
     tls_client_certificate_bound_access_tokens: boundTokens,
     grant_types: [...desired.grantTypes],
-    response_types: [...desired.responseTypes],
-    redirect_uris: [...desired.redirectURIs],
+    ...list('response_types', desired.responseTypes),
+    ...list('redirect_uris', desired.redirectURIs),
     ...(scope === undefined ? {} : { scope }),
     ...extensionMembers(desired),
   };
@@ -214,12 +240,17 @@ function isCleared(value: unknown): boolean {
   return value === undefined || value === null || value === '';
 }
 
-/** What a server registered otherwise than asked (RFC 7591 §3.2.1 lets it). Members that are not ours are not compared. */
+/**
+ * What a server registered otherwise than asked (RFC 7591 §3.2.1 lets it). Members that nobody asked for are not compared; of
+ * those that the platform asks for besides, one that a server does not show is one that it does not know (§2: ignored).
+ */
 export function echoViolations(asked: ClientMetadata, answered: ClientMetadata): EchoViolation[] {
   const compared = asked['client_id'] === undefined ? owned : [...owned, 'client_id'];
-  return compared
-    .filter((member) => !sameMember(member, asked[member], answered[member]))
-    .map((member) => ({ member, asked: asked[member], answered: answered[member] }));
+  const others = Object.keys(asked).filter((member) => !ours.has(member) && !isCleared(answered[member]));
+  return [
+    ...compared.filter((member) => !sameMember(member, asked[member], answered[member])),
+    ...others.filter((member) => !isDeepStrictEqual(asked[member], answered[member])),
+  ].map((member) => ({ member, asked: asked[member], answered: answered[member] }));
 }
 
 /**
@@ -260,7 +291,7 @@ function shown(member: string, value: unknown): string {
   return quotable(typeof value === 'string' ? value : JSON.stringify(value)).slice(0, 200);
 }
 
-/** The members that a PUT would change; empty means no PUT. */
+/** The members that an update would change, as far as an answer tells; empty means none. */
 export function changedMembers(asked: ClientMetadata, lastAnswer: ClientMetadata): string[] {
   return echoViolations(asked, lastAnswer).map(({ member }) => member);
 }

@@ -1,8 +1,8 @@
 import dns from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
 import { createSecureContext, type SecureContext } from 'node:tls';
-import { isDeepStrictEqual } from 'node:util';
-import { Agent, type Dispatcher } from 'undici';
+import { callbackify } from 'node:util';
+import { Agent, buildConnector, type Dispatcher } from 'undici';
 import type { AuthorizationServer, AuthorizationServerStatus } from '../api/authorization-server.ts';
 import { OperatorError } from '../errors.ts';
 import { orAbort } from '../runtime/abort.ts';
@@ -11,10 +11,13 @@ import type { ServerCallMetrics } from '../telemetry.ts';
 import { type CallOutcome, outcomeOf, type ServerOperation } from './call-outcome.ts';
 import { exchange, type ServerAnswer, type ServerRequest, type ServerSilence } from './http.ts';
 import type { ProofOutcome } from './proof-outcome.ts';
+import { serverTrust, type ServerTrust } from './server-trust.ts';
+import { openTunnel, type Proxy, type ProxyCredentials } from './tunnel.ts';
+import { type Hold, type Outage, rateLimitOf, ServerTraffic } from './traffic.ts';
 
 export type ServerEndpoints = NonNullable<AuthorizationServerStatus['endpoints']>;
 export type ServerCapabilities = NonNullable<AuthorizationServerStatus['capabilities']>;
-type Server = Pick<AuthorizationServer, 'metadata' | 'spec' | 'status'>;
+export type Server = Pick<AuthorizationServer, 'metadata' | 'spec' | 'status'>;
 
 /** A certificate as a client presents it, ready for any number of connections. */
 export type ClientTls = SecureContext;
@@ -23,12 +26,18 @@ export interface ConnectionOptions {
   /** Asked before each request. Default: it may be sent. */
   fence?: Fence | undefined;
   metrics?: ServerCallMetrics | undefined;
+  /** What others ask of the same server too. Default: nobody else does. */
+  traffic?: ServerTraffic | undefined;
+  /** Of the proxy in front of the server; asked for each connection. Default: none. */
+  proxyCredentials?: ((server: Server) => Promise<ProxyCredentials | undefined>) | undefined;
 }
 
 /** Parts of one server that we hold open at a time; more wait. */
 const mostConnections = 8;
 const mostAddresses = 16;
 const lookupMs = 5_000;
+
+const dial = callbackify(openTunnel);
 
 /**
  * How to talk to one AuthorizationServer: whom to trust, where to connect, what to present. Its sockets are private
@@ -39,24 +48,37 @@ export class ServerConnection {
   readonly #issuer: string;
   readonly #endpoints: ServerEndpoints | undefined;
   readonly #adminUrl: string | undefined;
-  readonly #caBundle: string | undefined;
+  readonly #trust: ServerTrust;
+  readonly #proxy: Proxy | undefined;
   readonly #connectTo: ReadonlyMap<string, readonly string[]>;
   readonly #fence: Fence;
   /** Without a client certificate. To read CAs and keys costs more than a handshake. */
   #anonymous: SecureContext | undefined;
   readonly #metrics: ServerCallMetrics | undefined;
+  readonly #traffic: ServerTraffic;
   #shared: Agent | undefined;
   #closed = false;
 
-  constructor({ metadata, spec, status }: Server, { fence = open, metrics }: ConnectionOptions = {}) {
+  constructor(server: Server, { fence = open, metrics, traffic, proxyCredentials }: ConnectionOptions = {}) {
+    const { metadata, spec, status } = server;
     this.#name = metadata.name;
     this.#issuer = spec.issuer;
     this.#endpoints = status?.endpoints;
+    this.#trust = serverTrust(server);
     this.#adminUrl = spec.keycloak?.adminURL?.replace(/\/+$/, '');
-    this.#caBundle = spec.caBundle;
     this.#connectTo = new Map((spec.connectTo ?? []).map(({ host, addresses }) => [host.toLowerCase(), addresses]));
+    this.#proxy =
+      spec.proxyURL === undefined
+        ? undefined
+        : {
+            url: new URL(spec.proxyURL),
+            caPem: this.#trust.known ? this.#trust.pem : undefined,
+            lookup: this.#lookup,
+            credentials: () => Promise.resolve(proxyCredentials?.(server)),
+          };
     this.#fence = fence;
     this.#metrics = metrics;
+    this.#traffic = traffic ?? new ServerTraffic(metadata.name, rateLimitOf(spec), { metrics });
   }
 
   /** metadata.name */
@@ -117,23 +139,39 @@ export class ServerConnection {
   }
 
   /**
-   * One request over a dispatcher of this connection: the only way out to a server, and counted.
-   * @throws {OperatorError} `Cancelled` when `signal` aborts; nothing else
+   * One request over a dispatcher of this connection: the only way out to a server, paced and counted.
+   * @throws {OperatorError} `Cancelled` when `signal` aborts; what the fence throws
    */
   async send(
     operation: ServerOperation,
     request: ServerRequest,
     signal: AbortSignal,
   ): Promise<ServerAnswer | ServerSilence> {
+    const withheld = await this.#traffic.admit(request.url, signal);
+    if (withheld !== undefined) return withheld;
     const started = performance.now();
     let outcome: CallOutcome = 'cancelled';
+    let answer: ServerAnswer | ServerSilence | undefined;
     try {
-      const answer = await exchange(request, signal);
+      // It may have waited for long.
+      this.#fence();
+      answer = await exchange(request, signal);
       outcome = outcomeOf(answer);
       return answer;
     } finally {
+      this.#traffic.ended(request.url, operation, answer);
       this.#metrics?.call(this.#name, operation, outcome, (performance.now() - started) / 1000);
     }
+  }
+
+  /** Whether what is to be asked there would not be sent, until when and why. See {@link ServerTraffic.hold}. */
+  hold(url: string, key?: string): Hold | undefined {
+    return this.#traffic.hold(url, key);
+  }
+
+  /** Of each of its origins that does not answer. */
+  outages(): Outage[] {
+    return this.#traffic.outages();
   }
 
   /** What came of a certificate that was tried here. */
@@ -147,7 +185,8 @@ export class ServerConnection {
   }
 
   /**
-   * Every address of a URL's host: from `connectTo`, else from DNS within five seconds; at most 16.
+   * Every address of a URL's host: from `connectTo`, else from DNS within five seconds; at most 16. Through a proxy its name
+   * alone, for the proxy resolves it.
    * @throws the lookup's error; an abort's reason, or a TimeoutError
    */
   async addressesOf(url: string, signal: AbortSignal): Promise<readonly string[]> {
@@ -155,6 +194,7 @@ export class ServerConnection {
     if (isIP(host) !== 0) return [host];
     const pinned = this.#connectTo.get(host);
     if (pinned !== undefined && pinned.length > 0) return pinned;
+    if (this.#proxy !== undefined) return [host];
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(lookupMs)]);
     const answers = await orAbort(dns.promises.lookup(host, { all: true, order: 'verbatim' }), deadline);
     return [...new Set(answers.map(({ address }) => address))].slice(0, mostAddresses);
@@ -174,28 +214,45 @@ export class ServerConnection {
     address?: string | undefined;
     connections: number;
   }): Agent {
+    const connect = {
+      // Said aloud: NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment changes the default.
+      rejectUnauthorized: true,
+      allowH2: false,
+      maxCachedSessions: 0,
+      secureContext: certificate ?? (this.#anonymous ??= this.#secureContext({})),
+    };
     return new Agent({
       connections,
       allowH2: false,
       // The caller's deadline is the only clock.
       headersTimeout: 0,
       bodyTimeout: 0,
-      connect: {
-        // Said aloud: NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment changes the default.
-        rejectUnauthorized: true,
-        maxCachedSessions: 0,
-        lookup: address === undefined ? this.#lookup : always([address]),
-        secureContext: certificate ?? (this.#anonymous ??= this.#secureContext({})),
-      },
+      connect:
+        this.#proxy === undefined
+          ? { ...connect, lookup: address === undefined ? this.#lookup : always([address]) }
+          : this.#through(this.#proxy, address, buildConnector(connect)),
     });
   }
 
+  /** TLS inside the tunnel is as without it: with the server, whatever the proxy is. */
+  #through(proxy: Proxy, address: string | undefined, connect: buildConnector.connector): buildConnector.connector {
+    return (options, callback) => {
+      const { hostname } = options;
+      const host = address ?? this.#connectTo.get(hostname.toLowerCase())?.[0] ?? hostname;
+      dial(proxy, host, Number(options.port || 443), (error, httpSocket) => {
+        if (error === null) connect({ ...options, httpSocket }, callback);
+        else callback(error, null);
+      });
+    };
+  }
+
   #secureContext(own: { cert?: string; key?: string }): SecureContext {
-    return createSecureContext({
-      minVersion: 'TLSv1.2',
-      ...(this.#caBundle === undefined ? {} : { ca: this.#caBundle }),
-      ...own,
-    });
+    if (!this.#trust.known) {
+      // Not the system's CAs instead: they may vouch for whom the platform does not trust.
+      throw new OperatorError('ServerUnavailable', 'The CAs to trust at the authorization server were not read yet.');
+    }
+    const { pem } = this.#trust;
+    return createSecureContext({ minVersion: 'TLSv1.2', ...(pem === undefined ? {} : { ca: pem }), ...own });
   }
 
   /** TLS and the Host header keep the real host name: only the address is another. */
@@ -218,57 +275,4 @@ function always(addresses: readonly string[]): LookupFunction {
       else callback(null, first.address, first.family);
     });
   };
-}
-
-interface Entry {
-  shape: unknown;
-  connection: ServerConnection;
-}
-
-/** One connection for each AuthorizationServer, replaced when its spec or its endpoints change. */
-export class ServerConnections {
-  readonly #entries = new Map<string, Entry>();
-  readonly #options: ConnectionOptions;
-
-  constructor(options: ConnectionOptions = {}) {
-    this.#options = options;
-  }
-
-  to(server: Server): ServerConnection {
-    const { metadata, spec, status } = server;
-    const shape = {
-      uid: metadata.uid,
-      issuer: spec.issuer,
-      caBundle: spec.caBundle,
-      connectTo: spec.connectTo,
-      adminURL: spec.keycloak?.adminURL,
-      endpoints: status?.endpoints,
-    };
-    const entry = this.#entries.get(metadata.name);
-    if (entry !== undefined && isDeepStrictEqual(entry.shape, shape)) return entry.connection;
-    this.forget(metadata.name);
-    const connection = new ServerConnection(server, this.#options);
-    this.#entries.set(metadata.name, { shape, connection });
-    return connection;
-  }
-
-  /** One that is nobody else's; who asks for it closes it. */
-  apart(server: Server): ServerConnection {
-    return new ServerConnection(server, this.#options);
-  }
-
-  /** Calls in flight end by themselves; each has a deadline. */
-  forget(name: string): void {
-    this.#entries
-      .get(name)
-      ?.connection.close()
-      .catch(() => undefined);
-    this.#entries.delete(name);
-  }
-
-  async close(): Promise<void> {
-    const entries = [...this.#entries.values()];
-    this.#entries.clear();
-    await Promise.all(entries.map(({ connection }) => connection.close()));
-  }
 }

@@ -2,14 +2,15 @@ import { createHash } from 'node:crypto';
 import type { AuthMethod } from '../api/oauth-client.ts';
 import { templateProblem } from './identity.ts';
 import type { Observed } from './observed.ts';
-import { certificatesFromPem } from '../x509/pem.ts';
-import { OperatorError } from '../errors.ts';
+import { pemProblem } from './ca-bundle.ts';
 
 export interface Desired {
   /** What discovery depends on; a change makes what was discovered void. */
   discoveryBasis: string;
-  /** What is wrong with spec.caBundle. */
-  caBundleProblem: string | undefined;
+  /** CAs in effect: what is written, else what was read last. */
+  caBundle: string | undefined;
+  /** `blocks`: there is nothing to fall back on. */
+  caBundleProblem: { reason: string; message: string; blocks: boolean } | undefined;
   /** What is wrong with spec.clients.identityTemplates. */
   templateProblem: string | undefined;
   /** token_endpoint_auth_method values of which the server must support one. */
@@ -18,27 +19,40 @@ export interface Desired {
 
 const METHODS: readonly AuthMethod[] = ['tls_client_auth', 'self_signed_tls_client_auth'];
 
-export function desired({ server: { metadata, spec } }: Observed): Desired {
-  const { issuer, caBundle, connectTo, mtlsEndpoints } = spec;
+export function desired(observed: Observed): Desired {
+  const { metadata, spec } = observed.server;
+  const { issuer, connectTo, mtlsEndpoints, proxyURL } = spec;
+  const { caBundle, caBundleProblem } = authorities(observed);
   const granted = spec.clients?.methods ?? [];
   return {
     discoveryBasis: createHash('sha256')
-      .update(JSON.stringify([metadata.uid, issuer, caBundle, connectTo, mtlsEndpoints]))
+      .update(JSON.stringify([metadata.uid, issuer, caBundle, connectTo, mtlsEndpoints, proxyURL]))
       .digest('hex'),
-    caBundleProblem: caBundle === undefined ? undefined : pemProblem(caBundle),
+    caBundle,
+    caBundleProblem,
     templateProblem: firstTemplateProblem(spec.clients?.identityTemplates ?? []),
     methods: granted.length === 0 ? METHODS : granted,
   };
 }
 
-function pemProblem(caBundle: string): string | undefined {
-  try {
-    certificatesFromPem(caBundle);
-    return undefined;
-  } catch (error) {
-    if (error instanceof OperatorError) return error.message;
-    throw error;
+/** What a reference led to stays in use until it leads to something else that can be used. */
+function authorities({ server, caBundle: read }: Observed): Pick<Desired, 'caBundle' | 'caBundleProblem'> {
+  const { spec, status } = server;
+  if (read === undefined) {
+    const problem = spec.caBundle === undefined ? undefined : pemProblem(spec.caBundle);
+    const message = `spec.caBundle cannot be used. ${problem}`;
+    const caBundleProblem = problem === undefined ? undefined : { reason: 'CABundleInvalid', message, blocks: true };
+    return { caBundle: spec.caBundle, caBundleProblem };
   }
+  if ('pem' in read) return { caBundle: read.pem, caBundleProblem: undefined };
+  const known = status?.caBundle;
+  const meanwhile =
+    known === undefined ? 'Nothing is asked of the server before.' : 'What was read before stays in use meanwhile.';
+  const { reason, message } = read;
+  return {
+    caBundle: known,
+    caBundleProblem: { reason, message: `${message} ${meanwhile}`, blocks: known === undefined },
+  };
 }
 
 function firstTemplateProblem(templates: Parameters<typeof templateProblem>[0][]): string | undefined {

@@ -3,6 +3,7 @@ import type { AuthorizationServerSpec } from '../api/authorization-server.ts';
 import { OperatorError } from '../errors.ts';
 import { callServer } from './call.ts';
 import type { ServerCapabilities, ServerConnection, ServerEndpoints } from './connection.ts';
+import type { ServerAnswer } from './http.ts';
 import { quotable } from './server-text.ts';
 
 export interface Discovery {
@@ -14,6 +15,7 @@ type DiscoverySpec = Pick<AuthorizationServerSpec, 'issuer' | 'mtlsEndpoints'>;
 
 const LONGEST_URL = 2048;
 const MOST_METHODS = 16;
+const MOST_NAMES = 32;
 
 /** An endpoint: https, without user or fragment (RFC 6749 §3.2), fit for a header and for status. */
 const endpoint = z
@@ -32,6 +34,9 @@ const optionalFlag = z
   .nullish()
   .transform((flag) => flag === true);
 
+/** What can't be read decides nothing. */
+const optionalNames = z.array(z.string()).nullish().catch(undefined);
+
 /** RFC 8414 §2, RFC 8705 §3.3 and §5, RFC 9126 §5. */
 const serverMetadata = z.object({
   issuer: z.string().max(LONGEST_URL),
@@ -42,6 +47,8 @@ const serverMetadata = z.object({
   pushed_authorization_request_endpoint: optionalEndpoint,
   token_endpoint_auth_methods_supported: z.array(z.string().max(256)).max(64).nullish(),
   tls_client_certificate_bound_access_tokens: optionalFlag,
+  grant_types_supported: optionalNames,
+  response_types_supported: optionalNames,
   mtls_endpoint_aliases: z
     .object({
       token_endpoint: optionalEndpoint,
@@ -94,6 +101,10 @@ export function readMetadata(document: unknown, spec: DiscoverySpec): Discovery 
       // RFC 8414 §2: absent means client_secret_basic.
       authMethods: authMethods(found.token_endpoint_auth_methods_supported ?? ['client_secret_basic']),
       certificateBoundTokens: found.tls_client_certificate_bound_access_tokens,
+      ...present({
+        grantTypes: supportedNames(found.grant_types_supported, 128),
+        responseTypes: supportedNames(found.response_types_supported, 64),
+      }),
     },
   };
 }
@@ -126,18 +137,26 @@ function authMethods(names: readonly string[]): string[] {
   return [...ours, ...fit.filter((name) => !ours.includes(name))].slice(0, MOST_METHODS).toSorted();
 }
 
+/** Each once, in one order. Undefined where the server does not say, or more than status takes. */
+function supportedNames(names: readonly string[] | null | undefined, longest: number): string[] | undefined {
+  const distinct = [...new Set(names ?? [])].toSorted();
+  const fit = distinct.length <= MOST_NAMES && distinct.every((name) => name !== '' && name.length <= longest);
+  return distinct.length > 0 && fit ? distinct : undefined;
+}
+
 /** Without the members that are undefined. */
-function present<T extends Record<string, string | undefined>>(members: T): { [K in keyof T]?: string } {
-  const result: { [K in keyof T]?: string } = {};
+function present<V, T extends Record<string, V | undefined>>(members: T): { [K in keyof T]?: NonNullable<T[K]> } {
+  const result: { [K in keyof T]?: NonNullable<T[K]> } = {};
   for (const key in members) {
     const value = members[key];
-    if (value !== undefined) result[key] = value;
+    if (value !== undefined && value !== null) result[key] = value;
   }
   return result;
 }
 
 /**
- * RFC 8414 discovery, then OpenID Connect's.
+ * RFC 8414 discovery, then OpenID Connect's: where the first document is no answer, and for the registration_endpoint, which
+ * some servers name in the second alone (Spring Authorization Server where it registers by OpenID Connect).
  * @throws {OperatorError} `ServerUnavailable` (transient), `DiscoveryFailed`, `IssuerMismatch`, `AnswerInvalid`
  */
 export async function discover(
@@ -147,30 +166,49 @@ export async function discover(
 ): Promise<Discovery> {
   const problems: string[] = [];
   let unavailable: OperatorError | undefined;
+  let found: Discovery | undefined;
   for (const url of metadataUrls(spec.issuer)) {
     try {
-      const answer = await callServer(
-        connection,
-        {
-          operation: 'discover',
-          action: `send its metadata from ${url}`,
-          method: 'GET',
-          url,
-          headers: { accept: 'application/json' },
-        },
-        signal,
-      );
+      const answer = await ask(connection, url, signal);
       const isObject = typeof answer.json === 'object' && answer.json !== null;
-      if (answer.status === 200 && isObject) return readMetadata(answer.json, spec);
+      if (answer.status === 200 && isObject) {
+        const discovery = readMetadata(answer.json, spec);
+        if (discovery.endpoints.registrationEndpoint !== undefined) return registeringAt(found, discovery);
+        found ??= discovery;
+        continue;
+      }
       problems.push(`${url} answered ${answer.status}${isObject ? '' : ' with something that is no JSON object'}`);
     } catch (error) {
+      if (!(error instanceof OperatorError) || error.code === 'Cancelled') throw error;
+      // What is wrong with the second document says nothing against the first.
+      if (found !== undefined) return found;
       // A server that has only the second document may answer anything at all to a request for the first.
-      if (!(error instanceof OperatorError) || (error.code !== 'ServerUnavailable' && error.code !== 'AnswerInvalid'))
-        throw error;
       if (error.code === 'ServerUnavailable') unavailable ??= error;
-      else problems.push(error.message.replace(/\.$/, ''));
+      else if (error.code === 'AnswerInvalid') problems.push(error.message.replace(/\.$/, ''));
+      else throw error;
     }
   }
+  if (found !== undefined) return found;
   if (unavailable !== undefined) throw unavailable;
   throw discoveryFailed(`${problems.join('; ')}. Check the issuer`);
+}
+
+function registeringAt(found: Discovery | undefined, { endpoints, capabilities }: Discovery): Discovery {
+  if (found === undefined) return { endpoints, capabilities };
+  const { registrationEndpoint } = endpoints;
+  return { ...found, endpoints: { ...found.endpoints, ...present({ registrationEndpoint }) } };
+}
+
+function ask(connection: ServerConnection, url: string, signal: AbortSignal): Promise<ServerAnswer> {
+  return callServer(
+    connection,
+    {
+      operation: 'discover',
+      action: `send its metadata from ${url}`,
+      method: 'GET',
+      url,
+      headers: { accept: 'application/json' },
+    },
+    signal,
+  );
 }

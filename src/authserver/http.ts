@@ -1,5 +1,8 @@
 import type { Dispatcher } from 'undici';
 import { OperatorError } from '../errors.ts';
+import { parseJson } from './json.ts';
+import { TunnelError } from './tunnel.ts';
+import { untrusted } from './untrusted.ts';
 
 /** From the first packet to the last byte of the body. */
 const DEADLINE_MS = 10_000;
@@ -33,10 +36,15 @@ export interface ServerSilence {
   kind: 'silence';
   /** False: nothing was sent, so nothing was carried out. */
   sent: boolean;
-  /** `tls`: the peer or we ended the handshake; `untrusted`: we don't trust its certificate; `size`: over 1 MiB. */
-  why: 'unresolved' | 'unroutable' | 'unconnected' | 'untrusted' | 'tls' | 'deadline' | 'size' | 'broken';
+  /**
+   * `tls`: the peer or we ended the handshake; `untrusted`: we don't trust its certificate; `size`: over 1 MiB; `withheld`: it
+   * was not sent, for the server does not answer or too much is asked of it.
+   */
+  why: 'unresolved' | 'unroutable' | 'unconnected' | 'untrusted' | 'tls' | 'deadline' | 'size' | 'broken' | 'withheld';
   /** A clause for messages, without secrets: `it did not answer within 10 s`. */
   clause: string;
+  /** Milliseconds, where it is known when to ask again. */
+  retryAfterMs?: number | undefined;
 }
 
 /**
@@ -129,15 +137,6 @@ export function exchange(request: ServerRequest, signal: AbortSignal): Promise<S
   });
 }
 
-/** Undefined for what is no JSON: SyntaxError's message quotes the text, which may hold a token. */
-function parseJson(body: Buffer): unknown {
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
-  } catch {
-    return undefined;
-  }
-}
-
 function originOf(location: unknown, base: URL): string {
   if (typeof location !== 'string' || !URL.canParse(location, base.href)) return 'nowhere';
   const { origin, protocol } = new URL(location, base);
@@ -150,25 +149,8 @@ function parseRetryAfter(value: unknown): number | undefined {
   return Math.min(Number(value) * 1000, 3_600_000);
 }
 
-const untrusted = new Set([
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'CERT_HAS_EXPIRED',
-  'CERT_NOT_YET_VALID',
-  'CERT_SIGNATURE_FAILURE',
-  'CERT_CHAIN_TOO_LONG',
-  'CERT_UNTRUSTED',
-  'CERT_REJECTED',
-  'INVALID_CA',
-  'INVALID_PURPOSE',
-  'HOSTNAME_MISMATCH',
-  'ERR_TLS_CERT_ALTNAME_INVALID',
-]);
-
 function explain(error: unknown, { host, hostname }: URL): [ServerSilence['why'], string] {
+  if (error instanceof TunnelError) return [error.why, error.message];
   const codes = codesOf(error);
   const some = (...wanted: string[]): boolean => wanted.some((code) => codes.includes(code));
   const certificate = codes.find((code) => untrusted.has(code));

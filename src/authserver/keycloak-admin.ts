@@ -1,7 +1,7 @@
 /** Requests to Keycloak's Admin REST API, as the client that the operator is there. */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { OperatorError, asOperatorError } from '../errors.ts';
+import { OperatorError, asOperatorError, REFUSED_AGAIN_MS } from '../errors.ts';
 import { type Call, callServer } from './call.ts';
 import type { ClientTls, ServerConnection } from './connection.ts';
 import type { ManagementClient } from './credentials.ts';
@@ -80,7 +80,7 @@ function permitted(answer: ServerAnswer, { action }: AdminCall, { connection }: 
     'RegistrationUnauthorized',
     `Keycloak did not let us ${action} (${answer.status}).${keycloakSays(answer.json)} Give the service account of the client that ` +
       `AuthorizationServer "${connection.name}" names in keycloak.clientId the role manage-clients of the client realm-management.`,
-    { retry: { class: 'after', milliseconds: 60_000 } },
+    { retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS } },
   );
 }
 
@@ -164,7 +164,7 @@ function unauthenticated(
     'RegistrationUnauthorized',
     `Keycloak gave the operator no token as client "${clientId}" (${answer.status}).${serverSays(answer.json, [secret])} Check that client in the ` +
       `realm (enabled, service account on), and the Secret that AuthorizationServer "${server}" names in keycloak.`,
-    { retry: { class: 'after', milliseconds: 60_000 } },
+    { retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS } },
   );
 }
 

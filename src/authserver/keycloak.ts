@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { OperatorError, asOperatorError } from '../errors.ts';
+import { OperatorError, asOperatorError, REFUSED_AGAIN_MS } from '../errors.ts';
 import { answerInvalid } from './call.ts';
 import { keycloakCapabilities } from './capabilities.ts';
 import type { Registration, RegistrationDriver, RegistrationHandle, ServerAccess } from './driver.ts';
@@ -132,7 +132,7 @@ async function byHandle(
   throw new OperatorError(
     'RegistrationNotFound',
     `Keycloak has no client "${clientId}" of this OAuthClient any more: somebody deleted it.`,
-    { retry: { class: 'after', milliseconds: 60_000 } },
+    { retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS } },
   );
 }
 
@@ -186,7 +186,7 @@ function taken(clientId: string): OperatorError {
     'ClientIdTaken',
     `The realm has a client "${clientId}" already, which is not this OAuthClient's: it is left as it is. Ask the platform team to ` +
       'rename or delete it there, or to list it for this OAuthClient in spec.clients.adoptable.',
-    { retry: { class: 'after', milliseconds: 60_000 } },
+    { retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS } },
   );
 }
 
@@ -199,6 +199,6 @@ function refusal(action: string, { status, json }: ServerAnswer): OperatorError 
   return new OperatorError(
     'RegistrationRefused',
     `Keycloak refused to ${action} (${status}).${keycloakSays(json)} ${advice}`,
-    { retry: { class: 'after', milliseconds: 60_000 } },
+    { retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS } },
   );
 }

@@ -3,10 +3,13 @@ import type { AuthorizationServer } from '../api/authorization-server.ts';
 import { asOperatorError, type OperatorError } from '../errors.ts';
 import { KubeError } from '../kube/client.ts';
 import type { Informer } from '../kube/informer.ts';
-import { readCredentials, type SecretValue } from './credentials.ts';
+import { type CaBundle, type ObjectValues, readCaBundle } from './ca-bundle.ts';
+import { readCredentials, readProxyCredentials } from './credentials.ts';
 import type { Intruder } from './canary.ts';
 import type { Discovery } from './discovery.ts';
+import type { ServerConnections } from './connections.ts';
 import type { Enforcement } from './enforcement.ts';
+import type { Outage } from './traffic.ts';
 
 /** What discovery found, with what it was asked for and until when that is good enough. Kept in memory alone. */
 export interface Discovered extends Discovery {
@@ -22,19 +25,23 @@ export interface Observed {
   readonly clients: number;
   /** Why its credential cannot be used. */
   readonly credentialProblem: OperatorError | undefined;
+  /** What caBundleRef leads to. */
+  readonly caBundle: CaBundle | undefined;
   /** Whether this operator serves key sets (`jwks_uri`). */
   readonly keySetsServed: boolean;
   /** Of this process; undefined after a restart. */
   readonly discovered: Discovered | undefined;
   /** What the canary found, of this process; undefined before one was answered. */
   readonly enforcement: { readonly intruder: Intruder | undefined } | undefined;
+  /** Of its origins that do not answer, as far as this process asked them. */
+  readonly outages: readonly Outage[];
 }
 
-export interface ObserveOptions {
+export interface ObserveOptions extends ObjectValues {
   servers: Pick<Informer<AuthorizationServer>, 'get'>;
   clientsOf: (server: string) => number;
-  secretValue: SecretValue;
   enforcement: Pick<Enforcement, 'of'>;
+  connections: Pick<ServerConnections, 'to'>;
   keySetsServed: boolean;
   /** Servers that name another one are not ours. */
   controllerName: string;
@@ -56,9 +63,11 @@ export async function observe(
     server,
     clients: options.clientsOf(name),
     credentialProblem: await credentialProblem(options, server, signal),
+    caBundle: await readCaBundle(options, server, signal),
     keySetsServed: options.keySetsServed,
     discovered: discoveries.get(uid),
     enforcement: options.enforcement.of(uid),
+    outages: options.connections.to(server).outages(),
   };
 }
 
@@ -69,6 +78,7 @@ async function credentialProblem(
 ): Promise<OperatorError | undefined> {
   try {
     await readCredentials(secretValue, server, signal);
+    await readProxyCredentials(secretValue, server, signal);
     return undefined;
   } catch (error) {
     // The API server's failures say nothing about the credential.

@@ -203,10 +203,10 @@ function notProved(answer: ServerAnswer | ServerSilence): ProofOutcome {
 }
 
 /** A reset instead of an alert is how some terminators refuse a certificate. */
-function silent({ why, clause }: ServerSilence): ProofOutcome {
+function silent({ why, clause, retryAfterMs }: ServerSilence): ProofOutcome {
   const message = `The certificate could not be proved: ${clause}.`;
   if (why === 'tls' || why === 'broken' || why === 'size') return { outcome: 'notYet', message };
-  return { outcome: 'unreachable', message, unroutable: why === 'unroutable' };
+  return { outcome: 'unreachable', message, unroutable: why === 'unroutable', retryAfterMs };
 }
 
 function isObject(value: unknown): boolean {

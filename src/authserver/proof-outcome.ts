@@ -7,4 +7,4 @@ export type ProofOutcome =
   /** Anything that may pass: a TLS alert, a terminator's error page, 5xx. */
   | { outcome: 'notYet'; message: string }
   /** Says nothing about the certificate. `unroutable`: this machine has no way to the address at all. */
-  | { outcome: 'unreachable'; message: string; unroutable?: boolean };
+  | { outcome: 'unreachable'; message: string; unroutable?: boolean; retryAfterMs?: number | undefined };

@@ -8,9 +8,10 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Result } from '../runtime/controller.ts';
 import { Pass, type StepObserver } from '../runtime/pass.ts';
 import type { Logger } from '../telemetry.ts';
+import type { ObjectValues } from './ca-bundle.ts';
 import { serverChecks } from './checks.ts';
-import type { ServerConnections } from './connection.ts';
-import type { SecretValue } from './credentials.ts';
+import type { ServerConnections } from './connections.ts';
+import { heldAt } from './outage.ts';
 import { type Desired, desired } from './desired.ts';
 import type { Enforcement } from './enforcement.ts';
 import { type Discovered, observe, type Observed } from './observed.ts';
@@ -18,7 +19,7 @@ import { statusOf } from './status.ts';
 import type { ServerFinding, ServerStep, ServerView } from './step.ts';
 import { runStep } from './steps.ts';
 
-export interface AuthorizationServerReconcilerOptions {
+export interface AuthorizationServerReconcilerOptions extends ObjectValues {
   client: Pick<KubeClient, 'patch' | 'updateStatus'>;
   servers: Informer<AuthorizationServer>;
   /** How many OAuthClients refer to the server. Must be complete before the first reconcile: it decides about deletion. */
@@ -26,8 +27,7 @@ export interface AuthorizationServerReconcilerOptions {
   recorder: Pick<EventRecorder, 'record'>;
   clock: Clock;
   logger: Logger;
-  secretValue: SecretValue;
-  connections: Pick<ServerConnections, 'apart' | 'forget'>;
+  connections: Pick<ServerConnections, 'to' | 'apart' | 'forget'>;
   enforcement: Pick<Enforcement, 'of' | 'forget'>;
   /** Whether this operator serves key sets (`jwks_uri`). */
   keySetsServed: boolean;
@@ -51,6 +51,8 @@ export class AuthorizationServerReconciler {
         observe: (key, signal) => observe(options, discoveries, key, signal),
         desired,
         checks: serverChecks,
+        heldBack: (_key, step, { observed: { server } }) =>
+          step.name === 'discover' ? heldAt(options.connections.to(server), server.spec.issuer) : undefined,
         run: (step, view, signal) => runStep({ ...options, discoveries }, step, view, signal),
         wakeAt: ({ observed }) => observed.discovered?.until,
         settle: (view, findings, signal) => this.#settle(view, findings, signal),

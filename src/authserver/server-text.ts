@@ -1,6 +1,8 @@
 import { z } from 'zod';
 
 const longestText = 300;
+/** Of a megabyte that somebody chose, the patterns below would look for tokens for hours. */
+const longestRead = 2_048;
 export const WITHHELD = '(withheld: it repeats a secret)';
 /** Compact JWS (RFC 7515 §7.1), whoever it was issued to; its header alone is enough. */
 const compactJws = /\beyJ[\w-]{8,}\.[\w-]{8,}/;
@@ -14,6 +16,7 @@ const tokenPiece = 12;
  */
 export function quotable(text: string, secrets: readonly (string | undefined)[] = []): string {
   const visible = text
+    .slice(0, longestRead)
     .toWellFormed()
     .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}]/gu, ' ')
     .replace(/\s+/gu, ' ')

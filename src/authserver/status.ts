@@ -12,14 +12,15 @@ export function statusOf(view: ServerView, findings: readonly ServerFinding[]): 
   const { server, discovered } = view.observed;
   const { status, metadata } = server;
   const known = discovered ?? status;
-  const deletable = findings.find(({ condition }) => condition === Condition.deletable);
-  const verdicts = [
-    readyVerdict(view, findings),
-    discoveredVerdict(view, findings),
-    ...(deletable === undefined ? [] : [verdictOf(deletable)]),
-  ];
+  const occasional = [Condition.reachable, Condition.deletable].flatMap(
+    (type) => findings.find(({ condition }) => condition === type) ?? [],
+  );
+  const verdicts = [readyVerdict(view, findings), discoveredVerdict(view, findings), ...occasional.map(verdictOf)];
   return {
     observedGeneration: metadata.generation,
+    ...(server.spec.caBundleRef === undefined || view.desired.caBundle === undefined
+      ? {}
+      : { caBundle: view.desired.caBundle }),
     ...(known?.endpoints === undefined ? {} : { endpoints: known.endpoints }),
     ...(known?.capabilities === undefined ? {} : { capabilities: { ...known.capabilities, ...ofItsKind(server) } }),
     conditions: mergeConditions(status?.conditions ?? [], verdicts, metadata.generation, view.now),

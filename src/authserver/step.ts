@@ -14,4 +14,6 @@ export const Condition = {
   /** Its metadata was read and fits. */
   discovered: 'Discovered',
   deletable: InUse.deletable,
+  /** Only while one of its origins does not answer: apart from Ready, for what is published goes on working. */
+  reachable: 'Reachable',
 } as const;

@@ -4,7 +4,7 @@ import type { KubeClient } from '../kube/client.ts';
 import { addFinalizer, removeFinalizer } from '../kube/finalizers.ts';
 import type { Informer } from '../kube/informer.ts';
 import type { Clock } from '../runtime/clock.ts';
-import type { ServerConnections } from './connection.ts';
+import type { ServerConnections } from './connections.ts';
 import type { Desired } from './desired.ts';
 import { discover, type Discovery } from './discovery.ts';
 import type { Enforcement } from './enforcement.ts';
@@ -23,7 +23,7 @@ export interface StepOptions {
 
 const DISCOVERY_INTERVAL_MS = 600_000;
 /** While the server lacks something, its owner is perhaps about to put it right. */
-const UNFIT_INTERVAL_MS = 60_000;
+const UNFIT_INTERVAL_MS = 45_000;
 
 /** All I/O of the kind but reading and the status. Each step may be repeated. */
 export async function runStep(
@@ -51,7 +51,9 @@ export async function runStep(
 /** On a connection of its own: it needs no credential, and none is sent. */
 async function rediscover(options: StepOptions, { observed, desired }: ServerView, signal: AbortSignal) {
   const { server } = observed;
-  const connection = options.connections.apart(server);
+  const { caBundle } = desired;
+  // By what was read just now, which status does not say yet.
+  const connection = options.connections.apart({ ...server, status: { ...server.status, caBundle } });
   try {
     const discovery = await discover(connection, server.spec, signal);
     const interval = fits(discovery, server.spec, desired) ? DISCOVERY_INTERVAL_MS : UNFIT_INTERVAL_MS;

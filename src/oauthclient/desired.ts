@@ -11,8 +11,10 @@ import {
   type DesiredExtensions,
   keysByReference,
   ownershipMarker,
+  platformMetadata,
 } from '../authserver/client-metadata.ts';
 import type { ClientMetadata } from '../authserver/driver.ts';
+import { serverTrust } from '../authserver/server-trust.ts';
 import { effectiveIdentity, generationOf, type Identity } from '../authserver/identity.ts';
 import { keySetUri as uriOf } from './key-set.ts';
 import type { Observed } from './observed.ts';
@@ -111,6 +113,8 @@ export function desired(observed: Observed, now: number): Desired {
           clientName: spec.clientName,
           marker: ownershipMarker(observed.clusterId, namespace, name),
           extensions: extensionsOf(observed, schedule, now),
+          emptyLists: server?.spec.dynamicRegistration?.emptyLists !== 'Omit',
+          platform: platformMetadata(server),
         })
       : undefined,
     context: contextOf(observed),
@@ -232,11 +236,13 @@ function contextOf({ server, record }: Observed): PublishedContext | undefined {
   if (server === undefined || endpoints === undefined || registration === undefined) return undefined;
   // Made anew for another issuer: it doesn't know this client, and the published Secret stays as it is.
   if (state?.server.issuer !== server.spec.issuer) return undefined;
+  const trust = serverTrust(server);
+  if (!trust.known) return undefined;
   return {
     clientId: registration.clientId,
     issuer: server.spec.issuer,
     tokenEndpoint: endpoints.tokenEndpoint,
-    ...(server.spec.caBundle === undefined ? {} : { serverCaPem: server.spec.caBundle }),
+    ...(trust.pem === undefined ? {} : { serverCaPem: trust.pem }),
   };
 }
 

@@ -14,6 +14,7 @@ import type { Distribution } from '../terminator/distribution.ts';
 import { clientChecks } from './checks/chain.ts';
 import { desired, issuerNameOf, secretNameOf, verifyIntervalMs, type Desired } from './desired.ts';
 import { doubtIn, unreadableIn, type NamespaceView, type Observed } from './observed.ts';
+import { heldBack } from './outage.ts';
 import { projectSecret, type SecretProjection } from './published-secret.ts';
 import { certificateIn, recordName, type RecordProjection } from './record.ts';
 import { wakeAt } from './schedule.ts';
@@ -49,6 +50,8 @@ export function oauthClientKind(sources: ClientSources, context: StepContext): K
     desired,
     wakeAt,
     observe: (key, signal) => observe(sources, context, key, signal),
+    heldBack: (key, step, view) =>
+      heldBack(view.observed.server && context.connection(view.observed.server), key, step, view),
     run: (step, view, signal) => actionOf(step)(context, view, signal),
     settle: (view, findings, signal) => settle(sources, context, view, findings, signal),
   };

@@ -2,13 +2,21 @@ import { wholeSeconds } from '../api/time.ts';
 import { mergeConditions, type Verdict } from '../api/conditions.ts';
 import { capabilitiesOf } from '../authserver/capabilities.ts';
 import type { OAuthClientStatus, RotationPhase } from '../api/oauth-client.ts';
+import { REFUSED_AGAIN_MS } from '../errors.ts';
 import { longestRenewRequest } from './desired.ts';
 import { refusalOf } from './observed.ts';
 import { RECORD_OUTDATED } from './outdated.ts';
 import { contextValues, digests } from './published-secret.ts';
 import { certificateHeld, certificateIn, type CertificateState, type RecordState } from './record.ts';
 import { renewalOf, retirementOf, type Schedule } from './schedule.ts';
-import { Condition, REGISTRATION_REVERTED, SECRET_REVERTED, type ClientFinding, type ClientView } from './step.ts';
+import {
+  Condition,
+  REGISTRATION_REVERTED,
+  SECRET_REVERTED,
+  UPDATE_UNSUPPORTED,
+  type ClientFinding,
+  type ClientView,
+} from './step.ts';
 
 /** The status that a pass leaves behind; equal input gives an equal status, so that nothing is written at rest. */
 export function statusOf(view: ClientView, findings: readonly ClientFinding[]): OAuthClientStatus {
@@ -227,7 +235,7 @@ function isStuck(finding: ClientFinding): boolean {
   if (retry === undefined) return finding.status === 'False';
   // However long the server asks for patience, nobody has to act.
   if (finding.error?.code === 'ServerUnavailable') return false;
-  return retry.class === 'terminal' || (retry.class === 'after' && retry.milliseconds >= 60_000);
+  return retry.class === 'terminal' || (retry.class === 'after' && retry.milliseconds >= REFUSED_AGAIN_MS);
 }
 
 /** P9: a transient fault does not flip Ready; kstatus's Reconciling and Stalled are there only while they are true. */
@@ -235,8 +243,9 @@ function readyVerdicts(view: ClientView, findings: readonly ClientFinding[]): Ve
   const working = workingCertificate(view, findings);
   const works = working !== undefined;
   // A terminator that holds up a rotation takes nothing from the certificate that is published.
-  // Nor does somebody who rewrites the Secret or the registration, as long as what is published works.
-  const harmless = (f: ClientFinding) => works && (f.condition === Condition.terminators || isReverted(f));
+  // Nor does somebody who rewrites the Secret or the registration, as long as what is published works; nor a registration that
+  // stays as it was.
+  const harmless = (f: ClientFinding) => works && (f.condition === Condition.terminators || keepsWorking.has(f.reason));
   const stuckFinding = findings.find((f) => isStuck(f) && !harmless(f));
   if (stuckFinding !== undefined && !(works && stuckFinding.error?.retry.class === 'after')) {
     return notReady(stuckFinding);
@@ -244,7 +253,7 @@ function readyVerdicts(view: ClientView, findings: readonly ClientFinding[]): Ve
   const refusal = works ? refusalOf(view.observed.reproof) : undefined;
   if (refusal !== undefined) return notReady(refusal);
   // What was registered goes on working, but not as the spec has it now: only somebody's action changes that.
-  const forSomebody = works ? findings.find((f) => isReverted(f) || isRefusedChange(f)) : undefined;
+  const forSomebody = works ? findings.find((f) => keepsWorking.has(f.reason) || isRefusedChange(f)) : undefined;
   if (working !== undefined && forSomebody !== undefined) return [readyNow(view, working), stalled(forSomebody)];
   const busy = findings.find((f) => f.step !== undefined || f.blocks === true) ?? findings[0];
   const progress: Verdict[] =
@@ -263,7 +272,7 @@ function readyVerdicts(view: ClientView, findings: readonly ClientFinding[]): Ve
   ];
 }
 
-const isReverted = ({ reason }: ClientFinding) => reason === SECRET_REVERTED || reason === REGISTRATION_REVERTED;
+const keepsWorking = new Set([SECRET_REVERTED, REGISTRATION_REVERTED, UPDATE_UNSUPPORTED]);
 
 function isRefusedChange(finding: ClientFinding): boolean {
   return finding.condition === Condition.registered && finding.error !== undefined && isStuck(finding);

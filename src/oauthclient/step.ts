@@ -63,6 +63,9 @@ export const SECRET_REVERTED = 'SecretReverted';
 /** Somebody else changes the registration at the server again and again. */
 export const REGISTRATION_REVERTED = 'RegistrationReverted';
 
+/** The registration can't follow the spec; what is published works as it was registered. */
+export const UPDATE_UNSUPPORTED = 'UpdateUnsupported';
+
 /** A finding that only somebody else can put right; later checks make no sense before. */
 export const stuck = (condition: string, reason: string, message: string): ClientFinding => ({
   condition,

@@ -48,6 +48,12 @@ export interface Check<V, S extends Step> {
   find(view: V): Finding<S> | undefined;
 }
 
+export interface HeldBack {
+  error: OperatorError;
+  /** When to look again; epoch milliseconds. */
+  at: number;
+}
+
 export interface Kind<Observed, Desired, S extends Step> {
   readonly name: string;
   /** Reads the world; undefined when the object is gone and nothing of it is left to do. */
@@ -56,6 +62,8 @@ export interface Kind<Observed, Desired, S extends Step> {
   readonly checks: readonly Check<View<Observed, Desired>, S>[];
   /** When time alone will change what the checks find; epoch milliseconds. Pure. */
   wakeAt?(view: View<Observed, Desired>): number | undefined;
+  /** What the step needs is known to be away: it is not even tried, and this is what is reported of it. */
+  heldBack?(key: string, step: S, view: View<Observed, Desired>): HeldBack | undefined;
   run(step: S, view: View<Observed, Desired>, signal: AbortSignal): Promise<void>;
   /** The one status write of a pass, if anything differs; may name a time to look again. */
   settle(view: View<Observed, Desired>, findings: readonly Finding<S>[], signal: AbortSignal): Promise<void>;
@@ -146,7 +154,7 @@ export class Pass<Observed, Desired, S extends Step> {
       }
       const now = this.#clock.now();
       const view = { observed, desired: this.#kind.desired(observed, now), now };
-      const plan = evaluate(this.#kind.checks, view, (finding) => this.#hold(key, finding, now));
+      const plan = evaluate(this.#kind.checks, view, (finding) => this.#hold(key, finding, view));
       const exhausted = steps >= mostStepsInAPass;
       if (plan.next === undefined || exhausted || signal.aborted) {
         await this.#kind.settle(view, plan.findings, signal);
@@ -194,10 +202,15 @@ export class Pass<Observed, Desired, S extends Step> {
   }
 
   /** A step that failed is held until its time has come or its basis changed; meanwhile its error is what is reported. */
-  #hold(key: string, finding: Finding<S>, now: number): Finding<S> {
+  #hold(key: string, finding: Finding<S>, view: View<Observed, Desired>): Finding<S> {
     if (finding.step === undefined) return finding;
+    const away = this.#kind.heldBack?.(key, finding.step, view);
+    if (away !== undefined) {
+      const { error, at } = away;
+      return { ...finding, reason: error.code, message: error.message, error, at };
+    }
     const failure = this.#failures.get(key)?.get(finding.step.name);
-    if (failure === undefined || failure.basis !== finding.basis || failure.until <= now) return finding;
+    if (failure === undefined || failure.basis !== finding.basis || failure.until <= view.now) return finding;
     const reported = { ...finding, reason: failure.error.code, message: failure.error.message, error: failure.error };
     return Number.isFinite(failure.until) ? { ...reported, at: failure.until } : reported;
   }

@@ -1,5 +1,6 @@
 import type { WorkQueueMetrics } from '../telemetry.ts';
 import { type Clock, systemClock, type Timer } from './clock.ts';
+import { Line } from './line.ts';
 
 export interface WorkQueueOptions {
   clock?: Clock | undefined;
@@ -10,6 +11,23 @@ export interface WorkQueueOptions {
   maxDelayMs?: number | undefined;
   /** In [0, 1), for the jitter. */
   random?: (() => number) | undefined;
+  /** The group of keys that a key belongs to, asked when its turn comes. Default: none, and no limit. */
+  groupOf?: ((key: string) => Group | undefined) | undefined;
+  /** Whether a key goes before others, asked when it is added. */
+  isUrgent?: ((key: string) => boolean) | undefined;
+}
+
+/** Keys that wait for the same thing outside, which may be slow: they never get every worker. */
+export interface Group {
+  readonly name: string;
+  /** How many of them may be worked on at the same time. */
+  readonly most: number;
+}
+
+interface Parked {
+  line: Line;
+  /** One of them, to ask what the group may have by now. */
+  sample: string;
 }
 
 interface Delayed {
@@ -34,8 +52,17 @@ export class WorkQueue {
   /** Since when each waits. */
   readonly #ready = new Map<string, number>();
   /** The same keys in the order of their adding. Taking a Map's first key again and again is quadratic. */
-  #order: string[] = [];
-  #head = 0;
+  #line = new Line();
+  readonly #groupOf: (key: string) => Group | undefined;
+  readonly #isUrgent: (key: string) => boolean;
+  /** Of those whose turn has come while their group had all that it may have, by group. */
+  readonly #parked = new Map<string, Parked>();
+  /** Of those that need not wait any longer for their group. */
+  #freed = new Line();
+  /** How many of a group are being worked on or freed. */
+  readonly #busy = new Map<string, number>();
+  /** Of each key that counts there. */
+  readonly #groups = new Map<string, string>();
   /** Those of the keys that were added before anybody worked, and not again since; the one with the latest news last. */
   readonly #backlog = new Set<string>();
   /** The backlog as it was when it was first taken from: a Set has no cheap way to its end. */
@@ -55,6 +82,8 @@ export class WorkQueue {
     this.#baseDelayMs = options.baseDelayMs ?? 5;
     this.#maxDelayMs = options.maxDelayMs ?? 60_000;
     this.#random = options.random ?? Math.random;
+    this.#groupOf = options.groupOf ?? (() => undefined);
+    this.#isUrgent = options.isUrgent ?? (() => false);
     this.#metrics?.observeRunning(() => this.runningSeconds());
   }
 
@@ -71,7 +100,7 @@ export class WorkQueue {
       return;
     }
     // News of one in the backlog: it waits with the others that have news.
-    if (this.#backlog.delete(key)) this.#order.push(key);
+    if (this.#backlog.delete(key)) this.#line.push(key, this.#isUrgent(key));
     if (this.#ready.has(key)) return;
     this.#metrics?.added();
     this.#makeReady(key);
@@ -139,8 +168,10 @@ export class WorkQueue {
     const startedAt = this.#processing.get(key);
     if (startedAt === undefined) return;
     this.#processing.delete(key);
+    this.#leave(key);
     this.#metrics?.worked((this.#clock.monotonic() - startedAt) / 1000);
     if (this.#again.delete(key) && !this.#shuttingDown) this.#makeReady(key);
+    else this.#handOut();
     if (this.#shuttingDown && this.#processing.size === 0) this.#drained.resolve();
   }
 
@@ -150,8 +181,9 @@ export class WorkQueue {
     for (const { timer } of this.#delayed.values()) timer.cancel();
     this.#delayed.clear();
     this.#ready.clear();
-    this.#order = [];
-    this.#head = 0;
+    this.#line = new Line();
+    this.#freed = new Line();
+    this.#parked.clear();
     this.#backlog.clear();
     this.#again.clear();
     this.#metrics?.depth(0);
@@ -168,7 +200,7 @@ export class WorkQueue {
 
   #makeReady(key: string): void {
     this.#ready.set(key, this.#clock.monotonic());
-    this.#order.push(key);
+    this.#line.push(key, this.#isUrgent(key));
     this.#handOut();
   }
 
@@ -185,18 +217,58 @@ export class WorkQueue {
     this.#metrics?.depth(this.#ready.size);
   }
 
+  /** The next whose group has room; the others are parked. */
   #next(): string | undefined {
-    const key = this.#order[this.#head];
-    // One in so many is of the backlog, so that news without end does not keep it waiting without end.
-    if (this.#backlog.size > 0 && (key === undefined || ++this.#turn % backlogShare === 0))
-      return this.#nextOfBacklog();
-    if (key === undefined) return undefined;
-    this.#head += 1;
-    if (this.#head > 1024 && this.#head * 2 > this.#order.length) {
-      this.#order = this.#order.slice(this.#head);
-      this.#head = 0;
+    const freed = this.#freed.shift();
+    if (freed !== undefined) return freed;
+    for (let key = this.#nextOfAll(); key !== undefined; key = this.#nextOfAll()) {
+      const group = this.#groupOf(key);
+      if (group === undefined) return key;
+      if (this.#busyIn(group) < group.most) {
+        this.#join(key, group);
+        return key;
+      }
+      const { line } = this.#parked.get(group.name) ?? { line: new Line() };
+      line.push(key, this.#isUrgent(key));
+      this.#parked.set(group.name, { line, sample: key });
     }
-    return key;
+    return undefined;
+  }
+
+  #busyIn({ name }: Pick<Group, 'name'>): number {
+    return this.#busy.get(name) ?? 0;
+  }
+
+  #join(key: string, group: Group): void {
+    this.#groups.set(key, group.name);
+    this.#busy.set(group.name, this.#busyIn(group) + 1);
+  }
+
+  /** Its place goes to one that was parked, or to more where the group may have more by now. */
+  #leave(key: string): void {
+    const name = this.#groups.get(key);
+    if (name === undefined) return;
+    this.#groups.delete(key);
+    const busy = this.#busyIn({ name }) - 1;
+    if (busy > 0) this.#busy.set(name, busy);
+    else this.#busy.delete(name);
+    const parked = this.#parked.get(name);
+    if (parked === undefined) return;
+    const most = this.#groupOf(parked.sample)?.most ?? 1;
+    while (this.#busyIn({ name }) < most) {
+      const next = parked.line.shift();
+      if (next === undefined) break;
+      this.#join(next, { name, most });
+      this.#freed.push(next, this.#isUrgent(next));
+    }
+    if (parked.line.length === 0) this.#parked.delete(name);
+  }
+
+  #nextOfAll(): string | undefined {
+    // One in so many is of the backlog, so that news without end does not keep it waiting without end.
+    if (this.#backlog.size > 0 && (this.#line.length === 0 || ++this.#turn % backlogShare === 0))
+      return this.#nextOfBacklog();
+    return this.#line.shift();
   }
 
   #nextOfBacklog(): string | undefined {

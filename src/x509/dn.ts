@@ -201,10 +201,14 @@ function parseEscape(cursor: Cursor): Buffer {
   return escape.length === 3 ? Buffer.from(escape.slice(1), 'hex') : Buffer.from(escape.slice(1), 'latin1');
 }
 
-/** RFC 4514 §2.4: only what has to be escaped is. */
-function escapeValue(value: string): string {
+const mustBeEscaped = /["+,;<>\\]/g;
+/** RFC 4514 §2.4 lets others be escaped too. Servers in Java compare with X500Principal's text, which has these. */
+const escapedByJava = /["+,;<>\\=#]/g;
+
+/** RFC 4514 §2.4 */
+function escapeValue(value: string, special = mustBeEscaped): string {
   return value
-    .replace(/["+,;<>\\]/g, '\\$&')
+    .replace(special, '\\$&')
     .replaceAll('\0', '\\00')
     .replace(/^[ #]/, '\\$&')
     .replace(/(?<!^\\) $/, '\\ ');
@@ -221,7 +225,7 @@ export function formatDn(dn: Dn): string {
         .map(({ type, value }) => {
           const known = attributeType(type);
           if (known === undefined) throw invalidDn(`the attribute type ${type} is neither known nor a dotted OID`);
-          if (known.shortName !== undefined) return `${known.shortName}=${escapeValue(value)}`;
+          if (known.shortName !== undefined) return `${known.shortName}=${escapeValue(value, escapedByJava)}`;
           return `${known.oid}=#${Buffer.from(encodeAttributeValue(known, value)).toString('hex')}`;
         })
         .join('+'),

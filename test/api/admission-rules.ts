@@ -28,6 +28,7 @@ const server = (more: Spec = {}): Spec => ({
   dynamicRegistration: {},
   ...more,
 });
+const registering = (dynamicRegistration: Spec): Spec => server({ dynamicRegistration });
 const managed = (more: Spec = {}): Spec => ({ ca: { managed: more } });
 
 const secondClient =
@@ -375,6 +376,52 @@ const serverCases: Refused[] = [
     field: 'spec.issuer',
     says: /should match '\^https:/,
   })),
+  ...[
+    'client_secret',
+    'grant_types',
+    'jwks',
+    'jwks_uri',
+    'redirect_uris',
+    'request_uris',
+    'scope',
+    'sector_identifier_uri',
+  ]
+    .concat('software_statement', 'tls_client_auth_subject_dn', 'token_endpoint_auth_method', 'client_name#ja')
+    .map((name) => ({
+      name: `${name} for all clients`,
+      spec: registering({ metadata: [{ name, value: 'x' }] }),
+      field: 'spec.dynamicRegistration.metadata[0]',
+      says: /This member is not the platform’s to set for all clients: leave it out\. Keys, identity and authentication/,
+    })),
+  ...[{}, { value: 'x', flag: true }, { value: 'x', values: ['x'] }].map((member) => ({
+    name: `a member of the metadata with ${Object.keys(member).length} values`,
+    spec: registering({ metadata: [{ name: 'tos_uri', ...member }] }),
+    field: 'spec.dynamicRegistration.metadata[0]',
+    says: /Write exactly one of value, values and flag/,
+  })),
+  {
+    name: 'a member of the metadata twice',
+    spec: registering({
+      metadata: [
+        { name: 'tos_uri', value: 'x' },
+        { name: 'tos_uri', value: 'y' },
+      ],
+    }),
+    field: 'spec.dynamicRegistration.metadata[1]',
+    says: /Duplicate value/,
+  },
+  {
+    name: 'a member of the metadata that is none',
+    spec: registering({ metadata: [{ name: 'tosURI', value: 'x' }] }),
+    field: 'spec.dynamicRegistration.metadata[0].name',
+    says: /should match/,
+  },
+  {
+    name: 'another method of the configuration endpoint',
+    spec: registering({ configurationMethods: ['PATCH'] }),
+    field: 'spec.dynamicRegistration.configurationMethods[0]',
+    says: /"GET", "PUT", "DELETE"/,
+  },
   {
     name: 'no driver',
     spec: { issuer: 'https://as.example.test' },
@@ -557,6 +604,50 @@ const serverCases: Refused[] = [
     field: 'spec.dynamicRegistration.initialAccessTokenSecretRef.key',
     says: /Required/,
   },
+  {
+    name: 'CAs in two places',
+    spec: server({ caBundle: 'pem', caBundleRef: { kind: 'ConfigMap', name: 'cas', key: 'ca.crt' } }),
+    field: 'spec',
+    says: /Write caBundle or caBundleRef, not both/,
+  },
+  {
+    name: 'CAs in another kind of object',
+    spec: server({ caBundleRef: { kind: 'Pod', name: 'cas', key: 'ca.crt' } }),
+    field: 'spec.caBundleRef.kind',
+    says: /"ConfigMap", "Secret"/,
+  },
+  ...['socks5://proxy:1080', 'http://user:secret@proxy:3128', 'http://proxy:3128/path', 'proxy:3128'].map(
+    (proxyURL) => ({
+      name: `a proxy at ${proxyURL}`,
+      spec: server({ proxyURL }),
+      field: 'spec.proxyURL',
+      says: /should match '\^https\?:/,
+    }),
+  ),
+  {
+    name: 'credentials of no proxy',
+    spec: server({ proxyCredentialsSecretRef: { name: 'proxy' } }),
+    field: 'spec',
+    says: /Write a proxyURL that begins with https:\/\//,
+  },
+  {
+    name: 'credentials in clear on the way to the proxy',
+    spec: server({ proxyURL: 'http://proxy:3128', proxyCredentialsSecretRef: { name: 'proxy' } }),
+    field: 'spec',
+    says: /over http the password would be readable/,
+  },
+  {
+    name: 'a rate that is none',
+    spec: server({ rateLimit: { requestsPerSecond: 0 } }),
+    field: 'spec.rateLimit.requestsPerSecond',
+    says: /greater than or equal to 1/,
+  },
+  {
+    name: 'a burst without end',
+    spec: server({ rateLimit: { burst: 10_001 } }),
+    field: 'spec.rateLimit.burst',
+    says: /less than or equal to 10000/,
+  },
 ].map((c) => ({ ...c, resource: authorizationServers }));
 
 const oneIssuer = /Write exactly one of ca and selfSigned/;
@@ -654,6 +745,19 @@ export const accepted: readonly Accepted[] = [
 ]
   .map((c): Accepted => ({ ...c, resource: oauthClients }))
   .concat([
+    {
+      name: 'everything of a dynamic registration',
+      resource: authorizationServers,
+      spec: registering({
+        softwareStatementSecretRef: { name: 'statement', key: 'jwt' },
+        configurationMethods: [],
+        metadata: [
+          { name: 'tos_uri#ja', value: 'https://example.test' },
+          { name: 'contacts', values: ['a@example.test'] },
+          { name: 'require_signed_request_object', flag: false },
+        ],
+      }),
+    },
     {
       name: 'grants and endpoints that change',
       resource: authorizationServers,

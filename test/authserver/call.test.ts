@@ -4,7 +4,8 @@ import { createServer, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import { callServer } from '../../src/authserver/call.ts';
-import { ServerConnection, ServerConnections } from '../../src/authserver/connection.ts';
+import { ServerConnection } from '../../src/authserver/connection.ts';
+import { ServerConnections } from '../../src/authserver/connections.ts';
 import type { ServerCredentials } from '../../src/authserver/credentials.ts';
 import { discover } from '../../src/authserver/discovery.ts';
 import { dynamicRegistration } from '../../src/authserver/dynamic-registration.ts';
@@ -48,7 +49,9 @@ function ask(method: 'GET' | 'POST', deadlineMs?: number, of = connection) {
 }
 const codes = async (handler: Handler, deadlineMs?: number): Promise<string[]> => {
   server.answer(handler);
-  return [(await failure(ask('GET', deadlineMs))).code, (await failure(ask('POST', deadlineMs))).code];
+  // Each time a new one: after some failures in a row nothing would be sent.
+  const outcome = async (method: 'GET' | 'POST') => (await failure(ask(method, deadlineMs, server.connection()))).code;
+  return [await outcome('GET'), await outcome('POST')];
 };
 
 const giant: Handler = (_request, response) => {
@@ -123,10 +126,11 @@ describe('a call to a server', () => {
   });
 
   test('waits as long as it is told to, within reason', async () => {
+    const retry = async () => (await failure(ask('POST', undefined, server.connection()))).retry;
     server.answer(json(429, {}, { 'retry-after': '7' }));
-    assert.deepEqual((await failure(ask('POST'))).retry, { class: 'after', milliseconds: 7000 });
+    assert.deepEqual(await retry(), { class: 'after', milliseconds: 7000 });
     server.answer(json(503, {}, { 'retry-after': '999999999' }));
-    assert.deepEqual((await failure(ask('POST'))).retry, { class: 'after', milliseconds: 3_600_000 });
+    assert.deepEqual(await retry(), { class: 'after', milliseconds: 3_600_000 });
   });
 
   test('sends nothing to a server that it cannot authenticate', async () => {
@@ -322,6 +326,47 @@ describe('discovery', () => {
     }
   });
 
+  const metadata = (more: Record<string, string> = {}) => ({
+    issuer: server.origin,
+    token_endpoint: `${server.origin}/token`,
+    ...more,
+  });
+  const registration_endpoint = () => `${server.origin}/connect/register`;
+
+  test('takes the registration endpoint from where it is named, and all else from the first document', async () => {
+    server.answer((request, response, body) =>
+      json(
+        200,
+        request.url?.includes('openid') === true
+          ? metadata({ token_endpoint: `${server.origin}/other`, registration_endpoint: registration_endpoint() })
+          : metadata(),
+      )(request, response, body),
+    );
+    const { endpoints } = await discover(connection, { issuer: server.origin }, lasting());
+    assert.deepEqual(endpoints, {
+      tokenEndpoint: `${server.origin}/token`,
+      registrationEndpoint: registration_endpoint(),
+    });
+    server.answer(json(200, metadata({ registration_endpoint: registration_endpoint() })));
+    await discover(connection, { issuer: server.origin }, lasting());
+    assert.equal(server.requests.length, 1, 'the first document said it all');
+  });
+
+  test('is content with the first document, whatever stands at the second place', async () => {
+    for (const second of [
+      json(404, {}),
+      json(500, {}),
+      json(200, metadata({ issuer: 'https://other.example' })),
+      json(200, {}),
+    ]) {
+      server.answer((request, response, body) =>
+        (request.url?.includes('openid') === true ? second : json(200, metadata()))(request, response, body),
+      );
+      const { endpoints } = await discover(connection, { issuer: server.origin }, lasting());
+      assert.deepEqual(endpoints, { tokenEndpoint: `${server.origin}/token` });
+    }
+  });
+
   test('tells a fault from a wrong answer', async () => {
     server.answer(json(503, {}));
     assert.equal((await failure(look())).code, 'ServerUnavailable');
@@ -449,8 +494,8 @@ describe('registration at a hostile server', () => {
     const outcomes = {
       401: 'RegistrationUnauthorized',
       403: 'RegistrationUnauthorized',
-      404: 'RegistrationRefused',
-      405: 'RegistrationRefused',
+      404: 'RegistrationUnauthorized',
+      405: 'DeletionUnsupported',
       500: 'AnswerLost',
       202: 'AnswerInvalid',
     };
@@ -460,10 +505,34 @@ describe('registration at a hostile server', () => {
     }
   });
 
+  test('a deletion that is not found of a client that is there can’t be had', async () => {
+    server.answer((request, response, body) =>
+      json(request.method === 'DELETE' ? 404 : 200, answered())(request, response, body),
+    );
+    assert.equal((await failure(remove())).code, 'DeletionUnsupported');
+    server.answer((request, response, body) =>
+      json(request.method === 'DELETE' ? 404 : 503, {})(request, response, body),
+    );
+    assert.equal((await failure(remove())).code, 'ServerUnavailable', 'nobody knows');
+  });
+
   test('without a management URI or a token there is nothing to send', async () => {
     server.answer(json(200, answered()));
-    assert.equal((await attempt(handle({ registrationClientUri: undefined }))).code, 'RegistrationUnsupported');
-    assert.equal((await attempt(handle({ registrationAccessToken: undefined }))).code, 'RegistrationUnauthorized');
+    for (const missing of [{ registrationClientUri: undefined }, { registrationAccessToken: undefined }]) {
+      const of = handle(missing);
+      assert.equal((await attempt(of)).code, 'ReadUnsupported');
+      const update = dynamicRegistration.update(access(connection), of, metadata);
+      assert.equal((await failure(update)).code, 'UpdateUnsupported');
+      assert.equal((await failure(dynamicRegistration.remove(access(connection), of))).code, 'DeletionUnsupported');
+    }
     assert.deepEqual(server.requests, []);
+  });
+
+  test('a server that knows no such method says what it can’t do', async () => {
+    server.answer(json(405, {}));
+    assert.equal((await attempt(handle())).code, 'ReadUnsupported');
+    const error = await failure(dynamicRegistration.update(access(connection), handle(), metadata));
+    assert.equal(error.code, 'UpdateUnsupported');
+    assert.match(error.message, /it answered 405\. Undo the change; or create a second OAuthClient/);
   });
 });

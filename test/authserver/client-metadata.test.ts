@@ -7,6 +7,7 @@ import {
   echoViolations,
   metadataRejected,
   ownershipMarker,
+  platformMetadata,
   updateBody,
 } from '../../src/authserver/client-metadata.ts';
 import { effectiveIdentity } from '../../src/authserver/identity.ts';
@@ -52,6 +53,34 @@ describe('client metadata', () => {
     });
   });
 
+  test('lists without an entry are left out where the server refuses them, and others stay', () => {
+    const omitted = clientMetadata({ ...desired, emptyLists: false });
+    const { response_types: _none, redirect_uris: _neither, ...rest } = tls;
+    assert.deepEqual(omitted, rest);
+    assert.deepEqual(echoViolations(omitted, { ...rest, response_types: [] }), []);
+    // The server took the absence for the default.
+    assert.deepEqual(changedMembers(omitted, { ...rest, response_types: ['code'] }), ['response_types']);
+    const withCode = clientMetadata({ ...desired, responseTypes: ['code'], emptyLists: false });
+    assert.deepEqual(withCode['response_types'], ['code']);
+  });
+
+  test('what the platform adds comes with it, and takes nothing of ours', () => {
+    const platform = { software_id: 'x', contacts: ['a@b'] };
+    assert.deepEqual(clientMetadata({ ...desired, platform }), { ...tls, ...platform });
+    const spec = {
+      issuer: 'https://as.example',
+      dynamicRegistration: {
+        metadata: [
+          { name: 'software_id', value: 'x' },
+          { name: 'contacts', values: ['a@b'] },
+          { name: 'require_signed_request_object', flag: false },
+        ],
+      },
+    };
+    assert.deepEqual(platformMetadata({ spec }), { ...platform, require_signed_request_object: false });
+    assert.deepEqual(platformMetadata({ spec: { issuer: 'https://as.example' } }), {});
+  });
+
   test('unbound tokens are asked for, never left out; what a server leaves out is unbound', () => {
     const unbound = clientMetadata({ ...desired, boundTokens: false });
     assert.equal(unbound['tls_client_certificate_bound_access_tokens'], false);
@@ -83,6 +112,8 @@ describe('what a server echoes', () => {
       tls,
       { ...tls, tls_client_auth_san_dns: null, tls_client_auth_san_uri: '', jwks_uri: null, jwks: { keys: [] } },
     ],
+    ['a member of the platform as it was asked for', { ...tls, contacts: ['a@b'] }, { ...tls, contacts: ['a@b'] }],
+    ['a member of the platform that the server does not know', { ...tls, software_id: 'x' }, tls],
     ['members that are not ours', tls, { ...tls, client_id: 'x', id_token_signed_response_alg: 'ES256' }],
     ['no empty lists', tls, { ...tls, response_types: undefined, redirect_uris: null }],
     ['no client_name', tls, { ...tls, client_name: undefined }],
@@ -144,6 +175,18 @@ describe('what a server echoes', () => {
     ['fewer scopes', tls, { ...tls, scope: 'a' }, ['scope']],
     ['a redirect URI', tls, { ...tls, redirect_uris: ['https://evil.example'] }, ['redirect_uris']],
     ['another name', tls, { ...tls, client_name: 'x' }, ['client_name']],
+    [
+      'another value for a member of the platform',
+      { ...tls, id_token_signed_response_alg: 'PS256' },
+      { ...tls, id_token_signed_response_alg: 'RS256' },
+      ['id_token_signed_response_alg'],
+    ],
+    [
+      'a list of the platform cut short',
+      { ...tls, contacts: ['a@b', 'c@d'] },
+      { ...tls, contacts: ['a@b'] },
+      ['contacts'],
+    ],
     ['one key too few', selfSigned, { ...selfSigned, jwks: { keys: [key('old')] } }, ['jwks']],
     ['another key', selfSigned, { ...selfSigned, jwks: { keys: [key('old'), key('evil')] } }, ['jwks']],
     [

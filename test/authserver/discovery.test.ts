@@ -74,6 +74,29 @@ describe('server metadata', () => {
     assert.deepEqual(endpoints, { tokenEndpoint: 'https://as.example.com/t' });
   });
 
+  test('grant and response types are known where the server says them', () => {
+    const names = (value: unknown) =>
+      readMetadata({ ...document, grant_types_supported: value, response_types_supported: ['code', 'code'] }, spec)
+        .capabilities;
+    assert.deepEqual(names(['refresh_token', 'client_credentials']).grantTypes, [
+      'client_credentials',
+      'refresh_token',
+    ]);
+    assert.deepEqual(names(null).responseTypes, ['code']);
+    // More than status takes, or nothing that can be read: then nothing is held against anybody.
+    for (const value of [
+      undefined,
+      null,
+      [],
+      'code',
+      [7],
+      ['x'.repeat(200)],
+      Array.from({ length: 40 }, (_, i) => `grant-${i}`),
+    ]) {
+      assert.equal(names(value).grantTypes, undefined, JSON.stringify(value));
+    }
+  });
+
   test('the order of a list is no change', () => {
     const methods = ['tls_client_auth', 'none', 'private_key_jwt'];
     assert.deepEqual(read(methods), read(methods.toReversed()));

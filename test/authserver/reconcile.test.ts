@@ -10,6 +10,7 @@ import {
 import { authorizationServers } from '../../src/api/resources.ts';
 import { ServerConnection } from '../../src/authserver/connection.ts';
 import { Enforcement } from '../../src/authserver/enforcement.ts';
+import { defaultRateLimit, ServerTraffic } from '../../src/authserver/traffic.ts';
 import { AuthorizationServerReconciler } from '../../src/authserver/reconcile.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { EventRecorder } from '../../src/kube/event-recorder.ts';
@@ -19,6 +20,7 @@ import { createLogger } from '../../src/telemetry.ts';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.ts';
 import { applyCrds } from '../support/crds.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { createThrowawayCa } from '../support/throwaway-ca.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { type Handler, HOST, json, lasting, type ScriptedServer, startScriptedServer } from './servers.ts';
 
@@ -33,6 +35,7 @@ describe('AuthorizationServer, against a real API server', () => {
   const clock = new FakeClock(Math.floor(Date.now() / 1000) * 1000);
   const clients = new Map<string, number>();
   const secret = new Map<string, string>();
+  const configMap = new Map<string, string>();
   const forgotten: string[] = [];
   const stop = new AbortController();
   let reconciler: AuthorizationServerReconciler;
@@ -63,13 +66,24 @@ describe('AuthorizationServer, against a real API server', () => {
   });
 
   let enforcement = new Enforcement();
+  const traffic = new Map<string, ServerTraffic>();
+  const connectTo = (server: Pick<AuthorizationServer, 'metadata' | 'spec' | 'status'>) => {
+    const known = traffic.get(server.metadata.uid) ?? new ServerTraffic(name, defaultRateLimit, { clock });
+    traffic.set(server.metadata.uid, known);
+    return new ServerConnection(server, { traffic: known });
+  };
   const freshReconciler = () =>
     new AuthorizationServerReconciler({
       client,
       servers,
       clientsOf: (server) => clients.get(server) ?? 0,
+      configMapValue: (mapName, key) => Promise.resolve(configMap.get(`${mapName}/${key}`)),
       secretValue: (secretName, key) => Promise.resolve(secret.get(`${secretName}/${key}`)),
-      connections: { apart: (server) => new ServerConnection(server), forget: (server) => forgotten.push(server) },
+      connections: {
+        to: connectTo,
+        apart: connectTo,
+        forget: (server) => forgotten.push(server),
+      },
       enforcement,
       keySetsServed: false,
       recorder,
@@ -263,6 +277,81 @@ describe('AuthorizationServer, against a real API server', () => {
     await reconcile();
     assert.equal(await state(), 'True Ready');
     secret.clear();
+  });
+
+  describe('CAs by reference', () => {
+    const byReference = () => ({
+      ...spec({ caBundleRef: { kind: 'ConfigMap', name: 'cas', key: 'ca.crt' } }),
+      caBundle: undefined,
+    });
+    const inUse = async () => (await live())?.status?.caBundle;
+    const message = async () => (await conditionOf('Ready'))?.message ?? '';
+
+    test('are waited for, taken up, and replaced when they change', async () => {
+      configMap.clear();
+      await client.create(authorizationServers, { metadata: { name }, spec: byReference() });
+      await reconcile();
+      assert.equal(await state(), 'False CABundleMissing');
+      assert.match(
+        await message(),
+        /no key "ca\.crt" in ConfigMap "cas" in the operator's namespace: put the CA certificates/,
+      );
+      assert.deepEqual(scripted.requests, [], 'nothing is asked of a server that cannot be authenticated');
+      configMap.set('cas/ca.crt', scripted.ca.certPem);
+      await reconcile();
+      assert.deepEqual([await state(), await inUse()], ['True Ready', scripted.ca.certPem]);
+
+      const { certPem: another } = await createThrowawayCa('Another CA');
+      configMap.set('cas/ca.crt', another);
+      later();
+      await reconcile();
+      assert.equal(await inUse(), another);
+      assert.match((await conditionOf('Discovered'))?.message ?? '', /is not trusted/);
+      configMap.set('cas/ca.crt', another + scripted.ca.certPem);
+      await reconcile();
+      assert.deepEqual([await state(), await state('Discovered')], ['True Ready', 'True Discovered']);
+    });
+
+    test('stay in use while the object is gone or damaged, also after a restart, and this is told', async () => {
+      configMap.set('cas/ca.crt', scripted.ca.certPem);
+      await client.create(authorizationServers, { metadata: { name }, spec: byReference() });
+      await reconcile();
+      for (const [value, reason] of [
+        [undefined, 'CABundleMissing'],
+        ['garbage', 'CABundleInvalid'],
+        ['', 'CABundleInvalid'],
+        ['x'.repeat(131_072), 'CABundleInvalid'],
+      ] as const) {
+        if (value === undefined) configMap.clear();
+        else configMap.set('cas/ca.crt', value);
+        later();
+        await reconcile(freshReconciler());
+        assert.equal(await state(), `False ${reason}`);
+        assert.match(await message(), /What was read before stays in use meanwhile\./);
+        assert.equal(await inUse(), scripted.ca.certPem);
+        assert.equal(await state('Discovered'), 'True Discovered');
+      }
+      configMap.set('cas/ca.crt', scripted.ca.certPem);
+      await reconcile();
+      assert.equal(await state(), 'True Ready');
+    });
+  });
+
+  test('whose origins do not answer says so apart from Ready', async () => {
+    await create();
+    await reconcile();
+    scripted.answer(json(503, {}));
+    for (let i = 0; i < 4; i++) {
+      later();
+      await reconcile();
+    }
+    assert.deepEqual([await state(), await state('Reachable')], ['True Ready', 'False ServerUnavailable']);
+    const told = await conditionOf('Reachable');
+    assert.match(told?.message ?? '', new RegExp(`${scripted.origin} fails since .*: it answered 503`));
+    scripted.answer(metadata());
+    later();
+    await reconcile();
+    assert.deepEqual([await state(), await state('Reachable')], ['True Ready', undefined]);
   });
 
   test('one that lets anybody in is not ready until it refuses, also after a restart', async () => {

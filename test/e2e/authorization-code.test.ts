@@ -16,6 +16,7 @@ import { SELF_SIGNED_SERVER, selfSignedPlatform } from '../support/self-signed-p
 import { UserAgent } from '../support/user-agent.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { edited, INGRESSES, SCOPES, serverReady } from './lifecycle-world.ts';
+import { shows } from '../servers/support.ts';
 
 const REDIRECT_URI = 'https://app.example.test/callback';
 const SCOPE = 'openid offline_access accounts:read';
@@ -163,6 +164,7 @@ describe('authorization_code and refresh_token through a rotation', { concurrenc
       } else {
         assert.deepEqual([retired.status, retired.json['error']], [401, 'invalid_client']);
       }
+      shows('oidc-provider', 'refreshTokens', 'go on');
     });
   }
 });

@@ -15,6 +15,7 @@ import { boundTo, TestClient } from '../support/oauth-client.ts';
 import { SELF_SIGNED_SERVER, selfSignedPlatform } from '../support/self-signed-platform.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { edited, INGRESSES, keepCalling, SCOPES, serverReady, SHORTEST_DRAIN_MS } from './lifecycle-world.ts';
+import { shows } from '../servers/support.ts';
 
 describe('key sets that the server reads', () => {
   let installation: Installation;
@@ -106,6 +107,7 @@ describe('key sets that the server reads', () => {
     assert.ok(calls > 10);
     assert.equal(puts(), 0);
     assert.equal(one.registrations().length, 1);
+    shows('oidc-provider', 'selfSigned', 'by `jwks_uri`');
   });
 
   it('a change of the metadata is an update all the same', async () => {

@@ -11,6 +11,7 @@ import { assertClientCertificate } from '../support/issued-certificate.ts';
 import { boundTo, isTrue, type TestClient } from '../support/oauth-client.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { keepCalling, observe, operatorWrites, SHORTEST_DRAIN_MS, type LifecycleWorld } from './lifecycle-world.ts';
+import { shows } from '../servers/support.ts';
 
 type World = () => LifecycleWorld;
 const hour = 3_600_000;
@@ -131,6 +132,7 @@ export function lifeCases(world: World): void {
 
     const secret = await client.publishedSecret();
     const values = await client.values();
+    shows('oidc-provider', 'driver', '`dynamicRegistration` (RFC 7591, RFC 7592)');
     assert.equal(secret['type'], 'kubernetes.io/tls');
     const host = method === 'tls_client_auth' ? 'mtls' : 'selfSigned';
     const keys = ['ca.crt', 'client-ca.crt', 'client_id', 'issuer', 'tls-bundle.pem', 'tls.crt', 'tls.key'];
@@ -178,6 +180,7 @@ export function lifeCases(world: World): void {
     await boundTo(await client.credentials(), { scope: 'accounts:write' });
     await assertWorks(client, clientId);
     assert.deepEqual(await client.values(), before);
+    shows('oidc-provider', 'update', 'updates the client, which stays the same');
   });
 
   it('rotates when key or duration change; the old certificate works on', async () => {
@@ -206,6 +209,9 @@ export function lifeCases(world: World): void {
     const live = status.certificates?.map((c) => c.x5tS256) ?? [];
     assert.ok(live.includes(old.x5tS256));
     assert.deepEqual(registeredKeys(client).toSorted(), world().method === 'tls_client_auth' ? [] : live.toSorted());
+    shows('oidc-provider', 'token', 'yes');
+    shows('oidc-provider', 'rotation', 'none');
+    if (world().method !== 'tls_client_auth') shows('oidc-provider', 'selfSigned', 'by `jwks`');
   });
 
   it('renews once for each new value of the annotation', async () => {
@@ -332,6 +338,7 @@ export function lifeCases(world: World): void {
     assert.equal(await client.secret(), undefined);
     assert.equal(await client.ownSecret(), undefined);
     assert.equal((await requestToken(credentials)).json['error'], 'invalid_client');
+    shows('oidc-provider', 'deletion', 'deletes the client');
     const notAfter = new X509Certificate(credentials.certificate.certPem).validToDate.getTime();
     for (const claim of await claimsOf(world(), client)) {
       // A certificate that names it is still valid: nobody else may have the identity until it ends.

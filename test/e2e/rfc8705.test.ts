@@ -7,6 +7,7 @@ import { type ClientCertificate, createClientCertificate } from '../support/clie
 import { type Answer, call } from '../support/https-call.ts';
 import { type OAuthDeployment, startOAuthDeployment, type TokenRequest } from '../support/oauth-deployment.ts';
 import { createThrowawayCa, type KeyPairPem } from '../support/throwaway-ca.ts';
+import { shows } from '../servers/support.ts';
 
 let world: OAuthDeployment;
 before(async () => {
@@ -89,6 +90,7 @@ test("M2: a valid certificate does not speak for another client, nor another CA'
   );
   const own = await createClientCertificate({ subject: 'CN=m2-a,O=acme' });
   await assertTerminatorRefuses({ clientId: a.clientId, certificate: own });
+  shows('oidc-provider', 'others', 'refused');
 });
 
 test('M3: names are compared by their parts, not as text', async () => {
@@ -166,6 +168,7 @@ test('M5: each kind of alternative name satisfies its own member only, addresses
     const clientId = await registered({ ...TLS_CLIENT_AUTH, [name]: value });
     await assertInvalidClient({ clientId, certificate }, `${name}=${value}`);
   }
+  shows('oidc-provider', 'tlsClientAuth', 'each of the five subject members (RFC 8705 §2.1.2)');
 });
 
 test('M6: a renewed certificate with the same subject authenticates, and the server is told nothing', async () => {
@@ -288,6 +291,7 @@ test('M10: introspection returns cnf at the top level', async () => {
   assert.deepEqual(answer.json['cnf'], {
     'x5t#S256': createHash('sha256').update(certificate.der).digest('base64url'),
   });
+  shows('oidc-provider', 'introspection', 'yes');
 });
 
 test('M11: tokens are unbound unless asked for; the API refuses those', async () => {

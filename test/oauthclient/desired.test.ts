@@ -52,6 +52,7 @@ describe('effective values', () => {
       boundTokens: true,
       context: undefined,
       deletionPolicy: 'Delete',
+      adoption: 'IfMarked',
       propagationMs: 60_000,
       longestTokenLifetimeMs: 0,
       renewalSeed: 'test-1/payments/batch',

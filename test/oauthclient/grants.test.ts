@@ -13,6 +13,20 @@ const withServer = (...change: Parameters<typeof aServer>): Observed => ({
 const withGrants = (change: Partial<typeof grants>) => () => withServer({ clients: { ...grants, ...change } });
 const endpoints = { tokenEndpoint: 'https://as.example.com/token' };
 
+const unsupported = stuck('Registered', 'Unsupported');
+const offering =
+  (
+    capabilities: Partial<NonNullable<NonNullable<Observed['server']>['status']>['capabilities']>,
+    request: Partial<Observed['client']['spec']> = {},
+  ) =>
+  (): Observed => ({
+    ...withServer(
+      {},
+      { endpoints, capabilities: { authMethods: ['tls_client_auth'], certificateBoundTokens: true, ...capabilities } },
+    ),
+    client: aClient(request, { finalizers: [] }),
+  });
+
 describe('grants are checked before anything is written', () => {
   const notGranted = stuck('Registered', 'AuthorizationServerNotGranted');
   const issuerNotGranted = stuck('CertificateReady', 'IssuerNotGranted');
@@ -45,6 +59,49 @@ describe('grants are checked before anything is written', () => {
       'the server knows no such method',
       () => withServer({}, { endpoints, capabilities: { authMethods: ['x'], certificateBoundTokens: true } }),
       stuck('Registered', 'Unsupported'),
+    ],
+    [
+      'the server knows no such method, and has a problem for it',
+      () =>
+        withServer(
+          {},
+          {
+            endpoints,
+            capabilities: { authMethods: ['private_key_jwt'], certificateBoundTokens: false },
+            conditions: isReady('False', 'MutualTLSUnsupported'),
+          },
+        ),
+      stuck('Registered', 'Unsupported'),
+    ],
+    ['the server knows no such grant type', offering({ grantTypes: ['authorization_code'] }), unsupported],
+    [
+      'the server knows no such response type',
+      offering(
+        { grantTypes: ['authorization_code'], responseTypes: ['id_token'] },
+        { grantTypes: ['authorization_code'], redirectURIs: ['https://app.example.com/cb'] },
+      ),
+      unsupported,
+    ],
+    [
+      'the server does not say which grant types it knows',
+      offering({ grantTypes: undefined }),
+      ['Ready=Unknown/Preparing → addFinalizer'],
+    ],
+    [
+      'a key that is registered itself, where no registration changes',
+      () => ({
+        ...untouched('self_signed_tls_client_auth'),
+        server: aServer({
+          defaultIssuerRef: { name: 'corporate-clients' },
+          dynamicRegistration: { configurationMethods: ['GET', 'DELETE'] },
+        }),
+      }),
+      unsupported,
+    ],
+    [
+      'a subject, where no registration changes',
+      () => withServer({ dynamicRegistration: { configurationMethods: [] } }),
+      ['Ready=Unknown/Preparing → addFinalizer'],
     ],
     ['no issuer is named', () => ({ ...untouched(), server: aServer() }), stuck('CertificateReady', 'IssuerNotNamed')],
     ['no issuer', () => ({ ...untouched(), issuer: undefined }), issuerNotGranted],
@@ -143,6 +200,21 @@ describe('grants are checked before anything is written', () => {
     const [noIssuer] = findingsOf({ ...untouched(), issuer: undefined });
     const [notOurs] = findingsOf({ ...untouched(), issuer: anIssuer('tls_client_auth', { policy: {} }) });
     assert.equal(noIssuer?.message, notOurs?.message);
+  });
+
+  test('what the server says is no argument against a client that it has registered', () => {
+    const { server } = settled();
+    const capabilities = { authMethods: ['client_secret_basic'], certificateBoundTokens: true, grantTypes: [] };
+    const says = server && { ...server, status: { ...server.status, capabilities } };
+    assert.deepEqual(findingsOf({ ...settled(), server: says }), []);
+  });
+
+  test('what to do instead is said', () => {
+    const message = (observed: Observed) => findingsOf(observed)[0]?.message ?? '';
+    const methods = (authMethods: string[]) => message(offering({ authMethods })());
+    assert.match(methods(['self_signed_tls_client_auth']), /tokenEndpointAuthMethod: self_signed_tls_client_auth, or/);
+    assert.match(methods(['none']), /no mutual TLS \(RFC 8705\), or that is off: ask the platform team/);
+    assert.match(message(offering({ grantTypes: ['password'] })()), /Leave it out of grantTypes, or ask/);
   });
 
   test('a client gets bound tokens whatever the platform would let it have', () => {

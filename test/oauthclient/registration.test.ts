@@ -6,7 +6,20 @@ import { digestOf } from '../../src/oauthclient/digest.ts';
 import type { Observed } from '../../src/oauthclient/observed.ts';
 import type { Intent } from '../../src/oauthclient/record.ts';
 import { eachRow } from './checks.ts';
-import { hour, aClient, aNext, aServer, grants, instant, now, planOf, recorded, settled, without } from './view.ts';
+import {
+  hour,
+  aClient,
+  aNext,
+  aServer,
+  grants,
+  instant,
+  now,
+  planOf,
+  recorded,
+  selfSigned,
+  settled,
+  without,
+} from './view.ts';
 
 const intent = (operation: Intent['operation']): Intent => ({ id: 'intent-1', operation, since: instant(now) });
 const renew = { 'certbound.dev/renew-requested': 'once' };
@@ -32,6 +45,15 @@ const answered = (observed: Observed, change: Record<string, unknown>): Observed
 };
 const wantsUpdate = (change: Parameters<typeof recorded>[1] = {}) =>
   recorded({ ...settled(), client: aClient({ clientName: 'Batch' }) }, change);
+const unchanging = aServer({
+  defaultIssuerRef: { name: 'corporate-clients' },
+  dynamicRegistration: { configurationMethods: ['GET'] },
+});
+const registrationOf = ({ record }: Observed) => {
+  const registration = record?.state?.registration;
+  if (registration === undefined) throw new TypeError('nothing is registered');
+  return registration;
+};
 const stage = ['CertificateReady=Unknown/Issuing → stageCertificate'];
 
 describe('a create', () => {
@@ -106,6 +128,29 @@ describe('an update', () => {
       'of which the server made something else is reported; what is published stays',
       () => answered(settled(), { grant_types: ['password'] }),
       ['Registered=False/MetadataRejected'],
+    ],
+    [
+      'that the server can’t make is reported, and holds nothing up',
+      () => ({ ...wantsUpdate(), server: unchanging }),
+      ['Registered=False/UpdateUnsupported'],
+    ],
+    [
+      'that the server can’t make of a key holds up its publication',
+      () => ({
+        ...recorded(settled('self_signed_tls_client_auth'), {
+          certificates: [selfSigned('old'), selfSigned('new', { role: 'Next' })],
+        }),
+        server: unchanging,
+      }),
+      ['Registered=False/UpdateUnsupported blocks'],
+    ],
+    [
+      'that changes nothing at the server is none',
+      () => ({
+        ...recorded(settled(), { registration: { ...registrationOf(settled()), askedDigest: 'of another version' } }),
+        server: unchanging,
+      }),
+      [],
     ],
     ['what a server shows otherwise is no difference', () => answered(settled(), { client_name: null }), []],
   ]);

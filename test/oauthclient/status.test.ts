@@ -189,6 +189,24 @@ describe('a change that the server refuses', () => {
     assert.equal(status.conditions?.find(({ type }) => type === 'Registered')?.message, 'It said: no.');
   });
 
+  test('and one that it can’t make are the same to whoever waits for it', () => {
+    const server = aServer({
+      defaultIssuerRef: { name: 'corporate-clients' },
+      dynamicRegistration: { configurationMethods: ['GET'] },
+    });
+    const told = statusAt({ ...changed, server });
+    const found = statusAt(changed, now, new OperatorError('UpdateUnsupported', 'It does not.', { retry: late.retry }));
+    for (const status of [told, found]) {
+      assert.equal(conditionOf(status, 'Ready'), 'True/Ready');
+      assert.equal(conditionOf(status, 'Registered'), 'False/UpdateUnsupported');
+      assert.equal(conditionOf(status, 'Stalled'), 'True/UpdateUnsupported');
+    }
+    assert.match(
+      told.conditions?.find(({ type }) => type === 'Registered')?.message ?? '',
+      /of client_name it knows the old value\. Undo the change; or create a second OAuthClient/,
+    );
+  });
+
   test('for a token that was lost says nothing of the registration itself', () => {
     const retry: Retry = { class: 'after', milliseconds: 600_000 };
     const status = statusAt(changed, now, new OperatorError('RegistrationAccessTokenLost', 'It is lost.', { retry }));

@@ -186,6 +186,14 @@ describe('a grant that is withdrawn', () => {
     ],
     ['deregistered, a Secret that came back goes', gone, withdraws.slice(1)],
     ['then the identity', unpublished, [`Registered=Unknown/NotGranted → releaseClaim`]],
+    [
+      'and the client id, where it chose one',
+      () => {
+        const observed = released();
+        return { ...observed, clientIdClaim: observed.claim && { ...observed.claim, expires: undefined } };
+      },
+      [`Registered=Unknown/NotGranted → releaseClientId`],
+    ],
     ['then the keys', released, [`Registered=Unknown/NotGranted → destroyKeys`]],
     ['and that is all', after, ['Registered=False/NotGranted blocks']],
     [
@@ -263,7 +271,7 @@ describe('a grant that is withdrawn', () => {
     const of = conditions(after());
     assert.match(
       of('Registered')?.says ?? '',
-      /was deregistered.*There is no such AuthorizationServer, or it is not granted.*registered anew, with another client id/,
+      /was deregistered.*There is no such AuthorizationServer, or it is not granted.*registered anew/,
     );
     assert.equal(of('Ready')?.is, 'False/NotGranted');
     assert.equal(statusOf(viewOf(after()), findingsOf(after())).clientId, undefined);

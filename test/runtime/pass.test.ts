@@ -37,6 +37,8 @@ class Workshop {
   /** What a step does besides putting its thing there. */
   work: (step: string) => void = () => undefined;
   wakeAt: number | undefined;
+  /** What is away, and until when. */
+  away: { step: string; at: number } | undefined;
   observer: StepObserver | undefined;
 
   /** Each thing in order, if it is missing. */
@@ -60,6 +62,8 @@ class Workshop {
       desired: () => undefined,
       checks: this.checks,
       wakeAt: () => this.wakeAt,
+      heldBack: (_key, { name }) =>
+        this.away?.step === name ? { error: new OperatorError('Away', 'It is away.'), at: this.away.at } : undefined,
       run: async ({ name }) => {
         this.ran.push(name);
         this.work(name);
@@ -316,6 +320,22 @@ describe('a step that failed', () => {
 });
 
 class Killed extends Error {}
+
+describe('a step whose world is away', () => {
+  test('is not tried, and is reported so; others that need not wait go on', async () => {
+    const shop = new Workshop();
+    shop.checks = [shop.missing('a', () => ({ deferrable: true })), shop.missing('b')];
+    shop.away = { step: 'a', at: shop.clock.now() + 5_000 };
+    const pass = shop.pass();
+    assert.deepEqual(await pass.reconcile('key', never), { requeueAfterMs: 5_000 });
+    assert.deepEqual(shop.ran, ['b']);
+    const [first] = shop.settled.at(-1) ?? [];
+    assert.deepEqual([first?.reason, first?.message, first?.error?.code], ['Away', 'It is away.', 'Away']);
+    shop.away = undefined;
+    await pass.reconcile('key', never);
+    assert.deepEqual(shop.ran, ['b', 'a'], 'nothing of it is remembered');
+  });
+});
 
 describe('killed anywhere', () => {
   test('an observer sees every step, before and after', async () => {

@@ -69,6 +69,57 @@ describe('workqueue', () => {
     assert.equal(await queue.take(), undefined);
   });
 
+  /** `red-1` is of the group red. */
+  const grouped = (most: number | (() => number), isUrgent: (key: string) => boolean = () => false) =>
+    new WorkQueue({
+      clock: new FakeClock(),
+      groupOf: (key) => ({ name: key.split('-')[0] ?? '', most: typeof most === 'number' ? most : most() }),
+      isUrgent,
+    });
+
+  test('keys of one group never get every worker', async () => {
+    const queue = grouped(2);
+    const worker = startWorker(queue);
+    for (let i = 0; i < 100; i++) queue.add(`red-${i}`);
+    queue.add('blue-0');
+    await settle();
+    assert.deepEqual(worker.taken, ['red-0', 'red-1', 'blue-0']);
+    assert.equal(queue.depth, 98);
+    queue.done('red-1');
+    await settle();
+    assert.deepEqual(worker.taken.slice(3), ['red-2'], 'the next of the group takes its place');
+    queue.add('red-0');
+    queue.done('red-0');
+    await settle();
+    assert.deepEqual(worker.taken.slice(4), ['red-3'], 'what is added again goes to the end');
+  });
+
+  test('a group that may have more gets more', async () => {
+    let most = 1;
+    const queue = grouped(() => most);
+    const worker = startWorker(queue);
+    for (let i = 0; i < 10; i++) queue.add(`red-${i}`);
+    await settle();
+    assert.equal(worker.taken.length, 1);
+    most = 4;
+    queue.done('red-0');
+    await settle();
+    assert.equal(worker.taken.length, 5);
+  });
+
+  test('what is urgent goes before the rest of its group, but keeps nobody waiting without end', async () => {
+    const queue = grouped(1, (key) => key.includes('urgent'));
+    const worker = startWorker(queue);
+    for (let i = 0; i < 20; i++) queue.add(`red-${i}`);
+    for (let i = 0; i < 20; i++) queue.add(`red-urgent-${i}`);
+    for (let i = 0; i < 12; i++) {
+      await settle();
+      queue.done(worker.taken.at(-1) ?? '');
+    }
+    const urgent = worker.taken.slice(1).filter((key) => key.includes('urgent'));
+    assert.ok(urgent.length >= 8 && urgent.length <= 10, worker.taken.join());
+  });
+
   test('a key added while it is worked on runs once more, after the first run', async () => {
     const queue = new WorkQueue({ clock: new FakeClock() });
     queue.add('a');
@@ -197,79 +248,88 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
   { maxLength: 60 },
 );
 
-test('property: never two workers on a key, no add lost, the earliest delay wins', async () => {
+test('property: never two workers on a key, nor too many on a group, no add lost, the earliest delay wins', async () => {
   await fc.assert(
-    fc.asyncProperty(steps, fc.integer({ min: 1, max: 3 }), async (plan, workers) => {
-      const clock = new FakeClock();
-      const queue = new WorkQueue({ clock });
-      const running: { key: string; finish: () => void }[] = [];
-      /** When a run must start at the latest, unless no worker is free; by key. */
-      const owed = new Map<string, number[]>();
-      const runs = Array.from({ length: workers }, async () => {
-        for (let key = await queue.take(); key !== undefined; key = await queue.take()) {
-          assert.ok(!running.some((run) => run.key === key), 'two workers on one key');
-          const taken = key;
-          // Whatever was owed by now is served by this run; a run that nothing asked for must not happen.
-          const due = owed.get(taken) ?? [];
-          assert.ok(
-            due.some((at) => at <= clock.monotonic()),
-            'a run that nobody asked for',
-          );
-          owed.set(
-            taken,
-            due.filter((at) => at > clock.monotonic()),
-          );
-          const { promise, resolve } = Promise.withResolvers<void>();
-          running.push({ key: taken, finish: resolve });
-          await promise;
-          running.splice(
-            running.findIndex((run) => run.key === taken),
-            1,
-          );
-          queue.done(taken);
+    fc.asyncProperty(
+      steps,
+      fc.integer({ min: 1, max: 3 }),
+      fc.integer({ min: 1, max: 3 }),
+      async (plan, workers, most) => {
+        const clock = new FakeClock();
+        // All but one are of one group.
+        const groupOf = (key: string) => (key === 'a' ? undefined : { name: 'rest', most });
+        const queue = new WorkQueue({ clock, groupOf, isUrgent: (key) => key === 'b' });
+        const full = (key: string) => key !== 'a' && running.filter((run) => run.key !== 'a').length >= most;
+        const running: { key: string; finish: () => void }[] = [];
+        /** When a run must start at the latest, unless no worker is free; by key. */
+        const owed = new Map<string, number[]>();
+        const runs = Array.from({ length: workers }, async () => {
+          for (let key = await queue.take(); key !== undefined; key = await queue.take()) {
+            assert.ok(!running.some((run) => run.key === key), 'two workers on one key');
+            assert.ok(!full(key), 'too many of a group');
+            const taken = key;
+            // Whatever was owed by now is served by this run; a run that nothing asked for must not happen.
+            const due = owed.get(taken) ?? [];
+            assert.ok(
+              due.some((at) => at <= clock.monotonic()),
+              'a run that nobody asked for',
+            );
+            owed.set(
+              taken,
+              due.filter((at) => at > clock.monotonic()),
+            );
+            const { promise, resolve } = Promise.withResolvers<void>();
+            running.push({ key: taken, finish: resolve });
+            await promise;
+            running.splice(
+              running.findIndex((run) => run.key === taken),
+              1,
+            );
+            queue.done(taken);
+          }
+        });
+        const owe = (key: string, at: number): void => void owed.set(key, [...(owed.get(key) ?? []), at]);
+        /** Of delays that wait, the earliest replaces the others. */
+        const oweAfter = (key: string, at: number): void => {
+          const later = (owed.get(key) ?? []).filter((due) => due > clock.monotonic());
+          const others = (owed.get(key) ?? []).filter((due) => due <= clock.monotonic());
+          owed.set(key, [...others, Math.min(at, ...later)]);
+        };
+        const settled = async (): Promise<void> => {
+          await settle();
+          // With a worker free and nothing of this key running, nothing due may be left.
+          for (const [key, due] of owed) {
+            if (running.length === workers || full(key) || running.some((run) => run.key === key)) continue;
+            assert.deepEqual(
+              due.filter((at) => at <= clock.monotonic()),
+              [],
+              `lost add of ${key}`,
+            );
+          }
+        };
+        for (const step of plan) {
+          if (step.do === 'add') {
+            owe(step.key, clock.monotonic());
+            queue.add(step.key);
+          } else if (step.do === 'addAfter') {
+            const at = clock.monotonic() + step.delay;
+            if (step.delay === 0) owe(step.key, at);
+            else oweAfter(step.key, at);
+            queue.addAfter(step.key, step.delay);
+          } else if (step.do === 'finish') running[step.which % Math.max(1, running.length)]?.finish();
+          else await clock.advanceAsync(step.by);
+          await settled();
         }
-      });
-      const owe = (key: string, at: number): void => void owed.set(key, [...(owed.get(key) ?? []), at]);
-      /** Of delays that wait, the earliest replaces the others. */
-      const oweAfter = (key: string, at: number): void => {
-        const later = (owed.get(key) ?? []).filter((due) => due > clock.monotonic());
-        const others = (owed.get(key) ?? []).filter((due) => due <= clock.monotonic());
-        owed.set(key, [...others, Math.min(at, ...later)]);
-      };
-      const settled = async (): Promise<void> => {
-        await settle();
-        // With a worker free and nothing of this key running, nothing due may be left.
-        for (const [key, due] of owed) {
-          if (running.length === workers || running.some((run) => run.key === key)) continue;
-          assert.deepEqual(
-            due.filter((at) => at <= clock.monotonic()),
-            [],
-            `lost add of ${key}`,
-          );
+        await clock.advanceAsync(200);
+        while (running.length > 0) {
+          for (const run of running) run.finish();
+          await settled();
         }
-      };
-      for (const step of plan) {
-        if (step.do === 'add') {
-          owe(step.key, clock.monotonic());
-          queue.add(step.key);
-        } else if (step.do === 'addAfter') {
-          const at = clock.monotonic() + step.delay;
-          if (step.delay === 0) owe(step.key, at);
-          else oweAfter(step.key, at);
-          queue.addAfter(step.key, step.delay);
-        } else if (step.do === 'finish') running[step.which % Math.max(1, running.length)]?.finish();
-        else await clock.advanceAsync(step.by);
-        await settled();
-      }
-      await clock.advanceAsync(200);
-      while (running.length > 0) {
-        for (const run of running) run.finish();
-        await settled();
-      }
-      assert.deepEqual([...owed.values()].flat(), [], 'everything added has run');
-      await queue.shutDown();
-      await Promise.all(runs);
-    }),
+        assert.deepEqual([...owed.values()].flat(), [], 'everything added has run');
+        await queue.shutDown();
+        await Promise.all(runs);
+      },
+    ),
     { numRuns: 300 },
   );
 });

@@ -12,6 +12,7 @@ import { waitFor } from '../support/wait-for.ts';
 import { keepCalling } from '../e2e/lifecycle-world.ts';
 import { logIn, refresh } from './keycloak-login.ts';
 import { type KeycloakWorld, API, REDIRECT_URI, startKeycloakWorld } from './keycloak-world.ts';
+import { shows } from './support.ts';
 
 /** Renewed after five to ten seconds. */
 const SHORT_LIVED = { certificate: { duration: '5m', renewBefore: '4m50s' } };
@@ -53,6 +54,9 @@ describe('Keycloak', () => {
     });
     assert.equal(introspection.json['active'], true, introspection.text);
     assert.deepEqual(introspection.json['cnf'], { 'x5t#S256': credentials.x5tS256 });
+    shows('keycloak', 'driver', '`keycloak` (its Admin REST API)');
+    shows('keycloak', 'token', 'yes');
+    shows('keycloak', 'introspection', 'yes');
   });
 
   it('refuses whoever is not that client', async () => {
@@ -67,6 +71,7 @@ describe('Keycloak', () => {
       assert.match(String(answer.json['error']), /^(invalid|unauthorized)_client$/);
     }
     assert.equal(await boundTo(credentials), credentials.x5tS256, 'and it is still that client');
+    shows('keycloak', 'others', 'refused');
   });
 
   it('refuses no call while certificates rotate', async () => {
@@ -78,6 +83,7 @@ describe('Keycloak', () => {
       const { calls } = await load.stop();
       assert.ok(calls > 10);
     }
+    shows('keycloak', 'rotation', 'none');
     await client.delete();
     await client.gone();
     assert.equal(await world.realm.client(world.clientId('rotating')), undefined);
@@ -96,6 +102,7 @@ describe('Keycloak', () => {
     const stored = await world.realm.client(world.clientId('changing'));
     assert.equal(stored?.['description'], 'theirs');
     assert.deepEqual(stored.optionalClientScopes.toSorted(), ['accounts:read', 'accounts:write']);
+    shows('keycloak', 'update', 'updates the client, which stays the same');
   });
 
   it('says that the realm has no such scope, and leaves nothing', async () => {
@@ -173,6 +180,8 @@ describe('Keycloak', () => {
       assert.equal(await client.record(), undefined);
       assert.equal(await world.realm.client(world.clientId(name)), undefined);
     }
+    shows('keycloak', 'tlsClientAuth', 'its DN alone: another subject is `Unsupported`');
+    shows('keycloak', 'selfSigned', 'no: `Unsupported`');
   });
 
   it('says which credential is wrong, and goes on once it is right', async () => {
@@ -235,6 +244,7 @@ describe('Keycloak', () => {
     assert.equal((await refresh(old, token)).status, 200, 'the old certificate drains');
     const anew = await logIn(renewed, { ...login, redirectUri: REDIRECT_URI, scope: 'openid accounts:read' });
     assert.deepEqual(claimsOf(String(anew.json['access_token']))['cnf'], { 'x5t#S256': renewed.x5tS256 });
+    shows('keycloak', 'refreshTokens', 'end: it binds them to the certificate (`RefreshTokensEndAtRotation`)');
   });
 
   it('is managed by a client whose certificate the operator itself rotates', async () => {
@@ -256,6 +266,7 @@ describe('Keycloak', () => {
     await client.delete();
     await client.gone();
     assert.equal(await world.realm.client(world.clientId('managed')), undefined);
+    shows('keycloak', 'deletion', 'deletes the client');
     await own.delete();
   });
 });

@@ -32,6 +32,8 @@ export interface AuthorizationServerOptions {
   initialAccessToken?: string;
   /** Whether an update replaces the registration access token, asked at each. Default true, as oidc-provider's. */
   rotateRegistrationAccessToken?: boolean | (() => boolean);
+  /** Whether a read replaces it too, as some products do. Default false. */
+  rotateRegistrationAccessTokenOnRead?: boolean;
   /** In seconds. Default 300. */
   accessTokenTTL?: number;
   /** Default: none, and both of RFC 8705. */
@@ -200,6 +202,16 @@ async function createProvider(options: AuthorizationServerOptions, store: Author
   return { provider, jwks: createLocalJWKSet({ keys: [{ ...(await exportJWK(keys.publicKey)), kid, alg }] }) };
 }
 
+/** RFC 7592 §3 lets every answer carry a new one. */
+async function rotateOnRead(provider: Provider, context: Context, next: () => Promise<void>): Promise<void> {
+  await next();
+  if (context.method !== 'GET' || !context.path.startsWith('/reg/') || context.status !== 200) return;
+  const { client, entities } = context.oidc;
+  const renewed = new provider.RegistrationAccessToken({ client });
+  await entities.RegistrationAccessToken?.destroy();
+  context.body = { ...Object(context.body), registration_access_token: await renewed.save() };
+}
+
 export async function startAuthorizationServer(options: AuthorizationServerOptions): Promise<AuthorizationServer> {
   const store = options.store ?? new AuthorizationServerStore();
   const trust: Trust = { unverified: false };
@@ -219,6 +231,9 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
     if (wrong === undefined && (await interact(provider, context))) return;
     await answer(context, next, wrong);
   });
+  if (options.rotateRegistrationAccessTokenOnRead === true) {
+    provider.use((context, next) => rotateOnRead(provider, context, next));
+  }
   const listener = provider.callback();
   const server: Server =
     options.tls === undefined

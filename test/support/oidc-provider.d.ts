@@ -13,6 +13,15 @@ declare module 'oidc-provider' {
     respond: boolean;
     get(header: string): string;
     set(header: string, value: string): void;
+    oidc: {
+      client?: unknown;
+      entities: { RegistrationAccessToken?: RegistrationAccessToken };
+    };
+  }
+
+  export interface RegistrationAccessToken {
+    save(): Promise<string>;
+    destroy(): Promise<void>;
   }
 
   export interface Adapter {
@@ -53,6 +62,7 @@ declare module 'oidc-provider' {
     constructor(issuer: string, configuration: Configuration);
     readonly issuer: string;
     proxy: boolean;
+    readonly RegistrationAccessToken: new (of: { client: unknown }) => RegistrationAccessToken;
     use(middleware: (context: Context, next: () => Promise<void>) => Promise<void>): this;
     callback(): (request: IncomingMessage, response: ServerResponse) => Promise<void>;
     on(event: string, listener: (...args: unknown[]) => void): this;

@@ -206,8 +206,9 @@ describe('formatDn', () => {
     [' ', '\\ '],
     ['  ', '\\ \\ '],
     [' a ', '\\ a\\ '],
-    ['#a#', '\\#a#'],
-    ['a,b+c"d\\e<f>g;h=i', 'a\\,b\\+c\\"d\\\\e\\<f\\>g\\;h=i'],
+    // As java.security writes them, and RFC 4514 §2.4 allows.
+    ['#a#', '\\#a\\#'],
+    ['a,b+c"d\\e<f>g;h=i', 'a\\,b\\+c\\"d\\\\e\\<f\\>g\\;h\\=i'],
     ['é😀', 'é😀'],
   ];
   for (const [value, text] of written) {

@@ -2,6 +2,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { Dispatcher } from 'undici';
 import { ServerConnection, type ClientTls } from '../../src/authserver/connection.ts';
+import type { ServerTraffic } from '../../src/authserver/traffic.ts';
 import { certificatesFromPem } from '../../src/x509/pem.ts';
 import type { Answer } from './authorization-server.ts';
 
@@ -24,8 +25,12 @@ export class ModelConnection extends ServerConnection {
   readonly #chains = new WeakMap<ClientTls, readonly X509Certificate[]>();
   readonly #deliver: (sent: Sent) => Received;
 
-  constructor(server: ConstructorParameters<typeof ServerConnection>[0], deliver: (sent: Sent) => Received) {
-    super(server);
+  constructor(
+    server: ConstructorParameters<typeof ServerConnection>[0],
+    deliver: (sent: Sent) => Received,
+    traffic: ServerTraffic,
+  ) {
+    super(server, { traffic });
     this.#deliver = deliver;
   }
 

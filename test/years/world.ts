@@ -25,6 +25,7 @@ import { OPERATOR_NAMESPACE, OperatorLife } from './operator.ts';
 import { randomFrom, type Random } from './random.ts';
 import { Replica } from './terminators.ts';
 import { Verifier } from './verifier.ts';
+import { defaultRateLimit, ServerTraffic } from '../../src/authserver/traffic.ts';
 import { ModelConnection, type Received, type Sent } from './wire.ts';
 
 /** What applications trust at the server, in keystores too. */
@@ -156,10 +157,11 @@ export class World {
     this.#dead = false;
     this.#pointsLeft = Infinity;
     const wire = { before: () => this.#beforeWrite(), after: () => this.#afterWrite() };
+    const traffic = new ServerTraffic('corporate', defaultRateLimit, { clock: this.clock });
     this.#life = new OperatorLife({
       transport: new ModelTransport(this.api, wire),
       clock: this.clock,
-      connect: (server) => new ModelConnection(server, (sent) => this.#deliver(sent)),
+      connect: (server) => new ModelConnection(server, (sent) => this.#deliver(sent), traffic),
       objects: this.api.objects(),
       observer: { before: () => undefined, after: () => this.#afterStep() },
       onEvent: (event) => this.events.push(`${String(event['reason'])}: ${String(event['note'])}`),
@@ -255,6 +257,11 @@ export class World {
   /** Somebody removes the finalizer by hand, and the AuthorizationServer goes. */
   removeServer(): void {
     this.#call('DELETE', authorizationServers, { name: 'corporate' });
+  }
+
+  /** Somebody deletes the operator's own Secret of the client. */
+  loseRecord(): void {
+    this.#call('DELETE', secrets, { namespace: OPERATOR_NAMESPACE, name: recordName(CLIENT.namespace, CLIENT.name) });
   }
 
   /** What applications read. */

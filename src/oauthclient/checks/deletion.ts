@@ -126,7 +126,7 @@ const toldGone: ClientCheck = {
 /** A registration that outlives its OAuthClient. */
 export interface Orphan {
   clientId: string;
-  cause: 'DeletionPolicy' | 'RecordLost' | 'Deadline';
+  cause: 'DeletionPolicy' | 'RecordLost' | 'Deadline' | 'DeletionUnsupported';
   /** For people. */
   why: string;
 }

@@ -1,9 +1,14 @@
+import type { AuthorizationServer } from '../../api/authorization-server.ts';
+import { authMethod } from '../../api/oauth-client.ts';
 import { NOT_ENFORCED } from '../../authserver/canary.ts';
 import { capabilitiesOf } from '../../authserver/capabilities.ts';
+import { configurable } from '../../authserver/client-configuration.ts';
 import { keysByReference } from '../../authserver/client-metadata.ts';
+import type { ServerCapabilities } from '../../authserver/connection.ts';
 import { issuerViolations } from '../../issuer/grants.ts';
 import { namespaceGranted } from '../../api/namespace-grant.ts';
 import type { Check } from '../../runtime/pass.ts';
+import type { Desired } from '../desired.ts';
 import { deniedOfSpec, graced } from '../withdrawal.ts';
 import { Condition, NOT_GRANTED, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
 
@@ -67,19 +72,61 @@ const serverReady: ClientCheck = {
   },
 };
 
-const methodSupported: ClientCheck = {
-  name: 'methodSupported',
-  find({ observed: { server }, desired: { method } }) {
-    const supported = server?.status?.capabilities?.authMethods;
-    if (supported === undefined || supported.includes(method)) return undefined;
-    return stuck(
-      Condition.registered,
-      'Unsupported',
-      `The authorization server doesn't support ${method}; it offers ${supported.join(', ')}. ` +
-        'Create an OAuthClient with another tokenEndpointAuthMethod, or ask for another server.',
-    );
+/**
+ * What the server says that it can't do is not tried, whatever else is wrong with it. Of a client that is registered the server
+ * itself decides: metadata that are wrong for a while take nothing from it. Scopes are not looked at: a server may keep those that
+ * it has to itself (RFC 8414 §2), and some show `openid` alone.
+ */
+const serverSupports: ClientCheck = {
+  name: 'serverSupports',
+  find({ observed: { server, record }, desired }) {
+    const capabilities = server?.status?.capabilities;
+    if (server === undefined || capabilities === undefined || record?.state?.registration !== undefined)
+      return undefined;
+    const message = unsupported(capabilities, desired) ?? unrotatable(server, desired);
+    return message === undefined ? undefined : stuck(Condition.registered, 'Unsupported', message);
   },
 };
+
+function unsupported(
+  { authMethods, grantTypes, responseTypes }: ServerCapabilities,
+  desired: Pick<Desired, 'method' | 'grantTypes' | 'responseTypes'>,
+): string | undefined {
+  const { method } = desired;
+  if (authMethods?.includes(method) === false) {
+    const others = authMethods.filter((each) => authMethod.safeParse(each).success);
+    return (
+      `The authorization server doesn't support ${method}; it offers ${authMethods.join(', ')}. ` +
+      (others.length === 0
+        ? 'It has no mutual TLS (RFC 8705), or that is off: ask the platform team to enable it, or for another server.'
+        : `Create an OAuthClient with tokenEndpointAuthMethod: ${others.join(' or ')}, or ask for another server.`)
+    );
+  }
+  const missing = [
+    ...notOffered(grantTypes, desired.grantTypes, 'grant type', 'grantTypes'),
+    ...notOffered(responseTypes, desired.responseTypes, 'response type', 'responseTypes'),
+  ];
+  return missing.length === 0 ? undefined : missing.join(' ');
+}
+
+function notOffered(offered: readonly string[] | undefined, asked: readonly string[], what: string, field: string) {
+  return asked
+    .filter((value) => offered?.includes(value) === false)
+    .map(
+      (value) =>
+        `The authorization server doesn't support the ${what} ${value}; it offers ${offered?.join(', ')}. ` +
+        `Leave it out of ${field}, or ask the platform team to enable it there.`,
+    );
+}
+
+/** A key that is registered itself is replaced by an update. */
+function unrotatable(server: AuthorizationServer, { method }: Pick<Desired, 'method'>): string | undefined {
+  if (method === 'tls_client_auth' || keysByReference(server) || configurable(server, 'PUT')) return undefined;
+  return (
+    `AuthorizationServer "${server.metadata.name}" changes no registration, so that a self-signed certificate could never be renewed there. ` +
+    'Use tls_client_auth; or ask the platform team for dynamicRegistration.clientKeys: jwks_uri.'
+  );
+}
 
 /** What no client of this kind of server can be, whatever the platform grants. */
 const requestSupported: ClientCheck = {
@@ -204,8 +251,8 @@ const identityGranted: ClientCheck = {
 export const grantChecks: readonly ClientCheck[] = [
   serverGranted,
   serverUnchanged,
+  serverSupports,
   serverReady,
-  methodSupported,
   requestSupported,
   keySetServed,
   issuerNamed,

@@ -1,10 +1,11 @@
 import { capabilitiesOf } from '../../authserver/capabilities.ts';
-import { echoViolations, metadataRejected } from '../../authserver/client-metadata.ts';
+import { configurable } from '../../authserver/client-configuration.ts';
+import { changedMembers, echoViolations, metadataRejected } from '../../authserver/client-metadata.ts';
 import type { Check } from '../../runtime/pass.ts';
 import type { Desired } from '../desired.ts';
 import { digestOf } from '../digest.ts';
 import { certificateIn } from '../record.ts';
-import { Condition, act, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
+import { Condition, UPDATE_UNSUPPORTED, act, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
 
 type ClientCheck = Check<ClientView, ClientStep>;
 
@@ -138,6 +139,12 @@ const upToDate: ClientCheck = {
     const state = record?.state;
     if (state?.registration === undefined || metadata === undefined) return undefined;
     if (state.registration.askedDigest === digestOf(metadata)) return undefined;
+    if (!configurable(server, 'PUT')) {
+      const changed = changedMembers(metadata, state.registration.accepted);
+      if (changed.length === 0) return undefined;
+      // A key that can't be registered can't be published either.
+      return { ...stuck(Condition.registered, UPDATE_UNSUPPORTED, unchangeable(changed)), blocks: !canWait(desired) };
+    }
     // An earlier call is in doubt: that is settled first.
     if (state.intent !== undefined && state.intent.id !== unsentIntent) return undefined;
     const basis = `${client.metadata.generation} ${server?.metadata.resourceVersion ?? ''} ${digestOf(metadata)}`;
@@ -147,6 +154,11 @@ const upToDate: ClientCheck = {
     return { ...finding, deferrable: canWait(desired) };
   },
 };
+
+const unchangeable = (changed: readonly string[]): string =>
+  'The authorization server changes no registration (RFC 7592 §2.2), so that the client stays as it was registered: of ' +
+  `${changed.join(', ')} it knows the old value. Undo the change; or create a second OAuthClient with it, switch the application to its ` +
+  'Secret, then delete this one.';
 
 /** The part of the metadata that a tenant decides; keys change with every rotation, and the CA with some. */
 export function withoutKeys(metadata: Record<string, unknown> | undefined): Record<string, unknown> {

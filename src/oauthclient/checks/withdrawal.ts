@@ -68,7 +68,7 @@ const grantWithdrawn: ClientCheck = {
 const deregistered: ClientCheck = {
   name: 'deregistered',
   find(view) {
-    const { record, published, claim, client, server } = view.observed;
+    const { record, published, claim, clientIdClaim, client, server } = view.observed;
     const state = record?.state;
     const denials = withdrawnGrants(view) ?? [];
     if (state?.withdrawal === undefined || denials.length === 0) return undefined;
@@ -87,6 +87,9 @@ const deregistered: ClientCheck = {
     if (claim?.holderUid === client.metadata.uid && claim.expires === undefined) {
       return act(Condition.registered, NOT_GRANTED, message, { name: 'releaseClaim' });
     }
+    if (clientIdClaim?.holderUid === client.metadata.uid && clientIdClaim.expires === undefined) {
+      return act(Condition.registered, NOT_GRANTED, message, { name: 'releaseClientId' });
+    }
     if (certificates.length > 0) {
       return act(Condition.registered, NOT_GRANTED, message, { name: 'destroyKeys' });
     }
@@ -94,7 +97,7 @@ const deregistered: ClientCheck = {
       Condition.registered,
       NOT_GRANTED,
       `${message} Its Secret was removed and its keys destroyed. ${sentences(denials)} ` +
-        'Once everything is granted the client is registered anew, with another client id.',
+        'Once everything is granted the client is registered anew.',
     );
   },
 };

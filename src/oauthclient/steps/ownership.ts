@@ -1,8 +1,6 @@
 import { FINALIZER } from '../../api/annotations.ts';
 import { acquireClaim, claimedClientId, releaseClaim as release, type ClaimRequest } from '../../authserver/claims.ts';
 import { addFinalizer as add, removeFinalizer as remove } from '../../kube/finalizers.ts';
-import { authorizationServers } from '../../api/resources.ts';
-import { referenceTo } from '../../kube/event-recorder.ts';
 import { secrets } from '../../kube/resource.ts';
 import { orphanOf, type Orphan } from '../checks/deletion.ts';
 import { overdue, untilWhen } from '../deadline.ts';
@@ -20,6 +18,7 @@ import {
   type StepContext,
 } from './context.ts';
 import { adoptSecret } from './publication.ts';
+import { tellOrphaned } from './orphan.ts';
 import { removalStored, removeRegistration } from './registration.ts';
 import { OperatorError, asOperatorError } from '../../errors.ts';
 
@@ -36,22 +35,6 @@ export const removeFinalizer: ClientAction = async (context, view, signal) => {
   rewrites.forget(client.metadata.uid);
   comparisons.forget(client.metadata.uid);
 };
-
-/** Who has the server to clean up is told too: the OAuthClient, or its namespace with its events, is about to be gone. */
-function tellOrphaned(context: StepContext, view: ClientView, { clientId, cause, why }: Orphan): void {
-  const { client, server } = view.observed;
-  const { namespace, name } = client.metadata;
-  const note = `Client ${clientId} stays registered at the server (${why}).`;
-  tell(context, view, 'Warning', 'Orphaned', note);
-  if (server !== undefined) {
-    const { name: serverName, uid } = server.metadata;
-    const regarding = referenceTo(authorizationServers, { name: serverName, uid });
-    const of = `${note} It was OAuthClient ${namespace}/${name}.`;
-    context.recorder.record({ regarding, type: 'Warning', reason: 'Orphaned', action: 'Orphaned', note: of });
-  }
-  context.metrics.leftBehind(server?.metadata.name ?? '', cause);
-  context.logger.warn({ namespace, name, clientId, cause }, 'a client stays registered at the server');
-}
 
 /** The same client under a new uid: what it had goes on, the published Secret first, for the record tells whose it was. */
 export const adoptRecord: ClientAction = async (context, view, signal) => {
@@ -121,8 +104,9 @@ function claimRequest(
  */
 export const deregister: ClientAction = async (context, view, signal) => {
   const loaded = await context.records.load(recordOf(view), signal);
+  let left: Orphan | undefined;
   try {
-    await removeRegistration(context, view, loaded, signal);
+    left = await removeRegistration(context, view, loaded, signal);
   } catch (thrown) {
     const gone =
       asOperatorError(thrown).code === 'RegistrationAccessTokenLost' &&
@@ -133,6 +117,7 @@ export const deregister: ClientAction = async (context, view, signal) => {
   const { registration: _credentials, ...material } = loaded.material;
   await context.records.save(loaded, { state, material }, signal);
   removalStored(context, loaded);
+  if (left !== undefined) return tellOrphaned(context, view, left);
   const { registration, server } = loaded.state;
   tell(context, view, 'Normal', 'Deregistered', `Client ${registration?.clientId} is gone at ${server.issuer}.`);
 };

@@ -1,6 +1,6 @@
 import { callAsIntruder, type Intruder, NOT_ENFORCED, notEnforced } from '../../authserver/canary.ts';
 import { proveCertificate, type ProofOutcome } from '../../authserver/proof.ts';
-import { OperatorError, type Retry } from '../../errors.ts';
+import { OperatorError, REFUSED_AGAIN_MS, type Retry } from '../../errors.ts';
 import { verifyIntervalMs } from '../desired.ts';
 import { certificateIn, type CertificateState, type ClientRecord, type RecordState } from '../record.ts';
 import type { LoadedRecord } from '../record-store.ts';
@@ -25,7 +25,9 @@ export function prove(thumbprint: string): ClientAction {
     const intruder = await intruderAt(context, view, loaded, signal);
     // What is published already would only end: to hold its successor up protects nobody.
     if (intruder !== undefined && certificateIn(state, 'Published') === undefined) {
-      throw new OperatorError(NOT_ENFORCED, notEnforced(intruder), { retry: { class: 'after', milliseconds: 60_000 } });
+      throw new OperatorError(NOT_ENFORCED, notEnforced(intruder), {
+        retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS },
+      });
     }
     const now = context.clock.now();
     const longest = Math.max(state.longestTokenLifetimeSeconds ?? 0, outcome.expiresInSeconds ?? 0);
@@ -124,6 +126,7 @@ function notProved(
     return new OperatorError(
       'AuthorizationServerUnreachable',
       `The token endpoint can't be reached: ${outcome.message} The certificate is published as soon as it can.`,
+      outcome.retryAfterMs === undefined ? {} : { retry: { class: 'after', milliseconds: outcome.retryAfterMs } },
     );
   }
   const current = certificateIn(state, 'Published');

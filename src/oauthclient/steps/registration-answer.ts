@@ -1,3 +1,4 @@
+import { configurable } from '../../authserver/client-configuration.ts';
 import type { ClientMetadata, Registration, RegistrationDriver, RegistrationHandle } from '../../authserver/driver.ts';
 import { OperatorError, asOperatorError } from '../../errors.ts';
 import { digestOf } from '../digest.ts';
@@ -6,16 +7,22 @@ import type { LoadedRecord } from '../record-store.ts';
 import type { ClientView } from '../step.ts';
 import { accessOf, driverOf, required, serverOf, type StepContext } from './context.ts';
 
-/** RFC 7592 §2.1 */
-export function readRegistration(
+/** RFC 7592 §2.1. Undefined where the server shows no registration, or is not to be asked. */
+export async function readRegistration(
   context: StepContext,
   view: ClientView,
   loaded: LoadedRecord,
   signal: AbortSignal,
-): Promise<Registration> {
+): Promise<Registration | undefined> {
+  if (!configurable(serverOf(view), 'GET')) return undefined;
   const driver = driverOf(context, view);
   const access = accessOf(context, view, signal);
-  return withEitherToken(driver, loaded, (handle) => driver.read(access, handle));
+  try {
+    return await withEitherToken(driver, loaded, (handle) => driver.read(access, handle));
+  } catch (thrown) {
+    if (asOperatorError(thrown).code === 'ReadUnsupported') return undefined;
+    throw thrown;
+  }
 }
 
 function handleOf({ state, material }: ClientRecord, token: string | undefined): RegistrationHandle {

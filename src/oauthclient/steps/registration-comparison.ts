@@ -53,7 +53,10 @@ async function look(
   const { uid } = view.observed.client.metadata;
   const intervalMs = verifyIntervalMs(view.observed.server);
   try {
-    return await readRegistration(context, view, loaded, signal);
+    const answer = await readRegistration(context, view, loaded, signal);
+    // There is nothing to look at.
+    if (answer === undefined) context.comparisons.same(uid, context.clock.now(), intervalMs);
+    return answer;
   } catch (thrown) {
     const { code, message } = asOperatorError(thrown);
     if (code === 'Cancelled') throw thrown;

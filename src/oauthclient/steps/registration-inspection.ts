@@ -19,6 +19,7 @@ export const inspectRegistration: ClientAction = async (context, view, signal) =
   const stored = required(state.registration, 'a registration');
   try {
     const answer = await readRegistration(context, view, loaded, signal);
+    if (answer === undefined) return context.reproofs.looked(uid, 'unreadable');
     const before = material.registration;
     const registration = registrationMaterial(before, answer);
     const differs = changedMembers(asked, answer.metadata).length > 0;

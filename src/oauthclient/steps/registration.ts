@@ -1,13 +1,24 @@
-import { changedMembers } from '../../authserver/client-metadata.ts';
+import { configurable } from '../../authserver/client-configuration.ts';
+import { changedMembers, platformMetadata } from '../../authserver/client-metadata.ts';
 import type { ClientMetadata, Registration } from '../../authserver/driver.ts';
 import { asOperatorError } from '../../errors.ts';
+import type { Orphan } from '../checks/deletion.ts';
 import { withoutKeys } from '../checks/registration.ts';
 import { digestOf } from '../digest.ts';
 import type { ClientRecord } from '../record.ts';
 import type { LoadedRecord } from '../record-store.ts';
 import type { ClientView } from '../step.ts';
 import { newIntent, newKeySetId } from './certificate.ts';
-import { accessOf, driverOf, recordOf, required, tell, type ClientAction, type StepContext } from './context.ts';
+import {
+  accessOf,
+  driverOf,
+  recordOf,
+  required,
+  serverOf,
+  tell,
+  type ClientAction,
+  type StepContext,
+} from './context.ts';
 import {
   readRegistration,
   registrationMaterial,
@@ -15,6 +26,7 @@ import {
   withEitherToken,
   withRegistration,
 } from './registration-answer.ts';
+import { tellOrphaned } from './orphan.ts';
 import { createOrTakeOver, findOurs } from './registration-lookup.ts';
 
 export function intend(operation: 'create' | 'update'): ClientAction {
@@ -32,6 +44,8 @@ export const register: ClientAction = async (context, view, signal) => {
   const asked = required(view.desired.metadata, 'metadata');
   const driver = driverOf(context, view);
   const access = accessOf(context, view, signal);
+  // Read first: that the API server does not answer says nothing of the authorization server.
+  await access.credentials();
   await answered(context, loaded, asked, async () => {
     const { registration, adopted } = await createOrTakeOver(driver, access, asked, view.desired.adoption);
     if (adopted) tellAdopted(context, view, registration.clientId);
@@ -70,7 +84,7 @@ export const updateRegistration: ClientAction = async (context, view, signal) =>
   const access = accessOf(context, view, signal);
   const update = () =>
     withEitherToken(driver, loaded, async (handle) => ({
-      ...(await driver.update(access, handle, asked)),
+      ...(await driver.update(access, { ...handle, lastAnswer: withoutFormer(loaded, asked) }, asked)),
       acceptedToken: handle.registrationAccessToken,
     }));
   await answered(context, loaded, asked, update).catch((thrown: unknown) => {
@@ -83,6 +97,13 @@ export const updateRegistration: ClientAction = async (context, view, signal) =>
   await store(context, view, loaded, signal);
   context.reproofs.hasten(view.observed.client.metadata.uid, context.clock.now());
 };
+
+/** The server's last answer without what was asked for then and is no longer: it would be kept for ever. */
+function withoutFormer({ state, material }: ClientRecord, asked: ClientMetadata): ClientMetadata {
+  const former = Object.keys(state.registration?.accepted ?? {}).filter((member) => !(member in asked));
+  const kept = Object.entries(material.registration?.lastAnswer ?? {}).filter(([member]) => !former.includes(member));
+  return Object.fromEntries(kept);
+}
 
 /**
  * What others added to the registration since the server's last answer is theirs, and an update is to keep it. Where that can't be
@@ -100,6 +121,7 @@ async function withCurrentAnswer(
   const { state, material } = loaded;
   try {
     const answer = await readRegistration(context, view, loaded, signal);
+    if (answer === undefined) return loaded;
     const registration = registrationMaterial(material.registration, answer);
     const current = { ...loaded, material: { ...material, registration } };
     if (!replacedByRead(context, view, material.registration, registration)) return current;
@@ -119,8 +141,23 @@ export const recoverUpdate: ClientAction = async (context, view, signal) => {
   const loaded = await context.records.load(recordOf(view), signal);
   const asked = required(view.desired.metadata, 'metadata');
   const registration = await readRegistration(context, view, loaded, signal);
-  await context.records.save(loaded, recovered(loaded, registration, asked, context.clock.now()), signal);
+  if (registration === undefined) return updateAgain(context, loaded, signal);
+  const record = recovered(loaded, registration, asked, context.clock.now());
+  // A member that the server does not show may not have got there.
+  const told = Object.keys(platformMetadata(serverOf(view))).every((member) => member in registration.metadata);
+  await context.records.save(loaded, told ? record : askedAgain(record), signal);
 };
+
+/** RFC 7592 §2.2: an update replaces, so that the same one may be sent twice. */
+async function updateAgain(context: StepContext, loaded: LoadedRecord, signal: AbortSignal): Promise<void> {
+  const { intent: _lost, ...state } = loaded.state;
+  await context.records.save(loaded, askedAgain({ ...loaded, state }), signal);
+}
+
+function askedAgain(record: ClientRecord): ClientRecord {
+  const registration = { ...required(record.state.registration, 'a registration'), askedDigest: '' };
+  return { ...record, state: { ...record.state, registration } };
+}
 
 /**
  * The answer to a create was lost: where a client can be looked up by the id that we chose, either it is there or the call
@@ -192,30 +229,46 @@ function withoutNext({ state, material }: ClientRecord): ClientRecord {
 export function rejectRegistration(message: string): ClientAction {
   return async (context, view, signal) => {
     const loaded = await context.records.load(recordOf(view), signal);
-    await removeRegistration(context, view, loaded, signal);
+    const left = await removeRegistration(context, view, loaded, signal);
     const { registration: _removed, ...state } = loaded.state;
     const { registration: _credentials, ...material } = loaded.material;
     const rejected = { askedDigest: digestOf(withoutKeys(view.desired.metadata)), message };
     await context.records.save(loaded, withoutNext({ state: { ...state, rejected }, material }), signal);
     removalStored(context, loaded);
     tell(context, view, 'Warning', 'MetadataRejected', message);
+    if (left !== undefined) tellOrphaned(context, view, left);
   };
 }
 
-/** RFC 7592 §2.3, once: where the record could not be written afterwards, the server is not asked again. */
+/**
+ * RFC 7592 §2.3, once: where the record could not be written afterwards, the server is not asked again.
+ * @returns what stays behind at a server that deletes none
+ */
 export async function removeRegistration(
   context: StepContext,
   view: ClientView,
   loaded: LoadedRecord,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Orphan | undefined> {
   const { issuer } = loaded.state.server;
   const { clientId } = required(loaded.state.registration, 'a registration');
-  if (context.unstored.isRemoved(issuer, clientId)) return;
+  const left: Orphan = {
+    clientId,
+    cause: 'DeletionUnsupported',
+    why: 'the server deletes no registration, RFC 7592 §2.3: delete it there',
+  };
+  if (context.unstored.isRemoved(issuer, clientId)) return undefined;
+  if (!configurable(serverOf(view), 'DELETE')) return left;
   const driver = driverOf(context, view);
   const access = accessOf(context, view, signal);
-  await withEitherToken(driver, loaded, (handle) => driver.remove(access, handle));
+  try {
+    await withEitherToken(driver, loaded, (handle) => driver.remove(access, handle));
+  } catch (thrown) {
+    if (asOperatorError(thrown).code !== 'DeletionUnsupported') throw thrown;
+    return left;
+  }
   context.unstored.removed(issuer, clientId);
+  return undefined;
 }
 
 /** @param loaded as it was before */
@@ -247,6 +300,8 @@ const nothingDone = new Set([
   'RegistrationRefused',
   'RegistrationUnauthorized',
   'RegistrationAccessTokenLost',
+  'InitialAccessTokenSpent',
+  'UpdateUnsupported',
   'RegistrationNotFound',
   'ClientIdTaken',
   'ServerUnavailable',

@@ -7,7 +7,8 @@ import { events, type KubernetesObject } from '../../../src/kube/resource.ts';
 import { secretValues } from '../../support/application.ts';
 import type { Fault, FaultAction, ReceivedRequest } from '../../support/fault.ts';
 import { waitFor } from '../../support/wait-for.ts';
-import { type Front, type Subject, TEAM, type World } from './world.ts';
+import { apply, opaqueSecret } from '../../support/cluster-objects.ts';
+import { type Front, GENEROUS_MS, type Subject, SYSTEM, TEAM, type World } from './world.ts';
 
 const isRegistration = ({ method, route }: ReceivedRequest) => method === 'POST' && route === '/reg';
 const onRegistration =
@@ -109,7 +110,7 @@ export function registrationTests(world: () => World): void {
       assert.equal(world().registrations(subject).length, orphans);
       assert.deepEqual(await keysOf(subject), [], 'the key of the orphan was kept');
       assert.equal(await world().secret(subject), undefined);
-      await waitFor(async () => (await eventsOf(client)).includes('OrphanSuspected'));
+      await waitFor(async () => (await eventsOf(client)).includes('OrphanSuspected'), GENEROUS_MS);
 
       front.server.setFault(undefined);
       const patch = { metadata: { annotations: { [RENEW_REQUESTED]: 'looked there' } } };
@@ -138,7 +139,31 @@ export function registrationTests(world: () => World): void {
     assert.notEqual(orphan?.['client_id'], registered?.['client_id']);
     assert.equal((await world().status(subject))?.clientId, registered?.['client_id']);
     assert.equal((await keysOf(subject)).length, 1);
-    await waitFor(async () => (await eventsOf(client)).includes('OrphanSuspected'));
+    await waitFor(async () => (await eventsOf(client)).includes('OrphanSuspected'), GENEROUS_MS);
+  });
+
+  test('a credential that the API server does not give: nothing was asked, and no client is suspected', async () => {
+    const subject = { name: 'credential-withheld' };
+    const front = await world().front({ initialAccessToken: 'right-token' });
+    await apply(kube(), opaqueSecret({ namespace: SYSTEM, name: subject.name }, { token: 'right-token' }));
+    const dynamicRegistration = { initialAccessTokenSecretRef: { name: subject.name, key: 'token' } };
+    await world().server(subject.name, { ...world().at(front), dynamicRegistration });
+    await world().serverBecomes(subject.name, 'True', 'Ready');
+    const { faultProxy } = world().installation;
+    assert.ok(faultProxy !== undefined);
+    const withheld = faultProxy.inject(
+      ({ verb, resource, name }) => verb === 'get' && resource === 'secrets' && name === subject.name,
+      { kind: 'answer', status: 500, reason: 'InternalError' },
+    );
+    const client = await world().client(subject);
+    await waitFor(() => withheld.hits >= 3, GENEROUS_MS);
+    await lookedAtAgain(subject);
+    assert.equal((await world().condition(subject, 'Registered'))?.status, 'Unknown');
+    assert.equal(posts(front), 0);
+    withheld.end();
+    await world().recovers(subject);
+    assert.equal(posts(front), 1);
+    assert.ok(!(await eventsOf(client)).includes('OrphanSuspected'));
   });
 
   test('a server that is unavailable: nothing was registered, and it is not asked without a pause', async () => {

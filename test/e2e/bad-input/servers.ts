@@ -104,9 +104,9 @@ export function serverTests(world: () => World): void {
     );
     await world().becomes(
       subject,
-      'Unknown',
-      'AuthorizationServerNotReady',
-      /has a problem that the platform team sees/,
+      'False',
+      'Unsupported',
+      /doesn't support tls_client_auth.*It has no mutual TLS \(RFC 8705\), or that is off: ask the platform team to enable it/,
     );
     await world().nothingWritten(subject);
   });

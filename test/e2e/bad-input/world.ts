@@ -52,7 +52,7 @@ export class World {
 
   /** @param issuers whose CAs the terminator trusts, besides the platform's */
   static async start(issuers: readonly string[]): Promise<World> {
-    const installation = await startInstallation();
+    const installation = await startInstallation({ faultProxy: true });
     try {
       const objects = await installation.platform();
       const found = objects.find(({ kind }) => kind === 'AuthorizationServer');
@@ -169,6 +169,10 @@ export class World {
   /** Waits for the reason of a client's condition. */
   async becomes(subject: Subject, status: Condition['status'], reason: string, says = /./): Promise<Condition> {
     return settled(() => this.condition(subject), { status, reason, says }, subject.name);
+  }
+
+  async becomesOf(subject: Subject, type: string, status: Condition['status'], reason: string): Promise<Condition> {
+    return settled(() => this.condition(subject, type), { status, reason, says: /./ }, subject.name);
   }
 
   async ready(subject: Subject): Promise<Condition> {

@@ -1,0 +1,161 @@
+/** What authorization servers without RFC 8705, or with half of it, say of themselves, and what is said of that before anything is created. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { AuthMethod } from '../../src/api/oauth-client.ts';
+import { serverChecks } from '../../src/authserver/checks.ts';
+import { desired as desiredOf } from '../../src/authserver/desired.ts';
+import { type Discovery, readMetadata } from '../../src/authserver/discovery.ts';
+import { clientChecks } from '../../src/oauthclient/checks/chain.ts';
+import { evaluate } from '../../src/runtime/pass.ts';
+import { IN_USE_FINALIZER } from '../../src/api/annotations.ts';
+import { aClient, aServer, grants, issuerUrl, untouched, viewOf } from '../oauthclient/view.ts';
+
+const now = Date.UTC(2026, 0, 15);
+
+/** The members of each product’s discovery document that decide anything. */
+const products: Record<string, Record<string, unknown>> = {
+  'Ory Hydra': {
+    registration_endpoint: `${issuerUrl}/oauth2/register`,
+    token_endpoint_auth_methods_supported: ['client_secret_post', 'client_secret_basic', 'private_key_jwt', 'none'],
+    grant_types_supported: ['authorization_code', 'implicit', 'client_credentials', 'refresh_token'],
+    response_types_supported: ['code', 'code id_token', 'id_token', 'token id_token', 'token'],
+  },
+  Zitadel: {
+    token_endpoint_auth_methods_supported: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+    grant_types_supported: [
+      'authorization_code',
+      'implicit',
+      'refresh_token',
+      'client_credentials',
+      'urn:ietf:params:oauth:grant-type:jwt-bearer',
+    ],
+    response_types_supported: ['code', 'id_token', 'id_token token'],
+  },
+  Dex: {
+    token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+    grant_types_supported: ['authorization_code', 'refresh_token'],
+    response_types_supported: ['code'],
+  },
+  authentik: {
+    token_endpoint_auth_methods_supported: ['client_secret_post', 'client_secret_basic'],
+    grant_types_supported: ['authorization_code', 'refresh_token', 'implicit', 'client_credentials', 'password'],
+    response_types_supported: [
+      'code',
+      'id_token',
+      'id_token token',
+      'code token',
+      'code id_token',
+      'code id_token token',
+    ],
+  },
+  'a server that says nothing of it': {},
+  Keycloak: {
+    registration_endpoint: `${issuerUrl}/clients-registrations/openid-connect`,
+    token_endpoint_auth_methods_supported: [
+      'private_key_jwt',
+      'client_secret_basic',
+      'client_secret_post',
+      'tls_client_auth',
+      'client_secret_jwt',
+    ],
+    tls_client_certificate_bound_access_tokens: true,
+    grant_types_supported: ['authorization_code', 'client_credentials', 'implicit', 'password', 'refresh_token'],
+    response_types_supported: ['code', 'none', 'id_token', 'token'],
+  },
+  'Spring Authorization Server': {
+    registration_endpoint: `${issuerUrl}/oauth2/register`,
+    token_endpoint_auth_methods_supported: [
+      'client_secret_basic',
+      'client_secret_post',
+      'client_secret_jwt',
+      'private_key_jwt',
+      'tls_client_auth',
+      'self_signed_tls_client_auth',
+    ],
+    tls_client_certificate_bound_access_tokens: true,
+    grant_types_supported: ['authorization_code', 'client_credentials', 'refresh_token'],
+    response_types_supported: ['code'],
+    scopes_supported: ['openid'],
+  },
+};
+
+const discovered = (product: string): Discovery =>
+  readMetadata(
+    { issuer: issuerUrl, token_endpoint: `${issuerUrl}/token`, ...products[product] },
+    { issuer: issuerUrl },
+  );
+
+/** What its AuthorizationServer says: the reason that Ready is False for, and the message. */
+function serverSays(product: string): { reason: string; message: string } {
+  const server = aServer({ clients: grants }, {});
+  const observed = {
+    server: { ...server, metadata: { ...server.metadata, finalizers: [IN_USE_FINALIZER] } },
+    clients: 0,
+    credentialProblem: undefined,
+    caBundle: undefined,
+    outages: [],
+    keySetsServed: true,
+    enforcement: undefined,
+    discovered: undefined,
+  };
+  // The test's caBundle is no PEM, and of no account here.
+  const desired = { ...desiredOf(observed), caBundleProblem: undefined };
+  const known = { ...discovered(product), basis: desired.discoveryBasis, until: now + 1 };
+  const { findings } = evaluate(serverChecks, { observed: { ...observed, discovered: known }, desired, now });
+  const [{ reason, message } = { reason: 'Ready', message: '' }] = findings;
+  return { reason, message };
+}
+
+/** What an OAuthClient says that wants to be registered there. */
+function clientSays(product: string, method: AuthMethod, grantType: string): string {
+  const { reason } = serverSays(product);
+  const status = reason === 'Ready' ? 'True' : 'False';
+  const server = aServer(
+    { defaultIssuerRef: { name: 'corporate-clients' }, clients: grants },
+    {
+      ...discovered(product),
+      conditions: [{ type: 'Ready', status, reason, message: 'So.', lastTransitionTime: '2026-01-01T00:00:00Z' }],
+    },
+  );
+  const spec = {
+    tokenEndpointAuthMethod: method,
+    grantTypes: [grantType],
+    ...(grantType === 'authorization_code' ? { redirectURIs: ['https://app.example.com/cb'] } : {}),
+  };
+  const observed = { ...untouched(method), server, client: aClient(spec, { finalizers: [] }) };
+  const [first] = evaluate(clientChecks, viewOf(observed)).findings;
+  return `${first?.condition}=${first?.status}/${first?.reason}`;
+}
+
+const refused = 'Registered=False/Unsupported';
+const begins = 'Ready=Unknown/Preparing';
+
+describe('what products say of themselves', () => {
+  for (const product of ['Ory Hydra', 'Zitadel', 'Dex', 'authentik', 'a server that says nothing of it']) {
+    test(`${product}: no mutual TLS, said to the platform and to each team`, () => {
+      const { reason, message } = serverSays(product);
+      assert.equal(reason, 'MutualTLSUnsupported');
+      assert.match(
+        message,
+        /does not support tls_client_auth or self_signed_tls_client_auth \(RFC 8705\).*register them at one that has/,
+      );
+      for (const method of ['tls_client_auth', 'self_signed_tls_client_auth'] as const) {
+        assert.equal(clientSays(product, method, 'client_credentials'), refused);
+      }
+    });
+  }
+
+  const rows: [product: string, method: AuthMethod, grantType: string, found: string][] = [
+    ['Keycloak', 'tls_client_auth', 'client_credentials', begins],
+    ['Keycloak', 'self_signed_tls_client_auth', 'client_credentials', refused],
+    ['Keycloak', 'tls_client_auth', 'authorization_code', begins],
+    ['Spring Authorization Server', 'tls_client_auth', 'client_credentials', begins],
+    ['Spring Authorization Server', 'self_signed_tls_client_auth', 'client_credentials', begins],
+  ];
+  for (const [product, method, grantType, found] of rows) {
+    test(`${product}: ${method} with ${grantType}`, () => {
+      assert.equal(serverSays(product).reason, 'Ready');
+      assert.equal(clientSays(product, method, grantType), found);
+    });
+  }
+});

@@ -1,0 +1,165 @@
+/** Servers that register clients and offer no more of RFC 7592 than to look at them, or not even that. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { oauthClients } from '../../../src/api/resources.ts';
+import { events } from '../../../src/kube/resource.ts';
+import type { Fault } from '../../support/fault.ts';
+import { waitFor } from '../../support/wait-for.ts';
+import { type Front, type Spec, type Subject, TEAM, type World } from './world.ts';
+
+const withoutMethods: Fault = ({ method, route }) =>
+  route === '/reg/:id' && method !== 'GET' ? { kind: 'respond', status: 405, body: '' } : undefined;
+/** As one whose framework knows no such route. */
+const withoutRoutes: Fault = ({ method, route }) =>
+  route === '/reg/:id' && method !== 'GET' ? { kind: 'respond', status: 404, body: '' } : undefined;
+const writes = ({ server }: Front) =>
+  [...server.requests()]
+    .filter(([name]) => name === 'PUT /reg/:id' || name === 'DELETE /reg/:id')
+    .map(([name]) => name);
+
+export function registrationManagementTests(world: () => World): void {
+  const kube = () => world().kube;
+  const ref = ({ name }: Subject) => ({ namespace: TEAM, name });
+
+  /** Deleted, and gone, with an event that names the client that stays at the server. */
+  async function leavesBehind(subject: Subject): Promise<void> {
+    const [{ client_id: clientId } = {}] = world().registrations(subject);
+    await kube().delete(oauthClients, ref(subject));
+    await waitFor(async () => (await kube().get(oauthClients, ref(subject))) === undefined, 60_000);
+    assert.equal(world().registrations(subject).length, 1);
+    assert.equal(await world().secret(subject), undefined);
+    assert.equal(await world().record(subject), undefined, 'its key was kept');
+    const notes = async () =>
+      (await kube().list(events, { namespace: TEAM })).items
+        .filter((event) => event['reason'] === 'Orphaned' && Object(event['regarding']).name === subject.name)
+        .map(({ note }) => String(note));
+    await waitFor(async () => (await notes()).length > 0);
+    const [note = '', ...more] = await notes();
+    assert.ok(note.includes(String(clientId)), note);
+    assert.match(note, /the server deletes no registration, RFC 7592 §2\.3: delete it there/);
+    assert.deepEqual(more, []);
+  }
+
+  /** Ready as registered before, and told that the change is not in effect; until it is undone. */
+  async function staysAsItWas(subject: Subject, reason: string, says: RegExp): Promise<void> {
+    await world().client(subject, { scope: 'accounts:read', clientName: 'another name' });
+    await waitFor(async () => (await world().condition(subject, 'Registered'))?.reason === reason, 60_000);
+    const told = await world().condition(subject, 'Registered');
+    assert.match(told?.message ?? '', says);
+    assert.equal((await world().condition(subject))?.status, 'True');
+    assert.equal((await world().condition(subject, 'Stalled'))?.reason, reason);
+    await world().client(subject, { scope: 'accounts:read' });
+    await waitFor(async () => (await world().condition(subject, 'Registered'))?.status === 'True', 60_000);
+    await waitFor(async () => (await world().condition(subject, 'Stalled')) === undefined, 60_000);
+  }
+
+  const unmanaged: [string, Fault, Spec, string[], RegExp][] = [
+    [
+      'refuses',
+      withoutMethods,
+      {},
+      ['PUT /reg/:id', 'DELETE /reg/:id'],
+      /it answered 405\. Undo the change; or create a second/,
+    ],
+    [
+      'is known to refuse',
+      withoutMethods,
+      { configurationMethods: ['GET'] },
+      [],
+      /changes no registration .* of client_name it knows the old value\. Undo the change; or create a second/,
+    ],
+  ];
+  for (const [what, fault, dynamicRegistration, asked, says] of unmanaged) {
+    test(`a server that ${what} updates and deletions`, async () => {
+      const subject = { name: `unmanaged-${asked.length}` };
+      const front = await world().front({ fault });
+      await world().server(subject.name, { ...world().at(front), dynamicRegistration });
+      await world().client(subject, { scope: 'accounts:read' });
+      await world().ready(subject);
+      await staysAsItWas(subject, 'UpdateUnsupported', says);
+      await leavesBehind(subject);
+      assert.deepEqual(writes(front), asked);
+    });
+  }
+
+  test('a server that does not find the deletion of a client that it shows', async () => {
+    const subject = { name: 'unmanaged-route' };
+    const front = await world().front({ fault: withoutRoutes });
+    await world().server(subject.name, world().at(front));
+    await world().client(subject);
+    await world().ready(subject);
+    await leavesBehind(subject);
+  });
+
+  test('a server that gives nothing to manage a registration with', async () => {
+    const subject = { name: 'unmanageable' };
+    const front = await world().front({
+      fault: ({ method }) =>
+        method !== 'POST'
+          ? undefined
+          : {
+              kind: 'rewrite',
+              body: ({ registration_client_uri: _uri, registration_access_token: _token, ...rest }) => rest,
+            },
+    });
+    await world().server(subject.name, world().at(front));
+    await world().client(subject, { scope: 'accounts:read' });
+    await world().ready(subject);
+    await staysAsItWas(subject, 'UpdateUnsupported', /it gave no registration_client_uri\. Undo the change/);
+    await leavesBehind(subject);
+    assert.deepEqual(writes(front), []);
+  });
+
+  test('a server that registers something else and deletes nothing: what stays there is named', async () => {
+    const subject = { name: 'unmanaged-echo' };
+    const front = await world().front({
+      fault: (request) =>
+        request.method === 'POST' && request.route === '/reg'
+          ? { kind: 'rewrite', body: (body) => ({ ...body, token_endpoint_auth_method: 'client_secret_basic' }) }
+          : withoutMethods(request),
+    });
+    await world().server(subject.name, world().at(front));
+    const client = await world().client(subject);
+    await world().becomes(subject, 'False', 'MetadataRejected');
+    const [{ client_id: clientId } = {}] = world().registrations(subject);
+    await waitFor(async () =>
+      (await kube().list(events, { namespace: TEAM })).items.some(
+        ({ reason, regarding, note }) =>
+          reason === 'Orphaned' &&
+          Object(regarding).uid === client.metadata.uid &&
+          String(note).includes(String(clientId)),
+      ),
+    );
+    assert.equal(await world().secret(subject), undefined);
+    assert.equal(front.server.requests().get('POST /reg'), 1);
+  });
+
+  test('what the platform has every client registered with is registered, changed and taken back', async () => {
+    const subject = { name: 'platform-metadata' };
+    const front = await world().front();
+    const server = (...metadata: Spec[]) =>
+      world().server(subject.name, { ...world().at(front), dynamicRegistration: { metadata } });
+    const holds = async (expected: Spec) => {
+      const members = ['tos_uri', 'contacts'];
+      const found = () => {
+        const [registration = {}] = world().registrations(subject);
+        return Object.fromEntries(
+          members.flatMap((name) => (name in registration ? [[name, registration[name]]] : [])),
+        );
+      };
+      await waitFor(() => JSON.stringify(found()) === JSON.stringify(expected), 60_000);
+    };
+    const tos = (value: string) => ({ name: 'tos_uri', value });
+    const contacts = { name: 'contacts', values: ['platform@example.test'] };
+    await server(tos('https://example.test/1'), contacts);
+    await world().client(subject);
+    await world().ready(subject);
+    await holds({ tos_uri: 'https://example.test/1', contacts: contacts.values });
+    await server(tos('https://example.test/2'), contacts);
+    await holds({ tos_uri: 'https://example.test/2', contacts: contacts.values });
+    await server(contacts);
+    await holds({ contacts: contacts.values });
+    await world().ready(subject);
+    assert.equal(world().registrations(subject).length, 1);
+  });
+}

@@ -1,0 +1,194 @@
+/** Clients that Keycloak has already: from client_secret to mutual TLS, and whose client may become whose. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { authorizationServers } from '../../src/api/resources.ts';
+import { events } from '../../src/kube/resource.ts';
+import { requestToken } from '../support/application.ts';
+import { call, type Answer } from '../support/https-call.ts';
+import { boundTo, type TestClient } from '../support/oauth-client.ts';
+import { waitFor } from '../support/wait-for.ts';
+import { type KeycloakWorld, startKeycloakWorld } from './keycloak-world.ts';
+
+const limitMs = 150_000;
+const legacy = { optionalClientScopes: ['accounts:read', 'accounts:write'], description: 'of before' };
+
+describe('a client that Keycloak has already', () => {
+  let world: KeycloakWorld;
+  before(async () => {
+    world = await startKeycloakWorld();
+    await grant({
+      clientIds: ['{namespace}.*'],
+      adoptable: ['same-id', 'unavailable'].map((name) => ({ clientId: `legacy-${name}`, namespace: 'team', name })),
+    });
+    await world.server('quick', { verifyInterval: '1m', clients: await grants() });
+    await world.serverBecomes('corporate', 'True', 'Ready');
+    await world.serverBecomes('quick', 'True', 'Ready');
+  });
+  after(() => world?.stop());
+
+  const grants = async (): Promise<Record<string, unknown>> => {
+    const object = await world.kube.get(authorizationServers, { name: 'corporate' });
+    return Object(Object(object?.['spec'])['clients']);
+  };
+  const grant = (clients: Record<string, unknown>) =>
+    world.kube.patch(authorizationServers, { name: 'corporate' }, { spec: { clients } }, { type: 'merge' });
+  const reason = (client: TestClient, wanted: string) =>
+    client.until(
+      ({ conditions }) => conditions?.some((c) => c.type === 'Registered' && c.reason === wanted) === true,
+      limitMs,
+    );
+  const message = async (client: TestClient) => (await client.condition('Registered'))?.message ?? '';
+  /** As an application did it before. */
+  const withSecret = (clientId: string, secret: string): Promise<Answer> =>
+    call({
+      url: `${world.realm.issuer}/protocol/openid-connect/token`,
+      body: new URLSearchParams({
+        grant_type: 'client_credentials',
+        client_id: clientId,
+        client_secret: secret,
+        scope: 'accounts:read',
+      }),
+      ca: world.serverCaPem,
+    });
+
+  it('with a second client nobody is refused for a moment', async () => {
+    const { secret } = await world.realm.serviceAccount('legacy-second', [], legacy);
+    let moved: TestClient | undefined;
+    const ended = new AbortController();
+    const ways = new Set<string>();
+    const calling = (async () => {
+      while (!ended.signal.aborted) {
+        const answer =
+          moved === undefined
+            ? await withSecret('legacy-second', secret)
+            : await requestToken(await moved.credentials());
+        assert.equal(answer.status, 200, answer.text);
+        ways.add(moved === undefined ? 'secret' : 'certificate');
+        await sleep(50);
+      }
+    })();
+    calling.catch(() => undefined);
+    const client = await world.client('second').apply();
+    await client.ready(limitMs);
+    moved = client;
+    await waitFor(() => ways.has('certificate'), limitMs);
+    await world.realm.delete('legacy-second');
+    await sleep(1_000);
+    ended.abort();
+    await calling;
+    assert.deepEqual([...ways], ['secret', 'certificate']);
+  });
+
+  it('keeps its id, and an application that knows both ways gets a token at every time', async (t) => {
+    const { secret } = await world.realm.serviceAccount('legacy-same-id', [], legacy);
+    const client = world.client('same-id', { clientId: 'legacy-same-id' });
+    const ended = new AbortController();
+    let longestMs = 0;
+    /** The certificate where there is one, else the secret; and again for as long as neither is taken. */
+    const token = async (): Promise<string> => {
+      const begun = Date.now();
+      for (;;) {
+        const published = await client.secret();
+        const answer =
+          published === undefined
+            ? await withSecret('legacy-same-id', secret)
+            : await requestToken(await client.credentials());
+        longestMs = Math.max(longestMs, Date.now() - begun);
+        if (answer.status === 200) return published === undefined ? 'secret' : 'certificate';
+        assert.match(answer.text, /invalid_client|unauthorized_client/);
+        await sleep(50);
+      }
+    };
+    const ways = new Set<string>();
+    const calling = (async () => {
+      while (!ended.signal.aborted) {
+        ways.add(await token());
+        await sleep(50);
+      }
+    })();
+    calling.catch(() => undefined);
+    await waitFor(() => ways.has('secret'), limitMs);
+    await client.apply();
+    await client.ready(limitMs);
+    await waitFor(() => ways.has('certificate'), limitMs);
+    ended.abort();
+    await calling;
+    assert.deepEqual([...ways], ['secret', 'certificate']);
+    assert.ok(longestMs < 60_000, `${longestMs} ms`);
+    t.diagnostic(`the longest wait for a token was ${longestMs} ms`);
+    const stored = await world.realm.client('legacy-same-id');
+    assert.equal(stored?.['description'], 'of before', 'what others had made of it is kept');
+    assert.equal(stored.attributes['certbound.dev/owner'], 'test-cluster/team/same-id');
+    assert.equal((await withSecret('legacy-same-id', secret)).status, 401, 'its secret is good for nothing any more');
+    assert.equal(await boundTo(await client.credentials()), (await client.credentials()).x5tS256);
+    const told = (await world.kube.list(events, { namespace: 'team' })).items.filter((e) => e['reason'] === 'Adopted');
+    assert.match(String(told[0]?.['note']), /legacy-same-id/);
+  });
+
+  it('that nobody listed is left as it is, whatever a tenant asks for', async () => {
+    const { secret } = await world.realm.serviceAccount('team.unlisted', [], legacy);
+    const before_ = await world.realm.client('team.unlisted');
+    const client = await world.client('unlisted', { clientId: 'team.unlisted' }).apply();
+    await reason(client, 'ClientIdTaken');
+    assert.match(await message(client), /left as it is/);
+    await client.delete();
+    await client.gone();
+    assert.deepEqual(await world.realm.client('team.unlisted'), before_);
+    assert.equal((await withSecret('team.unlisted', secret)).status, 200);
+  });
+
+  it('that is listed for another OAuthClient can’t even be asked for', async () => {
+    const thief = await world.client('thief', { clientId: 'legacy-unavailable' }).apply();
+    await reason(thief, 'NotGranted');
+    assert.match(await message(thief), /client_id legacy-unavailable is not granted/);
+    assert.equal(await thief.record(), undefined);
+  });
+
+  it('is not adopted where the team says Never', async () => {
+    await world.realm.serviceAccount('legacy-unavailable', [], legacy);
+    const spec = { clientId: 'legacy-unavailable', adoptionPolicy: 'Never' } as const;
+    const client = await world.client('unavailable', spec).apply();
+    await reason(client, 'ClientIdTaken');
+    assert.equal((await world.realm.client('legacy-unavailable'))?.attributes['certbound.dev/owner'], undefined);
+    // What is changed is not the id.
+    await client.apply({ adoptionPolicy: 'IfMarked' });
+    await client.ready(limitMs);
+    assert.notEqual((await world.realm.client('legacy-unavailable'))?.attributes['certbound.dev/owner'], undefined);
+  });
+
+  it('of two OAuthClients with one clientId the second is told so, and not who has it', async () => {
+    const first = await world.client('holder', { clientId: 'team.shared' }).apply();
+    await first.ready(limitMs);
+    const second = await world.client('latecomer', { clientId: 'team.shared' }).apply();
+    await reason(second, 'ClientIdTaken');
+    assert.doesNotMatch(await message(second), /holder/);
+    assert.equal(await second.secret(), undefined);
+    await first.delete();
+    await first.gone();
+    await second.ready(limitMs);
+    assert.equal((await second.credentials()).clientId, 'team.shared');
+  });
+
+  it('is put back where an administrator edits what is ours, and theirs is kept', async () => {
+    const client = await world.client('edited', { authorizationServerRef: { name: 'quick' } }).apply();
+    await client.ready(limitMs);
+    const clientId = world.clientId('edited');
+    const before_ = (await world.realm.client(clientId))?.attributes ?? {};
+    await world.realm.change(clientId, ({ attributes }) => ({
+      description: 'theirs',
+      directAccessGrantsEnabled: true,
+      attributes: { ...attributes, 'x509.subjectdn': 'CN=somebody', 'x509.allow.regex.pattern.comparison': 'true' },
+    }));
+    await waitFor(
+      async () => (await world.realm.client(clientId))?.attributes['x509.subjectdn'] === before_['x509.subjectdn'],
+      limitMs,
+    );
+    await client.ready(limitMs);
+    const stored = await world.realm.client(clientId);
+    assert.equal(stored?.attributes['x509.allow.regex.pattern.comparison'], 'false');
+    assert.equal(stored['description'], 'theirs');
+    assert.equal(stored['directAccessGrantsEnabled'], false);
+    assert.equal(await boundTo(await client.credentials()), (await client.credentials()).x5tS256);
+  });
+});
