@@ -31,7 +31,7 @@ const keycloak = z
       .regex(/^[\x21-\x7e]+$/)
       .meta({
         description:
-          'client_id of the confidential client in the same realm whose service account has the role manage-clients of the client ' +
+          'client_id (RFC 6749 §2.2) of the confidential client in the same realm whose service account has the role manage-clients of the client ' +
           'realm-management, and no other.',
       }),
     clientSecretRef: secretKeyRef('Its client_secret (RFC 6749 §2.3.1).').optional(),
@@ -43,7 +43,7 @@ const keycloak = z
   .meta({
     description:
       'Registers by the Admin REST API of Keycloak, in the realm that the issuer names. Clients are known by their DN alone ' +
-      '(tls_client_auth), and get the client_id <clusterId>.<namespace>.<name> where they name none.',
+      '(tls_client_auth, RFC 8705 §2.1), and get the client_id <clusterId>.<namespace>.<name> where they name none.',
     ...rules(
       exactlyOne(
         ['clientSecretRef', 'clientCertificateSecretRef'],
@@ -118,7 +118,7 @@ const clients = z
     clientIds: stringSet(
       z.string().min(1).max(255),
       64,
-      'client_id values that clients may choose, where the server lets them be named (keycloak): with {namespace}, {name} and {clusterId}, and ' +
+      'client_id values (RFC 6749 §2.2) that clients may choose, where the server lets them be named (keycloak): with {namespace}, {name} and {clusterId}, and ' +
         'a * at the end for any rest, e.g. {namespace}.*. Absent: none.',
     ).optional(),
     adoption: z
@@ -131,7 +131,9 @@ const clients = z
     adoptable: z
       .array(
         z.object({
-          clientId: chosenClientId('client_id of a client that is at the server, made by somebody else.'),
+          clientId: chosenClientId(
+            'client_id (RFC 6749 §2.2) of a client that is at the server, made by somebody else.',
+          ),
           namespace: objectName('Namespace of the OAuthClient that may become it.', 63),
           name: objectName('Name of the OAuthClient that may become it.'),
         }),

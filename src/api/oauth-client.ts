@@ -132,7 +132,7 @@ const spec = z
       .enum(['Never', 'IfMarked'])
       .meta({
         description:
-          'What happens where the server has a client of this client_id already: IfMarked (default) takes over one that is marked as this ' +
+          'What happens where the server has a client of this client_id (RFC 6749 §2.2) already: IfMarked (default) takes over one that is marked as this ' +
           "OAuthClient's, or that the platform lists in spec.clients.adoptable; Never touches none. One that is marked as another's is never touched.",
       })
       .optional(),
