@@ -114,6 +114,10 @@ export class ServerTraffic {
       origin.since = this.#clock.now();
       origin.clause = clauseOf(answer);
       this.#changed([]);
+    } else if (before === 'trial' && after === 'open' && answer !== undefined && clauseOf(answer) !== origin.clause) {
+      // Another cause than the one it began with is what somebody has to look for now.
+      origin.clause = clauseOf(answer);
+      this.#changed([]);
     } else if (before !== 'closed' && after === 'closed') {
       const held = [...origin.held];
       origin.held.clear();

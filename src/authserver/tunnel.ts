@@ -34,10 +34,10 @@ const largestHead = 16_384;
 
 /**
  * A connection to `host` through the proxy, on which nothing was sent yet.
- * @throws {TunnelError} what `credentials` throws
+ * @throws {TunnelError}
  */
 export async function openTunnel(proxy: Proxy, host: string, port: number): Promise<Socket> {
-  const credentials = await proxy.credentials();
+  const credentials = await credentialsOf(proxy);
   const socket = connectTo(proxy);
   const timer = setTimeout(() => {
     socket.destroy(new TunnelError('unconnected', `the proxy ${proxy.url.host} did not answer within 10 s`));
@@ -58,6 +58,15 @@ export async function openTunnel(proxy: Proxy, host: string, port: number): Prom
     throw error;
   } finally {
     clearTimeout(timer);
+  }
+}
+
+async function credentialsOf(proxy: Proxy): Promise<ProxyCredentials | undefined> {
+  try {
+    return await proxy.credentials();
+  } catch (cause) {
+    const clause = `the credentials of the proxy ${proxy.url.host} cannot be read: see proxyCredentialsSecretRef`;
+    throw new TunnelError('unconnected', clause, { cause });
   }
 }
 

@@ -78,6 +78,18 @@ describe('a server that does not answer', () => {
     );
   });
 
+  test('says why it fails now, where that is not why it began to', async () => {
+    const scene = new Scene();
+    await scene.fail();
+    scene.clock.advance(2_000);
+    await scene.call(answer(503));
+    assert.match(scene.traffic.hold(ORIGIN, 'a/b')?.message ?? '', /fails since .*: it answered 503\./);
+    assert.deepEqual(scene.told, [
+      ['corporate', []],
+      ['corporate', []],
+    ]);
+  });
+
   test('holds nobody who asks another origin of it', async () => {
     const scene = new Scene();
     await scene.fail(MTLS);

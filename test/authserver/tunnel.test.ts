@@ -44,10 +44,10 @@ describe('a server behind a proxy', () => {
     await server?.stop();
   });
 
-  function through(proxyURL: string, more: Partial<AuthorizationServerSpec> = {}, as?: ProxyCredentials) {
+  function through(proxyURL: string, more: Partial<AuthorizationServerSpec> = {}, as?: ProxyCredentials | Error) {
     const connectTo = [{ host: PROXY, addresses: ['127.0.0.1'] }, ...(more.connectTo ?? [])];
     const spec = { issuer: server.origin, caBundle: server.ca.certPem, proxyURL, ...more, connectTo };
-    const options = { proxyCredentials: () => Promise.resolve(as) };
+    const options = { proxyCredentials: () => (as instanceof Error ? Promise.reject(as) : Promise.resolve(as)) };
     const connection = new ServerConnection(serverObject(spec), options);
     connections.push(connection);
     return connection;
@@ -109,6 +109,11 @@ describe('a server behind a proxy', () => {
     assert.match(
       await refused(through(https())),
       /the proxy proxy\.example\.test:\d+ wants credentials, or others \(407\)/,
+    );
+    const unreadable = through(https(), {}, new Error('SECRET'));
+    assert.match(
+      await refused(unreadable),
+      /the credentials of the proxy .* cannot be read: see proxyCredentialsSecretRef/,
     );
     const wrong = { username: 'operator', password: 'wrong-SECRET' };
     assert.match(await refused(through(https(), {}, wrong)), /see proxyCredentialsSecretRef/);

@@ -209,7 +209,7 @@ export function identityTests(world: () => World): void {
     };
     const outcomes = async () => Promise.all(racers.map(outcome));
     await waitFor(async () => (await outcomes()).every((each) => each !== undefined), GENEROUS_MS);
-    assert.deepEqual((await outcomes()).toSorted(), ['IdentityTaken', 'IdentityTaken', 'IdentityTaken', 'Ready']);
+    assert.equal((await outcomes()).filter((each) => each === 'Ready').length, 1);
     const winner = racers[(await outcomes()).indexOf('Ready')] ?? assert.fail();
     const losers = racers.filter((racer) => racer !== winner);
     const losersHaveNothing = () => Promise.all(losers.map((loser) => world().nothingWritten(loser)));

@@ -179,12 +179,12 @@ export class World {
     return this.becomes(subject, 'True', 'Ready');
   }
 
-  serverBecomes(name: string, status: Condition['status'], reason: string): Promise<Condition> {
+  serverBecomes(name: string, status: Condition['status'], reason: string, says = /./): Promise<Condition> {
     const find = async () => {
       const object = await this.kube.get(authorizationServers, { name });
       return authorizationServer.parse(object).status?.conditions?.find(({ type }) => type === 'Ready');
     };
-    return settled(find, { status, reason, says: /./ }, name);
+    return settled(find, { status, reason, says }, name);
   }
 
   issuerBecomes(name: string, status: Condition['status'], reason: string): Promise<Condition> {
