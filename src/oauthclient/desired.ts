@@ -82,7 +82,7 @@ export function desired(observed: Observed, now: number): Desired {
   const request = {
     method: spec.tokenEndpointAuthMethod ?? 'tls_client_auth',
     grantTypes,
-    responseTypes: spec.responseTypes ?? (grantTypes.includes('authorization_code') ? ['code'] : []),
+    responseTypes: spec.responseTypes ?? responseTypesOf(grantTypes),
     redirectURIs: spec.redirectURIs ?? [],
     scope: spec.scope ?? grantedScope(server),
     boundTokens: spec.tlsClientCertificateBoundAccessTokens ?? true,
@@ -127,6 +127,11 @@ export function desired(observed: Observed, now: number): Desired {
 
 function sendsEmptyLists(server: Observed['server']): boolean {
   return server?.spec.dynamicRegistration?.emptyLists !== 'Omit';
+}
+
+/** RFC 7591 §2.1: a grant type and its response type go together. */
+function responseTypesOf(grantTypes: readonly string[]): string[] {
+  return grantTypes.includes('authorization_code') ? ['code'] : [];
 }
 
 function certificateParameters(spec: NonNullable<OAuthClientSpec['certificate']>): CertificateParameters {
