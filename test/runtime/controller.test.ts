@@ -60,8 +60,9 @@ describe('controller', () => {
       return {};
     }, 4);
     for (let i = 0; i < 50; i++) controller.enqueue(`a/${i}`);
-    for (let turn = 0; runs < 50; turn++) {
-      assert.ok(runs <= turn, `${runs} in ${turn} turns`);
+    const done = () => runs;
+    for (let turn = 0; done() < 50; turn++) {
+      assert.ok(done() <= turn, `${done()} in ${turn} turns`);
       await setImmediate();
     }
     await controller.stop();

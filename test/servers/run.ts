@@ -9,7 +9,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { format, resolveConfig } from 'prettier';
-import { type Cell, type Feature, features, readCells, type Server, servers, SUPPORT_FILE } from './support.ts';
+import { type Cell, features, readCells, servers, SUPPORT_FILE } from './support.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const document = resolve(root, 'docs/authorization-servers.md');
@@ -25,19 +25,17 @@ const ofOidcProvider = [
   'test/e2e/rfc8705.test.ts',
 ];
 
-const keysOf = <T extends object>(record: T) => Object.keys(record) as (keyof T & string)[];
-
 function table(cells: readonly Cell[]): string {
-  const columns = keysOf(servers);
-  const cellOf = (feature: Feature, server: Server) => {
+  const cellOf = (feature: string, server: string) => {
     const said = new Set(cells.filter((c) => c.feature === feature && c.server === server).map(({ cell }) => cell));
     if (said.size === 0) throw new Error(`no test shows "${feature}" of ${server}`);
     return [...said].join('; ');
   };
-  const rows = keysOf(features).map(
-    (feature) => `| ${features[feature]} | ${columns.map((server) => cellOf(feature, server)).join(' | ')} |`,
+  const columns = Object.keys(servers);
+  const rows = Object.entries(features).map(
+    ([feature, title]) => `| ${title} | ${columns.map((server) => cellOf(feature, server)).join(' | ')} |`,
   );
-  const head = `| | ${columns.map((server) => servers[server]).join(' | ')} |\n|${'---|'.repeat(columns.length + 1)}`;
+  const head = `| | ${Object.values(servers).join(' | ')} |\n|${'---|'.repeat(columns.length + 1)}`;
   return `${head}\n${rows.join('\n')}`;
 }
 
@@ -54,7 +52,7 @@ async function contradictions(cells: readonly Cell[]): Promise<string[]> {
   const lines = (await readFile(document, 'utf8')).split('\n');
   return cells.flatMap(({ server, feature, cell }) => {
     const line = lines.find((each) => each.startsWith(`| ${features[feature]} `));
-    const said = line?.split(' | ')[keysOf(servers).indexOf(server) + 1];
+    const said = line?.split(' | ')[Object.keys(servers).indexOf(server) + 1];
     return said?.includes(cell) === true ? [] : [`${feature} of ${server}: ${cell}`];
   });
 }

@@ -27,8 +27,8 @@ export const features = {
 export type Feature = keyof typeof features;
 
 const cellSchema = z.object({
-  server: z.enum(Object.keys(servers) as [Server, ...Server[]]),
-  feature: z.enum(Object.keys(features) as [Feature, ...Feature[]]),
+  server: z.custom<Server>((name) => typeof name === 'string' && Object.hasOwn(servers, name)),
+  feature: z.custom<Feature>((name) => typeof name === 'string' && Object.hasOwn(features, name)),
   cell: z.string().min(1),
 });
 export type Cell = z.infer<typeof cellSchema>;
