@@ -119,10 +119,15 @@ export function desired(observed: Observed, now: number): Desired {
       : undefined,
     context: contextOf(observed),
     deletionPolicy: spec.deletionPolicy ?? 'Delete',
-    adoption: adoptionOf(server?.spec.clients, { spec, namespace, name, clusterId: observed.clusterId }),
+    adoption: adoptionIn(observed),
     renewRequested: renewRequest(observed),
     compromised: compromisedOf(client),
   };
+}
+
+function adoptionIn({ client: { metadata, spec }, server, clusterId }: Observed): Adoption {
+  const { namespace, name } = metadata;
+  return adoptionOf(server?.spec.clients, { spec, namespace, name, clusterId });
 }
 
 function certificateParameters(spec: NonNullable<OAuthClientSpec['certificate']>): CertificateParameters {
