@@ -119,7 +119,7 @@ export function desired(observed: Observed, now: number): Desired {
       : undefined,
     context: contextOf(observed),
     deletionPolicy: spec.deletionPolicy ?? 'Delete',
-    adoption: adoptionOf(server?.spec.clients, { spec, namespace, name, clusterId: observed.clusterId }),
+    adoption: adoptionIn(observed),
     renewRequested: renewRequest(observed),
     compromised: compromisedOf(client),
   };
@@ -132,6 +132,11 @@ function sendsEmptyLists(server: Observed['server']): boolean {
 /** RFC 7591 §2.1: a grant type and its response type go together. */
 function responseTypesOf(grantTypes: readonly string[]): string[] {
   return grantTypes.includes('authorization_code') ? ['code'] : [];
+}
+
+function adoptionIn({ client: { metadata, spec }, server, clusterId }: Observed): Adoption {
+  const { namespace, name } = metadata;
+  return adoptionOf(server?.spec.clients, { spec, namespace, name, clusterId });
 }
 
 function certificateParameters(spec: NonNullable<OAuthClientSpec['certificate']>): CertificateParameters {

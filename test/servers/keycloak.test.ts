@@ -180,7 +180,7 @@ describe('Keycloak', () => {
       assert.equal(await client.record(), undefined);
       assert.equal(await world.realm.client(world.clientId(name)), undefined);
     }
-    shows('keycloak', 'tlsClientAuth', 'its DN alone: another subject is `Unsupported`');
+    shows('keycloak', 'tlsClientAuth', 'its DN alone, compared as text: another subject is `Unsupported`');
     shows('keycloak', 'selfSigned', 'no: `Unsupported`');
   });
 

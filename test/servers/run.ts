@@ -63,7 +63,7 @@ try {
   const file = join(directory, 'cells.jsonl');
   await writeFile(file, '');
   const files = [...globSync('test/servers/**/*.test.ts', { cwd: root }).toSorted(), ...(writes ? ofOidcProvider : [])];
-  const args = ['--test', '--test-reporter=spec', '--test-concurrency=1', ...files];
+  const args = ['--test', '--test-reporter=spec', '--test-concurrency=2', ...files];
   const env = { ...process.env, [SUPPORT_FILE]: file };
   const [code] = await once(spawn(process.execPath, args, { cwd: root, env, stdio: 'inherit' }), 'exit');
   const cells = await readCells(file);

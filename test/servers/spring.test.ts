@@ -26,6 +26,7 @@ import {
   type SpringWorld,
   startSpringWorld,
 } from './spring-world.ts';
+import { shows } from './support.ts';
 
 describe('Spring Authorization Server', () => {
   let world: SpringWorld;
@@ -90,6 +91,7 @@ describe('Spring Authorization Server', () => {
       assert.ok(calls > 100);
       assert.deepEqual([...load.used], [old, x5tS256]);
       assert.equal((await atServer('self-signed')).length, 1);
+      shows('spring', 'selfSigned', 'by `jwks_uri`');
     });
   });
 
@@ -109,6 +111,9 @@ describe('Spring Authorization Server', () => {
       });
       assert.equal(introspected.json['active'], true, introspected.text);
       assert.deepEqual(introspected.json['cnf'], { 'x5t#S256': credentials.x5tS256 });
+      shows('spring', 'driver', '`dynamicRegistration` (RFC 7591 alone)');
+      shows('spring', 'token', 'yes');
+      shows('spring', 'introspection', 'yes');
       assert.deepEqual((await atServer('first'))[0]?.methods, ['tls_client_auth']);
     });
 
@@ -145,6 +150,7 @@ describe('Spring Authorization Server', () => {
       await load.stop();
       assert.deepEqual([...load.used], [old, x5tS256]);
       assert.equal((await atServer('first')).length, 1);
+      shows('spring', 'rotation', 'none');
     });
 
     it('a change that it can’t be told leaves the client working, and says what to do', async () => {
@@ -163,6 +169,7 @@ describe('Spring Authorization Server', () => {
       await first.apply();
       await first.until((now) => isTrue(now, 'Registered') && !isTrue(now, 'Stalled'), GENEROUS_MS);
       assert.equal((await first.status()).clientId, clientId);
+      shows('spring', 'update', 'not offered: `UpdateUnsupported`');
     });
 
     it('is deleted here, and stays there, with an event that names it', async () => {
@@ -176,6 +183,7 @@ describe('Spring Authorization Server', () => {
       const [note = ''] = await world.notes('gone', 'Orphaned');
       assert.ok(note.includes(clientId), note);
       assert.equal((await atServer('gone'))[0]?.client_id, clientId);
+      shows('spring', 'deletion', 'not offered: the client stays there (`Orphaned`)');
     });
 
     it('without converters of its own it registers a client with a secret, which is refused and named', async () => {
@@ -223,6 +231,7 @@ describe('Spring Authorization Server', () => {
       assert.equal((await refresh(old)).status, 200, 'the old one drains');
       const other = await world.client('first').credentials();
       assert.equal((await refresh(other.certificate)).json['error'], 'invalid_client');
+      shows('spring', 'refreshTokens', 'go on');
     });
 
     it('M2: a certificate does not speak for another client, nor another CA’s for the same name', async () => {
@@ -234,6 +243,7 @@ describe('Spring Authorization Server', () => {
       await assert.rejects(requestToken(a, { certificate: impostor }), 'the handshake');
       const withoutOne = await requestToken(a, { certificate: undefined });
       assert.ok(withoutOne.status >= 400 && withoutOne.json['access_token'] === undefined, withoutOne.text);
+      shows('spring', 'others', 'refused');
     });
 
     it('a certificate without its issuer is taken for a self-signed one', async () => {
@@ -289,6 +299,7 @@ describe('Spring Authorization Server', () => {
       for (const [name, value] of Object.entries(alternatives)) {
         assert.equal((await register({ ...dn, [name]: value })).status, 400);
       }
+      shows('spring', 'tlsClientAuth', 'its DN alone, compared as text');
     });
 
     it('by OpenID Connect it registers what it understands, shows it, and changes or deletes nothing', async () => {
