@@ -82,7 +82,8 @@ const cases: readonly OtherCase<ServerFaultWorld>[] = [
     name: 'client edited',
     area: AREA,
     fault: 'somebody changes a registration at the server',
-    outcome: 'is not looked for; the next update replaces all of it (RFC 7592)',
+    outcome:
+      'is put back at the next look (`verifyInterval`) or update, in our members only: what was added besides is kept',
     async run(world) {
       const { authorizationServer } = world.installation;
       const client = await clientOf(world, 'edited').apply(READ);
@@ -90,12 +91,12 @@ const cases: readonly OtherCase<ServerFaultWorld>[] = [
       const entry = authorizationServer.store.model('Client').get(clientId);
       assert.ok(entry !== undefined);
       entry.payload['scope'] = 'accounts:write';
-      entry.payload['client_uri'] = 'https://elsewhere.example';
+      entry.payload['client_uri'] = 'https://theirs.example';
       await client.apply(WRITE);
       await client.ready();
       const [registered, ...others] = client.registrations();
       assert.deepEqual(others, []);
-      assert.deepEqual([registered?.['scope'], registered?.['client_uri']], [WRITE.scope, undefined]);
+      assert.deepEqual([registered?.['scope'], registered?.['client_uri']], [WRITE.scope, 'https://theirs.example']);
       await works(client);
       await removed(client);
     },
