@@ -168,7 +168,7 @@ describe('values of the chart', () => {
         names.map(({ verbs, resourceNames }) => [verbs, resourceNames]),
         [
           [['create'], undefined],
-          [['get', 'update'], [leaseName]],
+          [['get', 'watch', 'update'], [leaseName]],
         ],
       );
     }
