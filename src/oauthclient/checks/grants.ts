@@ -72,26 +72,40 @@ const serverReady: ClientCheck = {
   },
 };
 
-/**
- * What the server says that it can't do is not tried, whatever else is wrong with it. Of a client that is registered the server
- * itself decides: metadata that are wrong for a while take nothing from it. Scopes are not looked at: a server may keep those that
- * it has to itself (RFC 8414 §2), and some show `openid` alone.
- */
-const serverSupports: ClientCheck = {
-  name: 'serverSupports',
-  find({ observed: { server, record }, desired }) {
-    const capabilities = server?.status?.capabilities;
-    if (server === undefined || capabilities === undefined || record?.state?.registration !== undefined)
-      return undefined;
-    const message = unsupported(capabilities, desired) ?? unrotatable(server, desired);
+/** What the server says of a client that is not registered; of one that is it decides itself: metadata that are wrong for a while take nothing from it. */
+function offeredTo({ observed: { server, record } }: ClientView): ServerCapabilities | undefined {
+  return record?.state?.registration === undefined ? server?.status?.capabilities : undefined;
+}
+
+/** What the server says that it can't do is not tried, whatever else is wrong with it. */
+const methodSupported: ClientCheck = {
+  name: 'methodSupported',
+  find(view) {
+    const { server } = view.observed;
+    const capabilities = offeredTo(view);
+    if (server === undefined || capabilities === undefined) return undefined;
+    const message = methodUnsupported(capabilities, view.desired) ?? unrotatable(server, view.desired);
     return message === undefined ? undefined : stuck(Condition.registered, 'Unsupported', message);
   },
 };
 
-function unsupported(
-  { authMethods, grantTypes, responseTypes }: ServerCapabilities,
-  desired: Pick<Desired, 'method' | 'grantTypes' | 'responseTypes'>,
-): string | undefined {
+/**
+ * Of what is granted. Scopes are not looked at: a server may keep those that it has to itself (RFC 8414 §2), and some show
+ * `openid` alone.
+ */
+const requestOffered: ClientCheck = {
+  name: 'requestOffered',
+  find(view) {
+    const { grantTypes, responseTypes } = offeredTo(view) ?? {};
+    const missing = [
+      ...notOffered(grantTypes, view.desired.grantTypes, 'grant type', 'grantTypes'),
+      ...notOffered(responseTypes, view.desired.responseTypes, 'response type', 'responseTypes'),
+    ];
+    return missing.length === 0 ? undefined : stuck(Condition.registered, 'Unsupported', missing.join(' '));
+  },
+};
+
+function methodUnsupported({ authMethods }: ServerCapabilities, desired: Pick<Desired, 'method'>): string | undefined {
   const { method } = desired;
   if (authMethods?.includes(method) === false) {
     const others = authMethods.filter((each) => authMethod.safeParse(each).success);
@@ -102,11 +116,7 @@ function unsupported(
         : `Create an OAuthClient with tokenEndpointAuthMethod: ${others.join(' or ')}, or ask for another server.`)
     );
   }
-  const missing = [
-    ...notOffered(grantTypes, desired.grantTypes, 'grant type', 'grantTypes'),
-    ...notOffered(responseTypes, desired.responseTypes, 'response type', 'responseTypes'),
-  ];
-  return missing.length === 0 ? undefined : missing.join(' ');
+  return undefined;
 }
 
 function notOffered(offered: readonly string[] | undefined, asked: readonly string[], what: string, field: string) {
@@ -251,13 +261,14 @@ const identityGranted: ClientCheck = {
 export const grantChecks: readonly ClientCheck[] = [
   serverGranted,
   serverUnchanged,
-  serverSupports,
+  methodSupported,
   serverReady,
   requestSupported,
   keySetServed,
   issuerNamed,
   issuerGranted,
   requestGranted,
+  requestOffered,
   certificateGranted,
   identityGranted,
 ];
