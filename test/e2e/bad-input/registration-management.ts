@@ -5,7 +5,7 @@ import { oauthClients } from '../../../src/api/resources.ts';
 import { events } from '../../../src/kube/resource.ts';
 import type { Fault } from '../../support/fault.ts';
 import { waitFor } from '../../support/wait-for.ts';
-import { type Front, type Spec, type Subject, TEAM, type World } from './world.ts';
+import { GENEROUS_MS, type Front, type Spec, type Subject, TEAM, type World } from './world.ts';
 
 const withoutMethods: Fault = ({ method, route }) =>
   route === '/reg/:id' && method !== 'GET' ? { kind: 'respond', status: 405, body: '' } : undefined;
@@ -25,7 +25,7 @@ export function registrationManagementTests(world: () => World): void {
   async function leavesBehind(subject: Subject): Promise<void> {
     const [{ client_id: clientId } = {}] = world().registrations(subject);
     await kube().delete(oauthClients, ref(subject));
-    await waitFor(async () => (await kube().get(oauthClients, ref(subject))) === undefined, 60_000);
+    await waitFor(async () => (await kube().get(oauthClients, ref(subject))) === undefined, GENEROUS_MS);
     assert.equal(world().registrations(subject).length, 1);
     assert.equal(await world().secret(subject), undefined);
     assert.equal(await world().record(subject), undefined, 'its key was kept');
@@ -33,7 +33,8 @@ export function registrationManagementTests(world: () => World): void {
       (await kube().list(events, { namespace: TEAM })).items
         .filter((event) => event['reason'] === 'Orphaned' && Object(event['regarding']).name === subject.name)
         .map(({ note }) => String(note));
-    await waitFor(async () => (await notes()).length > 0);
+    // Events are sent at a pace, and many are waiting.
+    await waitFor(async () => (await notes()).length > 0, GENEROUS_MS);
     const [note = '', ...more] = await notes();
     assert.ok(note.includes(String(clientId)), note);
     assert.match(note, /the server deletes no registration, RFC 7592 §2\.3: delete it there/);
@@ -43,14 +44,14 @@ export function registrationManagementTests(world: () => World): void {
   /** Ready as registered before, and told that the change is not in effect; until it is undone. */
   async function staysAsItWas(subject: Subject, reason: string, says: RegExp): Promise<void> {
     await world().client(subject, { scope: 'accounts:read', clientName: 'another name' });
-    await waitFor(async () => (await world().condition(subject, 'Registered'))?.reason === reason, 60_000);
+    await waitFor(async () => (await world().condition(subject, 'Registered'))?.reason === reason, GENEROUS_MS);
     const told = await world().condition(subject, 'Registered');
     assert.match(told?.message ?? '', says);
     assert.equal((await world().condition(subject))?.status, 'True');
     assert.equal((await world().condition(subject, 'Stalled'))?.reason, reason);
     await world().client(subject, { scope: 'accounts:read' });
-    await waitFor(async () => (await world().condition(subject, 'Registered'))?.status === 'True', 60_000);
-    await waitFor(async () => (await world().condition(subject, 'Stalled')) === undefined, 60_000);
+    await waitFor(async () => (await world().condition(subject, 'Registered'))?.status === 'True', GENEROUS_MS);
+    await waitFor(async () => (await world().condition(subject, 'Stalled')) === undefined, GENEROUS_MS);
   }
 
   const unmanaged: [string, Fault, Spec, string[], RegExp][] = [
@@ -122,13 +123,15 @@ export function registrationManagementTests(world: () => World): void {
     const client = await world().client(subject);
     await world().becomes(subject, 'False', 'MetadataRejected');
     const [{ client_id: clientId } = {}] = world().registrations(subject);
-    await waitFor(async () =>
-      (await kube().list(events, { namespace: TEAM })).items.some(
-        ({ reason, regarding, note }) =>
-          reason === 'Orphaned' &&
-          Object(regarding).uid === client.metadata.uid &&
-          String(note).includes(String(clientId)),
-      ),
+    await waitFor(
+      async () =>
+        (await kube().list(events, { namespace: TEAM })).items.some(
+          ({ reason, regarding, note }) =>
+            reason === 'Orphaned' &&
+            Object(regarding).uid === client.metadata.uid &&
+            String(note).includes(String(clientId)),
+        ),
+      GENEROUS_MS,
     );
     assert.equal(await world().secret(subject), undefined);
     assert.equal(front.server.requests().get('POST /reg'), 1);
@@ -147,7 +150,7 @@ export function registrationManagementTests(world: () => World): void {
           members.flatMap((name) => (name in registration ? [[name, registration[name]]] : [])),
         );
       };
-      await waitFor(() => JSON.stringify(found()) === JSON.stringify(expected), 60_000);
+      await waitFor(() => JSON.stringify(found()) === JSON.stringify(expected), GENEROUS_MS);
     };
     const tos = (value: string) => ({ name: 'tos_uri', value });
     const contacts = { name: 'contacts', values: ['platform@example.test'] };
