@@ -4,7 +4,7 @@ import { probeFor } from '../authserver/probe.ts';
 import type { HeldBack } from '../runtime/pass.ts';
 import type { ClientStep, ClientView } from './step.ts';
 
-/** What each step asks of the server; those that are not here ask nothing. */
+/** What each step asks of the server. Those that are not here ask nothing, or are tried all the same: a deletion has a deadline, and says so. */
 const asks: Partial<Record<ClientStep['name'], 'registration' | 'token'>> = {
   register: 'registration',
   updateRegistration: 'registration',
@@ -13,7 +13,6 @@ const asks: Partial<Record<ClientStep['name'], 'registration' | 'token'>> = {
   compareRegistration: 'registration',
   inspectRegistration: 'registration',
   rejectRegistration: 'registration',
-  deregister: 'registration',
   prove: 'token',
   provePublished: 'token',
 };
