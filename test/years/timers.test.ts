@@ -40,7 +40,8 @@ describe('the end of a certificate that could not be replaced', () => {
     world.awayUntil = Infinity;
     await world.run(notAfter - 1);
     assert.equal(world.ready, 'True/Ready');
-    await world.run(notAfter + 1);
+    // A call to the server that is away may just be under way; the second is the same.
+    await world.run(notAfter + 999);
     assert.equal(world.ready, 'False/Expired');
     assert.equal(Date.parse(condition(world, 'Ready')?.lastTransitionTime ?? ''), notAfter);
     assert.equal(condition(world, 'CertificateReady')?.reason, 'Expired');
