@@ -17,7 +17,7 @@ import { doubtIn, unreadableIn, type NamespaceView, type Observed } from './obse
 import { heldBack } from './outage.ts';
 import { projectSecret, type SecretProjection } from './published-secret.ts';
 import { certificateIn, recordName, type RecordProjection } from './record.ts';
-import { wakeAt } from './schedule.ts';
+import { wakeAt } from './wake.ts';
 import { statusOf } from './status.ts';
 import { actionOf } from './steps/run.ts';
 import { deniedByTermination, type StepContext } from './steps/context.ts';

@@ -1,10 +1,6 @@
 import { createHash } from 'node:crypto';
-import { earliest } from '../runtime/pass.ts';
-import { comparable } from './comparable.ts';
-import { deregistrationDeadline } from './deadline.ts';
 import type { CertificateParameters } from './desired.ts';
 import type { CertificateState } from './record.ts';
-import type { ClientView } from './step.ts';
 
 /**
  * What decides about the times of a client's certificates. No time that follows from it is stored, so that a change of
@@ -57,22 +53,6 @@ const punctualMs = 5_000;
 /** What applications read until now was replaced some time ago in the record alone: its drain is to begin now (P3). */
 export function replacedLate({ role, replacedAt, notAfter }: CertificateState, now: number): boolean {
   return role === 'Draining' && now - Date.parse(replacedAt ?? notAfter) > punctualMs;
-}
-
-/** Renewal, end, drain end, re-proof and comparison: to the moment, for what they change must be seen when it changes. */
-export function wakeAt(view: ClientView): number | undefined {
-  const { desired, now } = view;
-  const { record, reproof, comparison } = view.observed;
-  const times = (record?.state?.certificates ?? []).flatMap((c) => [
-    ...(c.role === 'Published' ? [renewalOf(c, desired), reproof.due] : []),
-    retirementOf(c, desired),
-    Date.parse(c.notAfter),
-  ]);
-  if (comparable(view)) times.push(comparison.due);
-  times.push(deregistrationDeadline(view) ?? Infinity);
-  const exposedUntil = record?.state?.compromisedUntil;
-  if (exposedUntil !== undefined) times.push(Date.parse(exposedUntil));
-  return earliest(...times.filter((time) => time > now && Number.isFinite(time)));
 }
 
 /**

@@ -8,8 +8,8 @@ import {
   retired,
   retirementOf,
   retireTime,
-  wakeAt,
 } from '../../src/oauthclient/schedule.ts';
+import { wakeAt } from '../../src/oauthclient/wake.ts';
 import { aCertificate, aNext, day, hour, instant, now, recorded, renewal, settled, viewOf } from './view.ts';
 
 const minute = 60_000;

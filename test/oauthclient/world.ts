@@ -16,7 +16,8 @@ import {
   type Intent,
   type RecordState,
 } from '../../src/oauthclient/record.ts';
-import { proofDelay, replacedLate, wakeAt } from '../../src/oauthclient/schedule.ts';
+import { proofDelay, replacedLate } from '../../src/oauthclient/schedule.ts';
+import { wakeAt } from '../../src/oauthclient/wake.ts';
 import { statusOf } from '../../src/oauthclient/status.ts';
 import type { ClientStep, ClientView } from '../../src/oauthclient/step.ts';
 import type { Kind } from '../../src/runtime/pass.ts';
