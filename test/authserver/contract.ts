@@ -76,7 +76,8 @@ export function handleOf(registration: Registration, before?: RegistrationHandle
   };
 }
 
-async function code(promise: Promise<unknown>): Promise<string> {
+/** Of the OperatorError that it fails with; `none` where it does not. */
+export async function code(promise: Promise<unknown>): Promise<string> {
   try {
     await promise;
   } catch (error) {

@@ -5,9 +5,8 @@ import { RENEW_REQUESTED } from '../../src/api/annotations.ts';
 import { echoViolations } from '../../src/authserver/client-metadata.ts';
 import { ServerConnection } from '../../src/authserver/connection.ts';
 import { dynamicRegistration } from '../../src/authserver/dynamic-registration.ts';
-import { OperatorError } from '../../src/errors.ts';
 import { formatDn, parseDn } from '../../src/x509/dn.ts';
-import { handleOf } from '../authserver/contract.ts';
+import { code, handleOf } from '../authserver/contract.ts';
 import { access, serverObject } from '../authserver/servers.ts';
 import { keepCalling } from '../e2e/lifecycle-world.ts';
 import { claimsOf, requestToken, tokenFor } from '../support/application.ts';
@@ -337,16 +336,6 @@ describe('Spring Authorization Server', () => {
       assert.equal(await code(dynamicRegistration.remove(access(connection), handle)), 'DeletionUnsupported');
       await connection.close();
     });
-  }
-
-  async function code(promise: Promise<unknown>): Promise<string> {
-    try {
-      await promise;
-    } catch (error) {
-      assert.ok(error instanceof OperatorError, String(error));
-      return error.code;
-    }
-    return 'none';
   }
 
   /** With the issuer behind it, as Certbound publishes it. */
