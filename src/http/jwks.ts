@@ -1,8 +1,8 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import { createSecureContext } from 'node:tls';
 import { OperatorError } from '../errors.ts';
 import type { Logger } from '../telemetry.ts';
 import { type Listening, listening } from './listening.ts';
@@ -73,14 +73,15 @@ function send(response: ServerResponse, status: number): void {
   response.writeHead(status, { 'cache-control': 'no-store' }).end();
 }
 
-/** Only a pair that fits: kubelet replaces both files at once, others may not. */
+/** Only a pair that fits: kubelet replaces both files at once; others may not, and are read half-written. */
 async function readPair(directory: string): Promise<{ cert: string; key: string }> {
   try {
     const [cert, key] = await Promise.all(
       ['tls.crt', 'tls.key'].map((file) => readFile(join(directory, file), 'utf8')),
     );
     if (cert === undefined || key === undefined) throw new TypeError('two files');
-    createSecureContext({ cert, key });
+    // An empty file is none: OpenSSL takes it for no certificate at all, and every handshake would fail from then on.
+    if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) throw new TypeError('another key');
     return { cert, key };
   } catch (cause) {
     throw new OperatorError(

@@ -50,9 +50,15 @@ describe('key sets', () => {
   test('under a new certificate as soon as it is mounted, and never under one that does not fit', async () => {
     const second = await createThrowawayCa('Second CA');
     const pair = await second.issue({ cn: 'keys', ips: ['127.0.0.1'] });
-    await writeFile(join(tlsDirectory, 'tls.crt'), pair.certPem);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    assert.equal((await get('/jwks/client-1.ab')).status, 200, 'the key is still that of the first');
+    for (const [what, certPem] of [
+      ['the key is still that of the first', pair.certPem],
+      ['the certificate is half-written', pair.certPem.slice(0, 99)],
+      ['the certificate is not yet written', ''],
+    ] as const) {
+      await writeFile(join(tlsDirectory, 'tls.crt'), certPem);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      assert.equal((await get('/jwks/client-1.ab')).status, 200, what);
+    }
     await mount(pair);
     await waitFor(() =>
       get('/jwks/client-1.ab', 'GET', second.certPem).then(
