@@ -1,41 +1,89 @@
-import type { ObjectRef } from '../kube/resource.ts';
+import type { ObjectRef, Resource } from '../kube/resource.ts';
 
-/** What an Ingress's owner asks for: a verified certificate, one if there is one, or any, unverified. */
+/** What a frontend's owner asks for: a verified certificate, one if there is one, or any, unverified. */
 export type ClientCertificates = 'required' | 'optional' | 'request';
 
+/** Kinds by whose objects terminators are told which hosts they serve, and how. */
+export type FrontendKind = 'Ingress' | 'HTTPProxy' | 'Gateway';
+
+/**
+ * Fields of a frontend by their names: an annotation by its key and value, a field of the spec by its path
+ * (`spec.virtualhost.tls.clientValidation`) and its canonical JSON (`canonicalJson`).
+ */
+export type Settings = Readonly<Record<string, string>>;
+
 export interface Rendering {
-  bundleSecret: ObjectRef & { namespace: string };
+  /** The object that holds the CAs under `ca.crt`; it is there before the settings name it. */
+  bundle: ObjectRef & { namespace: string };
+  /** Whose settings are rendered. Settings that it has by others may be read, so that a list can be added to. */
+  frontend: ObjectRef & { namespace: string; settings: Settings };
   mode: ClientCertificates;
   /** CA certificates between a leaf and the end of the longest chain in the bundle, the root included; at least 1. */
   depth: number;
 }
 
+/** An object of the product's own that the settings name: labelled and written whole by the operator, in the frontend's namespace. */
+export interface Companion {
+  resource: Resource;
+  /** At most 63 characters, the same for the same frontend. */
+  name: string;
+  /** With every default that the API server would fill in: it is compared as a whole. */
+  spec: Readonly<Record<string, unknown>>;
+}
+
+export interface Rendered {
+  settings: Settings;
+  /** Written before the settings and deleted after them. */
+  companions: readonly Companion[];
+}
+
 export interface TerminatorCapabilities {
-  /** What one object decides for; a product whose unit is the listener or the whole controller needs another kind. */
-  scope: 'host';
+  /** What one frontend decides for: all of a host, all of a listener, or everything that the product serves. */
+  scope: 'host' | 'listener' | 'controller';
   /** It can ask for a certificate without requiring one. */
   optional: boolean;
   /** It can take any certificate without verifying it (RFC 8705 §2.2). */
   request: boolean;
   /** It reads revocation lists. */
   crl: boolean;
+  /** It passes the certificate on to what is behind it. */
+  forwards: boolean;
+  /** Whether clients' own copies of its certificate headers are removed: on every host, or only where it forwards its own. */
+  strips: 'always' | 'whereForwarded';
+  /** Its header's format, a name of `src/verifier/terminators.ts`. */
+  header: string;
 }
 
-/** One product's way to be told about client certificates on an Ingress. Pure. */
+/** One product's way to be told about client certificates. Pure. */
 export interface TerminatorDriver {
   readonly name: string;
+  readonly frontend: FrontendKind;
   readonly capabilities: TerminatorCapabilities;
-  /** Annotation keys that `render` may write; nothing else on an Ingress is ever the operator's. */
+  /** What the CAs are kept in. */
+  readonly bundleKind: 'Secret' | 'ConfigMap';
+  /** Settings that `render` may write; nothing else of a frontend is ever the operator's. */
   readonly ownedKeys: readonly string[];
-  /** Annotation keys that are only read. */
+  /** Settings that are only read. */
   readonly watchedKeys: readonly string[];
-  /** @param controller `spec.controller` of an IngressClass */
+  /** Kinds of its companions. */
+  readonly companionKinds: readonly Resource[];
+  /** @param controller `spec.controller` of an IngressClass, `spec.controllerName` of a GatewayClass */
   detect(controller: string): boolean;
-  render(rendering: Rendering): Record<string, string>;
-  /** Whether a client's own copy of the certificate header is overwritten on the hosts of an Ingress annotated so. */
-  overwritesHeaders(annotations: Readonly<Record<string, string>>): boolean;
-  /** What in the owner's own annotations undoes client authentication, as a sentence to its owner. */
-  hazard(annotations: Readonly<Record<string, string>>): string | undefined;
-  /** The CA Secret that such annotations name. */
-  bundleOf(annotations: Readonly<Record<string, string>>): { namespace: string; name: string } | undefined;
+  render(rendering: Rendering): Rendered;
+  /** Whether a client's own copy of the certificate header is overwritten on the hosts of a frontend set so. */
+  overwritesHeaders(settings: Settings): boolean;
+  /** What in the owner's own settings undoes client authentication, as a sentence to its owner. */
+  hazard(settings: Settings): string | undefined;
+  /** Name of the object with the CAs that such settings name, directly or by a companion of ours. */
+  bundleOf(settings: Settings): { namespace: string; name: string } | undefined;
 }
+
+/** Object keys sorted at every depth, so that equal values are equal text. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, each: unknown) =>
+    typeof each === 'object' && each !== null && !Array.isArray(each)
+      ? Object.fromEntries(Object.entries(each).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : each,
+  );
+}
+
