@@ -1,9 +1,20 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { OperatorError } from './errors.ts';
+import type { TerminatorAddress } from './terminator/proof/addresses.ts';
 import { drivers } from './terminator/registry.ts';
 
 const name = z.string().regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'lower-case letters, digits, "-" and "."');
+/** The platform alone names them: what is written to them is no secret, but it comes from the operator. */
+const terminatorAddress = z
+  .string()
+  .max(260)
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?):[0-9]{1,5}$/, 'host:port')
+  .transform((text) => {
+    const colon = text.lastIndexOf(':');
+    return { host: text.slice(0, colon).replace(/^\[(.*)\]$/, '$1'), port: Number(text.slice(colon + 1)) };
+  })
+  .refine(({ port }) => port > 0 && port < 65536, 'a port from 1 to 65535');
 const DEFAULT_CONTROLLER_NAME = 'certbound.dev/operator';
 
 const schema = z.object({
@@ -23,6 +34,20 @@ const schema = z.object({
     .transform((list) => (list === 'none' ? [] : [...new Set(list.split(',').map((each) => each.trim()))]))
     .pipe(z.array(z.enum(drivers.map((driver) => driver.name))))
     .default(['nginx']),
+  /** Where terminators are reached, by their controllers, as JSON: `{"k8s.io/ingress-nginx": ["ingress-nginx.example:443"]}`. */
+  CERTBOUND_TERMINATOR_ADDRESSES: z
+    .string()
+    .transform((text, context) => {
+      try {
+        const value: unknown = JSON.parse(text);
+        return value;
+      } catch {
+        context.addIssue('JSON');
+        return z.NEVER;
+      }
+    })
+    .pipe(z.record(z.string().min(1).max(253), z.array(terminatorAddress).min(1).max(16)))
+    .default({}),
   CERTBOUND_CONTROLLER_NAME: z.string().min(1).max(253).default(DEFAULT_CONTROLLER_NAME),
   /** Without it a second instance would do everything twice. */
   CERTBOUND_LEADER_ELECTION: z.stringbool({ truthy: ['true'], falsy: ['false'] }).default(true),
@@ -52,6 +77,8 @@ export interface Config {
   readonly watchNamespaces: readonly string[];
   /** Names of the terminator drivers that are switched on. */
   readonly terminators: ReadonlySet<string>;
+  /** Where terminators are asked whether they do what they are configured to do; by controller. */
+  readonly terminatorAddresses: ReadonlyMap<string, readonly TerminatorAddress[]>;
   readonly controllerName: string;
   readonly leaderElection: boolean;
   /** Of those that act on the same AuthorizationServers one works at a time. */
@@ -84,6 +111,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     namespace: env.CERTBOUND_NAMESPACE,
     watchNamespaces: env.CERTBOUND_WATCH_NAMESPACES,
     terminators: new Set(env.CERTBOUND_TERMINATORS),
+    terminatorAddresses: new Map(Object.entries(env.CERTBOUND_TERMINATOR_ADDRESSES)),
     controllerName: env.CERTBOUND_CONTROLLER_NAME,
     leaderElection: env.CERTBOUND_LEADER_ELECTION,
     leaseName: leaseName(env.CERTBOUND_CONTROLLER_NAME),

@@ -16,6 +16,8 @@ import type { CompanionProjection } from './companion.ts';
 import { type Frontend, frontendName, frontendResources } from './frontend.ts';
 import { TerminatorMemory } from './memory.ts';
 import type { Member, Observed } from './observed.ts';
+import type { ProofSubject } from './proof/proofs.ts';
+import type { ProofResults } from './proof/results.ts';
 import type { Problem } from './rule.ts';
 import { inEffect, judge } from './rules.ts';
 import { parseScopeKey, scopeKey } from './scope.ts';
@@ -62,6 +64,16 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
     options.frontends.onChange(({ type, previous }) => {
       if (type === 'deleted' && previous !== undefined) this.#memory.forgetFrontend(previous.uid);
     });
+  }
+
+  /** What live connections have shown; whoever asks terminators writes it there. */
+  get proofs(): ProofResults {
+    return this.#memory.proofs;
+  }
+
+  /** What of a scope (`<controller>|<host>`) a live connection can show. */
+  proofSubject(key: string): ProofSubject | undefined {
+    return this.views.proofSubject(parseScopeKey(key), this.#options.clock.now());
   }
 
   keysForFrontend(frontend: Frontend): string[] {

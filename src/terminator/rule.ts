@@ -13,6 +13,8 @@ export interface Problem {
    * `keep` it as it is, `maintain` it where there is one, or `write` it all the same.
    */
   bundle?: 'keep' | 'maintain' | 'write';
+  /** It is configured, and no new certificate is to be published through it all the same. */
+  holdsUp?: true;
   /** When to look again although nothing changes; epoch milliseconds. */
   at?: number;
 }

@@ -15,6 +15,7 @@ import {
   trustBundle,
   unknownIngressClass,
 } from './opt-in-rules.ts';
+import { proofRules } from './proof-rules.ts';
 import type { Problem, Rule, ScopeView } from './rule.ts';
 import {
   configurationConflict,
@@ -41,6 +42,7 @@ export const rules: readonly Rule[] = [
   selfSignedOnSharedHost,
   trustBundle,
   issuerNotReady,
+  ...proofRules,
   hostShared,
   backendExposed,
   plainHttp,

@@ -27,6 +27,10 @@ export interface Resolution {
 export const mostAddresses = 8;
 const DEADLINE_MS = 5_000;
 
+export function addressText({ ip, port }: ResolvedAddress): string {
+  return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`;
+}
+
 /** Never rejects. */
 export async function resolveAddresses(
   configured: readonly TerminatorAddress[],

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { certificatesFromPem } from '../../x509/pem.ts';
 import type { ClientCertificates } from '../driver.ts';
+import { addressText, type ResolvedAddress } from './addresses.ts';
 import { type Call, callTerminator, sessionOf } from './call.ts';
 import type { ProofCertificates } from './certificates.ts';
 import type { AddressRound, Case, Observation } from './outcome.ts';
@@ -17,38 +18,47 @@ export interface ProvedHost {
 
 const versions = ['TLSv1.2', 'TLSv1.3'] as const;
 
-/** One after the other: a terminator that is asked by us is asked by a single connection at a time. */
+/** Over one connection after the other. It ends with the first that has no answer: nobody waits for each of the rest. */
 export async function roundAt(
-  { ip, port }: Pick<Call, 'ip' | 'port'>,
+  address: ResolvedAddress,
+  proved: ProvedHost,
+  certificates: ProofCertificates,
+  signal: AbortSignal,
+): Promise<AddressRound> {
+  const observations: Observation[] = [];
+  for await (const observation of observe({ ...address, host: proved.host }, proved, certificates, signal)) {
+    observations.push(observation);
+    if (observation.outcome.kind === 'unreachable') break;
+  }
+  signal.throwIfAborted();
+  return { address: addressText(address), observations };
+}
+
+async function* observe(
+  base: Pick<Call, 'ip' | 'port' | 'host'>,
   { host, mode, laxHost }: ProvedHost,
   { canaries, foreign }: ProofCertificates,
   signal: AbortSignal,
-): Promise<AddressRound> {
-  const base = { ip, port, host };
-  const observations: Observation[] = [];
-  const ask = async (asked: Case, call: Partial<Call>, issuer?: string): Promise<void> => {
-    const { outcome, sessionReused } = await callTerminator({ ...base, ...call }, signal);
-    // A new handshake in its place has been asked for already.
-    if (asked === 'resumed' && !sessionReused) return;
-    observations.push({ case: asked, outcome, ...(issuer === undefined ? {} : { issuer }) });
-  };
-  await ask('none', {});
-  if (observations[0]?.outcome.kind !== 'unreachable') {
-    for (const { issuer, ...certificate } of canaries) await ask('canary', { certificate }, issuer);
-    await ask('foreign', { certificate: foreign });
-    if (isAsked('forged', mode))
-      await ask('forged', { headers: forgedHeaders(canaries[0]?.chainPem ?? foreign.chainPem) });
-    if (isAsked('resumed', mode)) {
-      for (const donor of [host, ...(laxHost === undefined ? [] : [laxHost]), nobodysHost()]) {
-        for (const version of versions) {
-          const session = await sessionOf({ ip, port, host: donor, version }, signal);
-          if (session !== undefined) await ask('resumed', { session, version });
-        }
-      }
+): AsyncGenerator<Observation> {
+  const ask = async (asked: Case, call: Partial<Call> = {}): Promise<Observation> => ({
+    case: asked,
+    outcome: (await callTerminator({ ...base, ...call }, signal)).outcome,
+  });
+  yield ask('none');
+  for (const { issuer, ...certificate } of canaries) yield { ...(await ask('canary', { certificate })), issuer };
+  yield ask('foreign', { certificate: foreign });
+  if (isAsked('forged', mode))
+    yield ask('forged', { headers: forgedHeaders(canaries[0]?.chainPem ?? foreign.chainPem) });
+  if (!isAsked('resumed', mode)) return;
+  for (const donor of [host, ...(laxHost === undefined ? [] : [laxHost]), nobodysHost()]) {
+    for (const version of versions) {
+      const session = await sessionOf({ ...base, host: donor, version }, signal);
+      if (session === undefined) continue;
+      const { outcome, sessionReused } = await callTerminator({ ...base, session, version }, signal);
+      // A new handshake in its place has been asked for already.
+      if (sessionReused) yield { case: 'resumed', outcome };
     }
   }
-  signal.throwIfAborted();
-  return { address: ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`, observations };
 }
 
 /** Where terminators that know no such host answer by their default server. */
@@ -59,8 +69,7 @@ function nobodysHost(): string {
 /** Names and formats of `src/verifier/terminators.ts`: the host's product may not be the one that something behind it believes. */
 function forgedHeaders(chainPem: string): Readonly<Record<string, string>> {
   const [leaf] = certificatesFromPem(chainPem);
-  const der = leaf?.raw ?? Buffer.alloc(0);
-  const base64 = der.toString('base64');
+  const base64 = leaf?.raw.toString('base64') ?? '';
   const pem = encodeURIComponent(leaf?.toString() ?? '');
   return {
     'ssl-client-cert': pem,

@@ -223,7 +223,7 @@ const isHeld = ({ seen }: Doubt): boolean => seen >= enough;
 const held = ({ doubts }: HostProof): readonly Doubt[] => doubts.filter(isHeld);
 
 const againMs = 5_000;
-const disprovedMs = 60_000;
+const disprovedMs = 20_000;
 const firstSilentMs = 30_000;
 
 /** Milliseconds to the next round: soon while something is about to be known, else the interval. */
@@ -238,8 +238,8 @@ export function delayOf(proof: HostProof, intervalMs: number): number {
 export interface ProofProblem {
   reason: Reason;
   message: string;
-  /** New certificates are not to be published through it. */
-  blocks: boolean;
+  /** No new certificate is to be published through it. */
+  holdsUp: boolean;
 }
 
 const remedies: Readonly<Record<Reason, string>> = {
@@ -260,7 +260,7 @@ export function problemsOf(host: string, proof: HostProof): ProofProblem[] {
     const who = caller(first.case, first.issuer);
     const what = reason === Reason.notEnforced ? 'was let in' : 'was refused';
     const sessions = first.case === 'resumed' ? ': switch off its session cache and session tickets, or update it' : '';
-    const message = `At ${host} (${where}) ${who} ${what}: ${first.answered}. ${remedies[reason]}${sessions}. It is looked at again every minute.`;
-    return [{ reason, message, blocks: reason !== Reason.required }];
+    const message = `At ${host} (${where}) ${who} ${what}: ${first.answered}. ${remedies[reason]}${sessions}. It is looked at again within half a minute.`;
+    return [{ reason, message, holdsUp: reason !== Reason.required }];
   });
 }
