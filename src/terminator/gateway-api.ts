@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { canonicalJson, type Rendering, type Settings, type TerminatorDriver } from './driver.ts';
+import type { Rendering, Settings, TerminatorDriver } from './driver.ts';
+import { canonicalJson } from './settings.ts';
 
 const validation = 'spec.tls.frontend.default.validation';
 const CA_CERTIFICATE_REFS = `${validation}.caCertificateRefs`;
