@@ -70,9 +70,17 @@ test('only one ConfigMap is a bundle of ours', () => {
 });
 
 test('the class decides on the driver: no product that takes the field and does not verify', () => {
-  const [envoy, nginx] = ['gateway.envoyproxy.io/gatewayclass-controller', 'gateway.nginx.org/nginx-gateway-controller'];
+  const [envoy, nginx] = [
+    'gateway.envoyproxy.io/gatewayclass-controller',
+    'gateway.nginx.org/nginx-gateway-controller',
+  ];
   assert.deepEqual([envoyGateway.detect(envoy), gatewayApi.detect(envoy)], [true, false]);
   assert.deepEqual([envoyGateway.detect(nginx), gatewayApi.detect(nginx)], [false, true]);
-  for (const other of ['', 'istio.io/gateway-controller', 'traefik.io/gateway-controller', 'io.cilium/gateway-controller'])
+  for (const other of [
+    '',
+    'istio.io/gateway-controller',
+    'traefik.io/gateway-controller',
+    'io.cilium/gateway-controller',
+  ])
     assert.deepEqual([envoyGateway.detect(other), gatewayApi.detect(other)], [false, false]);
 });
