@@ -8,18 +8,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { z } from 'zod';
 import type { KubeClient } from '../../src/kube/client.ts';
 import { customResourceDefinitions, type KubernetesObject } from '../../src/kube/resource.ts';
 import { cacheFolder, envoyGatewayBinary } from './binaries.ts';
 import { startChild } from './child.ts';
 import { apply, namespace, objectsOf } from './cluster-objects.ts';
 import type { ControlPlane } from './control-plane.ts';
+import { isEstablished } from './crds.ts';
 import { findEnvoy } from './envoy.ts';
 import { tryLock } from './file-lock.ts';
 import { waitFor } from './wait-for.ts';
 
 const run = promisify(execFile);
 const NAMESPACE = 'envoy-gateway-system';
+/** As hack/tools/envoy-gateway/go.mod pins it. */
+const VERSION = '1.9.1';
 const ENVOY_VERSION = '1.40.0';
 /** Of its readiness; neither this nor the port of its xDS server (18000) can be chosen, so one runs at a time. */
 const PROBE = 'http://127.0.0.1:8081/readyz';
@@ -33,6 +37,9 @@ export const GATEWAY_CLASS: KubernetesObject = {
 };
 
 export interface EnvoyGateway {
+  readonly version: string;
+  /** PEM of whom its Envoys trust now, an entry for each bundle. */
+  trusted(): Promise<string[]>;
   /** What Envoy Gateway and its Envoys wrote. */
   log(): Promise<string>;
   stop(): Promise<void>;
@@ -58,21 +65,36 @@ export async function applyGatewayCrds(kube: KubeClient): Promise<void> {
     await kube.apply(customResourceDefinitions, definition, { fieldManager: 'kubectl', force: true });
   }
   for (const { metadata } of definitions) {
-    await waitFor(async () => {
-      const there = await kube.get(customResourceDefinitions, { name: metadata.name });
-      return JSON.stringify(there?.['status'] ?? '').includes('"Established","status":"True"') || isEstablished(there);
-    });
+    await waitFor(async () => isEstablished(await kube.get(customResourceDefinitions, { name: metadata.name })));
   }
 }
 
-function isEstablished(definition: KubernetesObject | undefined): boolean {
-  const status: unknown = definition?.['status'];
-  if (typeof status !== 'object' || status === null || !('conditions' in status)) return false;
-  const conditions: unknown = status.conditions;
-  return (
-    Array.isArray(conditions) &&
-    conditions.some((each: { type?: string; status?: string }) => each.type === 'Established' && each.status === 'True')
+const secretsDump = z.object({
+  configs: z
+    .array(
+      z.object({
+        secret: z.object({
+          validation_context: z.object({ trusted_ca: z.object({ inline_bytes: z.string() }) }).optional(),
+        }),
+      }),
+    )
+    .default([]),
+});
+
+/** By the admin interface of each Envoy, whose address it wrote into a file of its run. */
+async function trustedIn(runs: string): Promise<string[]> {
+  const folders = await readdir(runs).catch(() => []);
+  const bundles = await Promise.all(
+    folders.map(async (folder) => {
+      const address = await readFile(join(runs, folder, 'admin-address.txt'), 'utf8').catch(() => undefined);
+      if (address === undefined) return [];
+      const url = `http://${address.trim().replace('0.0.0.0', '127.0.0.1')}/config_dump?resource=dynamic_active_secrets`;
+      const answer = await fetch(url, { signal: AbortSignal.timeout(5_000) }).catch(() => undefined);
+      const { configs } = secretsDump.parse(answer?.ok === true ? await answer.json() : {});
+      return configs.flatMap(({ secret }) => secret.validation_context?.trusted_ca.inline_bytes ?? []);
+    }),
   );
+  return bundles.flat().map((bytes) => Buffer.from(bytes, 'base64').toString('utf8'));
 }
 
 /** In JSON, which is YAML. */
@@ -185,7 +207,12 @@ export async function startEnvoyGateway(plane: ControlPlane, kube: KubeClient): 
     }, 60_000).catch(async (cause: unknown) => {
       throw new Error(`Envoy Gateway is not ready\n${await child.tail()}`, { cause });
     });
-    return { log: () => readFile(child.logFile, 'utf8'), stop: () => parts.disposeAsync() };
+    return {
+      version: VERSION,
+      trusted: () => trustedIn(join(directory, 'run')),
+      log: () => readFile(child.logFile, 'utf8'),
+      stop: () => parts.disposeAsync(),
+    };
   } catch (error) {
     await parts.disposeAsync();
     throw error;
