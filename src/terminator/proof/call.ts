@@ -62,10 +62,24 @@ export async function sessionOf(
   signal.addEventListener('abort', end, { once: true });
   if (signal.aborted) end();
   socket.on('error', end).once('close', end).once('session', resolve).resume();
+  // What is to be sent was sent before the end of ours is read.
+  socket.once('secureConnect', () => socket.end());
   const session = await promise;
   clearTimeout(timer);
   signal.removeEventListener('abort', end);
   socket.destroy();
+  return session === undefined ? undefined : openSslSession(session);
+}
+
+/**
+ * Node (24.21) writes before OpenSSL's own form, which is DER, whom the session was made with, and with others offers none.
+ * Here that is the question. The DER is where a SEQUENCE ends with the whole.
+ */
+function openSslSession(session: Buffer): Buffer {
+  for (let start = 0; start + 4 < session.length; start++) {
+    if (session[start] !== 0x30 || session[start + 1] !== 0x82) continue;
+    if (start + 4 + session.readUInt16BE(start + 2) === session.length) return session.subarray(start);
+  }
   return session;
 }
 
