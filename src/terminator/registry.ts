@@ -1,7 +1,8 @@
 import type { TerminatorDriver } from './driver.ts';
 import { nginx } from './nginx.ts';
+import { traefik } from './traefik.ts';
 
-const drivers: readonly TerminatorDriver[] = [nginx];
+const drivers: readonly TerminatorDriver[] = [nginx, traefik];
 
 /** The driver for an IngressClass's controller; undefined where none of ours knows the product. */
 export function driverFor(controller: string): TerminatorDriver | undefined {

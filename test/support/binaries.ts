@@ -18,6 +18,7 @@ const NAMES = [
   'helm',
   'kubeconform',
   'cert-manager',
+  'traefik',
 ] as const;
 export type BinaryName = (typeof NAMES)[number];
 
@@ -82,6 +83,10 @@ function sourceOf(name: BinaryName): Source {
     case 'cert-manager': {
       const folder = { module: 'github.com/cert-manager/cert-manager', path: 'deploy/crds' };
       return { module: 'cert-manager', package: '.', ldflags: stripped, folder };
+    }
+    case 'traefik': {
+      const folder = { module: 'github.com/traefik/traefik/v3', path: 'docs/content/reference/dynamic-configuration' };
+      return { module: 'traefik', package: 'github.com/traefik/traefik/v3/cmd/traefik', ldflags: stripped, folder };
     }
     default:
       return { module: 'kubernetes', package: `k8s.io/kubernetes/cmd/${name}`, ldflags: kubernetesLdflags };
@@ -245,4 +250,10 @@ export async function binary(name: BinaryName): Promise<string> {
 export async function certManager(): Promise<{ command: string; crds: string }> {
   const command = await binary('cert-manager');
   return { command, crds: join(dirname(command), 'crds') };
+}
+
+/** Traefik with the folder that holds the CRDs of the same version, among other files. */
+export async function traefikBinary(): Promise<{ command: string; crds: string }> {
+  const command = await binary('traefik');
+  return { command, crds: join(dirname(command), 'dynamic-configuration') };
 }

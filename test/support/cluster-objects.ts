@@ -106,6 +106,7 @@ export function ingress(
   ref: { namespace: string; name: string; annotations?: Record<string, string> },
   host: string,
   service: string,
+  ingressClassName = 'nginx',
 ): KubernetesObject {
   const backend = { service: { name: service, port: { number: 80 } } };
   return {
@@ -113,7 +114,7 @@ export function ingress(
     kind: 'Ingress',
     metadata: ref,
     spec: {
-      ingressClassName: 'nginx',
+      ingressClassName,
       tls: [{ hosts: [host], secretName: 'tls' }],
       rules: [{ host, http: { paths: [{ path: '/', pathType: 'Prefix', backend }] } }],
     },

@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { JWTVerifyGetKey } from 'jose';
 import { decodeCertificateHeader } from '../../src/verifier/certificate-header.ts';
+import type { TerminatorName } from '../../src/verifier/terminators.ts';
 import { verifyBoundToken } from '../../src/verifier/bound-token.ts';
 import { listen } from './listen.ts';
 
@@ -9,6 +10,8 @@ export interface ResourceServerOptions {
   issuer: string;
   audience: string;
   jwks: JWTVerifyGetKey;
+  /** In front of it: whose header it reads. Default nginx's. */
+  terminator?: TerminatorName;
   /** Of the host in `request` mode, with its port: there the terminator verifies nothing. Default: none. */
   selfSignedHost?: string;
   /** Of the backend on 127.0.0.1. Default: a free one. */
@@ -32,12 +35,15 @@ function respond(response: ServerResponse, status: number, body: unknown, header
 }
 
 export async function startResourceServer(options: ResourceServerOptions): Promise<ResourceServer> {
+  const { terminator = 'nginx' } = options;
+  // Of the others only their configuration says that they verify.
+  const verified = terminator === 'nginx' ? 'required' : 'assumed';
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     // RFC 8705 §6.2: the binding is what counts here, not who issued the certificate; yet the terminator verifies it.
     const unverified =
       options.selfSignedHost !== undefined && request.headers['x-forwarded-host'] === options.selfSignedHost;
-    const verification = unverified ? 'none' : 'required';
-    const certificate = decodeCertificateHeader(request.headersDistinct, { terminator: 'nginx', verification });
+    const verification = unverified ? 'none' : verified;
+    const certificate = decodeCertificateHeader(request.headersDistinct, { terminator, verification });
     const verdict = await verifyBoundToken({
       token: bearerToken(request),
       certificateDer: certificate.ok ? certificate.der : undefined,
