@@ -27,6 +27,7 @@ const reference = (namespace: string, name: string): string => `${namespace}-${n
 
 /** Namespace and name cannot be told apart in a reference, but for the form of our own names: the bundle's. */
 const OWN_OPTIONS = /^(?<namespace>.+)-(?<name>certbound-trust-[0-9a-f]{16})@kubernetescrd$/;
+const OWN_MIDDLEWARE = /-certbound-trust-[0-9a-f]{16}(-blank)?@kubernetescrd$/;
 
 /** Both are cleared first: without a certificate Traefik leaves them as they came from a peer that its entry point trusts. */
 const CERTIFICATE_HEADERS = ['X-Forwarded-Tls-Client-Cert', 'X-Forwarded-Tls-Client-Cert-Info'];
@@ -39,16 +40,17 @@ const entriesOf = (list: string | undefined): string[] =>
     .map((entry) => entry.trim())
     .filter((entry) => entry !== '');
 
-function inOrder(list: readonly string[], [first = '', second = '']: readonly string[]): boolean {
-  const at = list.indexOf(first);
-  return at !== -1 && list.indexOf(second) > at;
+/** Both of ours in their order, and none of ours of another host, whose objects go. */
+function hasOwn(list: readonly string[], own: readonly string[]): boolean {
+  const ours = list.filter((entry) => OWN_MIDDLEWARE.test(entry));
+  return ours.length === own.length && own.every((entry, at) => ours[at] === entry);
 }
 
 /** The owner's entries stay, in their order, behind ours: they are about a request that has the certificate in it. */
 function withOwn(own: readonly string[], list: string | undefined): string {
   const entries = entriesOf(list);
-  if (list !== undefined && inOrder(entries, own)) return list;
-  return [...own, ...entries.filter((entry) => !own.includes(entry))].join(',');
+  if (list !== undefined && hasOwn(entries, own)) return list;
+  return [...own, ...entries.filter((entry) => !OWN_MIDDLEWARE.test(entry))].join(',');
 }
 
 /**
@@ -92,12 +94,13 @@ export const traefik: TerminatorDriver = {
     request: true,
     crl: false,
     forwards: true,
-    strips: 'whereForwarded',
+    strips: 'always',
     header: 'traefik',
   },
   bundleKind: 'Secret',
   ownedKeys: [TLS_OPTIONS, MIDDLEWARES],
   watchedKeys: [TLS],
+  hostKey: TLS_OPTIONS,
   companionKinds: [tlsOptions, middlewares],
 
   detect: (controller) => controller === 'traefik.io/ingress-controller',
@@ -115,7 +118,7 @@ export const traefik: TerminatorDriver = {
   overwritesHeaders(settings) {
     const bundle = bundleOf(settings);
     if (bundle === undefined) return false;
-    return inOrder(entriesOf(settings[MIDDLEWARES]), ownMiddlewares(bundle.namespace, bundle.name));
+    return hasOwn(entriesOf(settings[MIDDLEWARES]), ownMiddlewares(bundle.namespace, bundle.name));
   },
 
   hazard(settings) {

@@ -133,9 +133,7 @@ async function start({ provider, flags }: TraefikWorldOptions, parts: AsyncDispo
     className,
     origin,
     ingresses: () =>
-      documents(INGRESSES, (text) =>
-        text.replaceAll('ingressClassName: nginx', `ingressClassName: ${className}`),
-      ),
+      documents(INGRESSES, (text) => text.replaceAll('ingressClassName: nginx', `ingressClassName: ${className}`)),
     client: (name) => new TestClient({ kube, authorizationServer: server }, { namespace: 'payments', name }),
     api: (call) => callApi({ url: `${origin('api')}/accounts`, caPem: serverCa.certPem, ...call }),
     log: () => operator.log(),

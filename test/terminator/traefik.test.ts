@@ -55,6 +55,12 @@ test('a list that has ours is as good as ours, wherever the owner put them', () 
   assert.equal(middlewaresWith(`${pass},a@file`), `${own},a@file`);
 });
 
+test('what was ours for another host goes: its objects do', () => {
+  const former = own.replaceAll('0123456789abcdef', 'fedcba9876543210');
+  assert.equal(middlewaresWith(`${former},a@file`), `${own},a@file`);
+  assert.equal(middlewaresWith(`${own},${former},a@file`), `${own},a@file`);
+});
+
 test('a client’s headers are overwritten only with both middlewares and the TLSOption', () => {
   const { settings } = render();
   assert.ok(traefik.overwritesHeaders(settings));
