@@ -10,13 +10,14 @@ import { edited, INGRESSES } from '../e2e/lifecycle-world.ts';
 import { callApi, claimsOf, requestToken, type ApiCall } from '../support/application.ts';
 import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server.ts';
 import { apply, documents, ingress, localService, namespace, opaqueSecret } from '../support/cluster-objects.ts';
+import { rendered } from '../support/chart.ts';
 import { startControlPlane } from '../support/control-plane.ts';
 import { freePort } from '../support/free-port.ts';
 import type { Answer } from '../support/https-call.ts';
 import { CLIENTS_ALLOWED, CLUSTER_ID, localised } from '../support/installation.ts';
 import { TestClient } from '../support/oauth-client.ts';
 import { HOSTS } from '../support/oauth-deployment.ts';
-import { grantOperatorRights } from '../support/operator-rights.ts';
+import { grantOperatorRights, isRight } from '../support/operator-rights.ts';
 import { startOperator } from '../support/operator.ts';
 import { startResourceServer } from '../support/resource-server.ts';
 import { createThrowawayCa, type ThrowawayCa } from '../support/throwaway-ca.ts';
@@ -36,6 +37,7 @@ export interface TraefikWorld {
   readonly traefik: Traefik;
   readonly authorizationServer: AuthorizationServer;
   readonly serverCa: ThrowawayCa;
+  readonly kubeconfigPath: string;
   /** Of the IngressClass. */
   readonly className: string;
   origin(host: keyof typeof HOSTS): string;
@@ -88,6 +90,8 @@ async function start({ provider, flags }: TraefikWorldOptions, parts: AsyncDispo
   parts.defer(() => api.stop());
   await applyTraefikCrds(kube);
   const operatorKubeconfig = await grantOperatorRights(plane, kube);
+  const values = { clusterId: CLUSTER_ID, terminators: { enabled: ['nginx', 'traefik'] } };
+  await apply(kube, ...(await rendered(values)).filter(isRight));
   await apply(kube, ...(await basics()));
   const traefik = await startTraefik({ kubeconfigPath, provider, httpsPort, ...(flags && { flags }) });
   parts.defer(() => traefik.stop());
@@ -127,6 +131,7 @@ async function start({ provider, flags }: TraefikWorldOptions, parts: AsyncDispo
 
   return {
     kube,
+    kubeconfigPath,
     traefik,
     authorizationServer: server,
     serverCa,
