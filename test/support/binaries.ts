@@ -18,6 +18,7 @@ const NAMES = [
   'helm',
   'kubeconform',
   'cert-manager',
+  'contour',
 ] as const;
 export type BinaryName = (typeof NAMES)[number];
 
@@ -67,7 +68,7 @@ interface Source {
   module: string;
   package: string;
   ldflags(goMod: string): string;
-  /** A folder of a module that is kept beside the binary, under its own last name. */
+  /** A folder or file of a module that is kept beside the binary, under its own last name. */
   folder?: { module: string; path: string };
 }
 
@@ -82,6 +83,10 @@ function sourceOf(name: BinaryName): Source {
     case 'cert-manager': {
       const folder = { module: 'github.com/cert-manager/cert-manager', path: 'deploy/crds' };
       return { module: 'cert-manager', package: '.', ldflags: stripped, folder };
+    }
+    case 'contour': {
+      const folder = { module: 'github.com/projectcontour/contour', path: 'examples/contour/01-crds.yaml' };
+      return { module: 'contour', package: 'github.com/projectcontour/contour/cmd/contour', ldflags: stripped, folder };
     }
     default:
       return { module: 'kubernetes', package: `k8s.io/kubernetes/cmd/${name}`, ldflags: kubernetesLdflags };
