@@ -1,10 +1,5 @@
-import {
-  canonicalJson,
-  type ClientCertificates,
-  type Rendering,
-  type Settings,
-  type TerminatorDriver,
-} from './driver.ts';
+import type { ClientCertificates, Rendering, Settings, TerminatorDriver } from './driver.ts';
+import { canonicalJson } from './settings.ts';
 
 const tls = 'spec.virtualhost.tls';
 const CA_SECRET = `${tls}.clientValidation.caSecret`;
@@ -16,8 +11,8 @@ const TCP_PROXY = 'spec.tcpproxy';
 /** True where any route says so. */
 const PERMIT_INSECURE = 'spec.routes.permitInsecure';
 
-/** Every product that reads HTTPProxies is Contour; which instance does is a matter of the class's name, not of its controller. */
-export const HTTP_PROXY_CONTROLLER = 'projectcontour.io/ingress-controller';
+/** Stands for whatever reads HTTPProxies: which Contour does is a matter of the class's name. Its IngressClasses have it as controller. */
+export const CONTOUR = 'projectcontour.io/ingress-controller';
 
 const TRUE = canonicalJson(true);
 
@@ -49,14 +44,14 @@ export const contour: TerminatorDriver = {
   watchedKeys: [FALLBACK_CERTIFICATE, TCP_PROXY, PERMIT_INSECURE],
   companionKinds: [],
 
-  detect: (controller) => controller === HTTP_PROXY_CONTROLLER,
+  detect: (controller) => controller === CONTOUR,
 
   render({ bundle, mode }: Rendering) {
     const { skip, optional } = asks[mode];
     return {
       settings: {
-        // Without verification Envoy would still name these CAs to clients, and some present nothing then.
-        ...(skip ? {} : { [CA_SECRET]: canonicalJson(bundle.name) }),
+        // Of another namespace it would need a TLSCertificateDelegation. Without verification Envoy would still name these CAs to clients, and some present nothing then.
+        ...(skip ? {} : { [CA_SECRET]: canonicalJson(`${bundle.namespace}/${bundle.name}`) }),
         [SKIP_VERIFICATION]: canonicalJson(skip),
         [OPTIONAL_CERTIFICATE]: canonicalJson(optional),
         [FORWARD_CERTIFICATE]: TRUE,
@@ -82,8 +77,8 @@ export const contour: TerminatorDriver = {
   },
 
   bundleOf(settings) {
-    const name: unknown = JSON.parse(settings[CA_SECRET] ?? 'null');
-    // <namespace>/<name> is another namespace's, by TLSCertificateDelegation: never ours.
-    return typeof name === 'string' && name !== '' && !name.includes('/') ? { namespace: '', name } : undefined;
+    const named: unknown = JSON.parse(settings[CA_SECRET] ?? 'null');
+    const [namespace = '', name = '', rest] = typeof named === 'string' ? named.split('/') : [];
+    return namespace === '' || name === '' || rest !== undefined ? undefined : { namespace, name };
   },
 };

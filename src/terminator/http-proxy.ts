@@ -53,10 +53,11 @@ export function projectHTTPProxy(object: KubernetesObject): Frontend {
     name: metadata.name,
     uid: metadata.uid,
     resourceVersion: metadata.resourceVersion,
+    // Contour heeds the annotations before the field.
     className:
-      spec.ingressClassName ??
       annotations['projectcontour.io/ingress.class'] ??
-      annotations['kubernetes.io/ingress.class'],
+      annotations['kubernetes.io/ingress.class'] ??
+      spec.ingressClassName,
     hosts: host === '' ? [] : [host],
     hostless: host === '',
     // Passed through, the connection ends behind Envoy, and so does the client's certificate.

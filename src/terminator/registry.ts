@@ -1,9 +1,10 @@
 import type { Resource } from '../kube/resource.ts';
+import { contour } from './contour.ts';
 import type { FrontendKind, Settings, TerminatorDriver } from './driver.ts';
 import { nginx } from './nginx.ts';
 
 /** A new terminator is one file, one line here, and one run of the contract suite. */
-export const drivers: readonly TerminatorDriver[] = [nginx];
+export const drivers: readonly TerminatorDriver[] = [nginx, contour];
 
 /** The driver for a controller; undefined where none of ours knows the product. */
 export function driverFor(controller: string): TerminatorDriver | undefined {

@@ -1,7 +1,7 @@
 /** A cluster whose hosts Contour serves, set as the operator would set them: without an operator, for looks at the product. */
 import { resolve } from 'node:path';
 import { KubeClient } from '../../src/kube/client.ts';
-import { httpProxies, secrets, type KubernetesObject } from '../../src/kube/resource.ts';
+import { httpProxies, type KubernetesObject } from '../../src/kube/resource.ts';
 import { contour as driver } from '../../src/terminator/contour.ts';
 import type { ClientCertificates } from '../../src/terminator/driver.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';

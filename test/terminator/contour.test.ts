@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { contour, HTTP_PROXY_CONTROLLER } from '../../src/terminator/contour.ts';
+import { contour, CONTOUR } from '../../src/terminator/contour.ts';
 import type { ClientCertificates } from '../../src/terminator/driver.ts';
 
 const bundle = { namespace: 'payments', name: 'certbound-trust-1' };
@@ -15,9 +15,9 @@ test('every mode says both what is required and what is verified, so that nobody
     required: {
       skipClientCertValidation: 'false',
       optionalClientCertificate: 'false',
-      caSecret: '"certbound-trust-1"',
+      caSecret: '"payments/certbound-trust-1"',
     },
-    optional: { skipClientCertValidation: 'false', optionalClientCertificate: 'true', caSecret: '"certbound-trust-1"' },
+    optional: { skipClientCertValidation: 'false', optionalClientCertificate: 'true', caSecret: '"payments/certbound-trust-1"' },
     request: { skipClientCertValidation: 'true', optionalClientCertificate: 'true' },
   };
   for (const mode of ['required', 'optional', 'request'] as const) {
@@ -40,7 +40,15 @@ test('owners are told of what undoes client certificates, and of nothing else', 
 
 test('it is the driver of HTTPProxies and of no Ingress', () => {
   assert.equal(contour.frontend, 'HTTPProxy');
-  assert.ok(contour.detect(HTTP_PROXY_CONTROLLER));
+  assert.ok(contour.detect(CONTOUR));
   for (const other of ['', 'k8s.io/ingress-nginx', 'projectcontour.io/gateway-controller'])
     assert.ok(!contour.detect(other));
+});
+
+test('a Secret is named by namespace and name, or not at all', () => {
+  const key = `${tls}.clientValidation.caSecret`;
+  assert.deepEqual(contour.bundleOf(render('required').settings), bundle);
+  for (const named of ['""', '"x"', '"/x"', '"a/"', '"a/b/c"', '7'])
+    assert.equal(contour.bundleOf({ [key]: named }), undefined);
+  assert.equal(contour.bundleOf(render('request').settings), undefined);
 });
