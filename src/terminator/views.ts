@@ -7,6 +7,7 @@ import { bundleName, type BundleProjection } from './bundle.ts';
 import { desired } from './desired.ts';
 import type { TerminatorView } from './distribution.ts';
 import { type ClassProjection, defaultController } from './class.ts';
+import { CONTOUR } from './contour.ts';
 import type { CompanionProjection } from './companion.ts';
 import { type Frontend, frontendName, isOptedIn } from './frontend.ts';
 import { frontendTarget, objectTarget, type TerminatorMemory } from './memory.ts';
@@ -47,8 +48,6 @@ const Index = {
 } as const;
 
 type Ref = Pick<Frontend, 'kind' | 'namespace' | 'name'>;
-
-const CONTOUR = 'projectcontour.io/contour';
 
 const hostsOf = ({ hosts, hostless }: Frontend): readonly string[] => (hostless ? [...hosts, ''] : hosts);
 

@@ -5,6 +5,7 @@ import type { KubeClient } from '../../src/kube/client.ts';
 import {
   apiVersionOf,
   configMaps,
+  httpProxies,
   ingressClasses,
   ingresses,
   isKubernetesObject,
@@ -41,6 +42,7 @@ const resources: readonly Resource[] = [
   services,
   ingresses,
   ingressClasses,
+  httpProxies,
   { group: '', version: 'v1', plural: 'serviceaccounts', kind: 'ServiceAccount', namespaced: true },
   rbac('roles', 'Role', true),
   rbac('rolebindings', 'RoleBinding', true),
