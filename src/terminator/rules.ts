@@ -69,16 +69,17 @@ export function judge(member: Member, view: ScopeView): Problem[] {
     const said = rule.find(member, view);
     if (said === undefined) continue;
     problems.push({ rule: rule.name, reason: rule.name, ...said });
-    if (said.bundle !== undefined) break;
+    if (said.bundle !== undefined && said.configure !== true) break;
   }
   return problems;
 }
 
 /** Settings, companions and bundle are what they should be. */
-export function inEffect(member: Member, view: Pick<ScopeView, 'desired'>): boolean {
+export function inEffect(member: Member, view: ScopeView): boolean {
   const wanted = view.desired.wanted.get(member.frontend.uid);
   if (wanted === undefined || differingKeys(member.frontend, wanted).length > 0) return false;
   if (companionsToWrite(member, wanted).length > 0) return false;
+  if (companionRejected.find(member, view) !== undefined) return false;
   const { hostKey } = member.driver ?? {};
   if (hostKey !== undefined && member.neighbours.some(({ settings }) => settings[hostKey] !== wanted.settings[hostKey]))
     return false;
