@@ -62,7 +62,7 @@ export interface TrustedPem {
 }
 
 /** What people have said of a frontend: its owner in its settings, the platform in its class's annotations. */
-export interface Said {
+export interface Prepared {
   settings: Settings;
   classAnnotations: Readonly<Record<string, string>>;
 }
@@ -88,7 +88,7 @@ export interface TerminatorDriver {
    */
   readonly inEffectBy?: 'settings' | 'proof';
   /** What somebody has to say before anything can be rendered safely, as a sentence to them. Then nothing is changed. */
-  missing?(said: Said): string | undefined;
+  missing?(said: Prepared): string | undefined;
   /** Where the product reads its CAs from outside the cluster: what to do until they are the bundle's, as a sentence. */
   outdated?(settings: Settings, bundle: TrustedPem): string | undefined;
   render(rendering: Rendering): Rendered;

@@ -1,3 +1,4 @@
+import { SESSIONS_ISOLATED } from '../api/annotations.ts';
 import type { ClientCertificates, Rendering, Settings, TerminatorDriver } from './driver.ts';
 
 const prefix = 'haproxy-ingress.github.io';
@@ -55,6 +56,11 @@ export const haproxy: TerminatorDriver = {
 
   // With --controller-class the controller has a suffix.
   detect: (controller) => /^haproxy-ingress\.github\.io\/controller(\/|$)/.test(controller),
+
+  missing: ({ classAnnotations }) =>
+    classAnnotations[SESSIONS_ISOLATED] === 'true'
+      ? undefined
+      : `HAProxy resumes a TLS session of one host on another, so that a certificate of another host's CA gets in here. The platform team sets config-global: "tune.ssl.cachesize 0" in haproxy-ingress' ConfigMap, keeps no-tls-tickets in ssl-options, and annotates the IngressClass with ${SESSIONS_ISOLATED}: "true" (docs/terminators.md#haproxy-ingress).`,
 
   render: ({ bundle, mode }: Rendering) => ({
     settings: {

@@ -2,37 +2,34 @@ import type { TerminatorDriver } from './driver.ts';
 import { otherProduct } from './other-products.ts';
 
 /**
- * Terminators that the platform configures by hand and has declared. The bundle is kept for them to read or copy; no
- * setting is written, so that none can be read back: a live proof alone says that they verify.
- *
- * @param controllers `spec.controller` of their IngressClasses, as the platform lists them
+ * Terminators that the platform configures by hand and has declared (`terminators.manual.controllers`), which is how one is
+ * known. The bundle is kept for them to read or copy; no setting is written, so that none can be read back: a live proof
+ * alone says that they verify.
  */
-export function manual(controllers: readonly string[]): TerminatorDriver {
-  return {
-    name: 'manual',
-    frontend: 'Ingress',
-    capabilities: {
-      scope: 'controller',
-      optional: true,
-      request: true,
-      crl: false,
-      forwards: true,
-      strips: 'whereForwarded',
-      // What its name is, the platform says where the header is read.
-      header: '',
-    },
-    bundleKind: 'Secret',
-    ownedKeys: [],
-    watchedKeys: [],
-    companionKinds: [],
-    inEffectBy: 'proof',
-    detect: (controller) => controllers.includes(controller),
-    render: () => ({ settings: {}, companions: [] }),
-    overwritesHeaders: () => false,
-    hazard: () => undefined,
-    bundleOf: () => undefined,
-  };
-}
+export const manual: TerminatorDriver = {
+  name: 'manual',
+  frontend: 'Ingress',
+  capabilities: {
+    scope: 'controller',
+    optional: true,
+    request: true,
+    crl: false,
+    forwards: true,
+    strips: 'whereForwarded',
+    // What its name is, the platform says where the header is read.
+    header: '',
+  },
+  bundleKind: 'Secret',
+  ownedKeys: [],
+  watchedKeys: [],
+  companionKinds: [],
+  inEffectBy: 'proof',
+  detect: () => false,
+  render: () => ({ settings: {}, companions: [] }),
+  overwritesHeaders: () => false,
+  hazard: () => undefined,
+  bundleOf: () => undefined,
+};
 
 const DOCS = 'docs/terminators.md';
 
