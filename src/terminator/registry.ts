@@ -1,12 +1,14 @@
 import type { Resource } from '../kube/resource.ts';
 import type { FrontendKind, Settings, TerminatorDriver } from './driver.ts';
 import { awsAlb } from './aws-alb.ts';
+import { envoyGateway } from './envoy-gateway.ts';
+import { gatewayApi } from './gateway-api.ts';
 import { haproxy } from './haproxy.ts';
 import { manual } from './manual.ts';
 import { nginx } from './nginx.ts';
 
 /** A new terminator is one file, one line here, and one run of the contract suite. */
-export const drivers: readonly TerminatorDriver[] = [nginx, haproxy, awsAlb, manual];
+export const drivers: readonly TerminatorDriver[] = [nginx, haproxy, awsAlb, envoyGateway, gatewayApi, manual];
 
 /** The driver for a controller; undefined where none of ours knows the product. */
 export function driverFor(controller: string): TerminatorDriver | undefined {
