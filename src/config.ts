@@ -32,7 +32,7 @@ const schema = z.object({
   CERTBOUND_TERMINATORS: z
     .string()
     .transform((list) => (list === 'none' ? [] : [...new Set(list.split(',').map((each) => each.trim()))]))
-    .pipe(z.array(z.enum(drivers.map((driver) => driver.name))))
+    .pipe(z.array(z.enum(drivers.map((driver) => driver.name).filter((each) => each !== 'manual'))))
     .default(['nginx']),
   /** Where terminators are reached, by their controllers, as JSON: `{"k8s.io/ingress-nginx": ["ingress-nginx.example:443"]}`. */
   CERTBOUND_TERMINATOR_ADDRESSES: z
@@ -48,6 +48,19 @@ const schema = z.object({
     })
     .pipe(z.record(z.string().min(1).max(253), z.array(terminatorAddress).min(1).max(16)))
     .default({}),
+  /** `spec.controller` of IngressClasses whose terminators the platform configures by hand, by commas. */
+  CERTBOUND_TERMINATORS_MANUAL: z
+    .string()
+    .transform((list) => [...new Set(list.split(',').map((each) => each.trim()))])
+    .pipe(
+      z.array(
+        z
+          .string()
+          .regex(/^[a-z0-9][-a-z0-9.]*\/[-a-zA-Z0-9._/]+$/, 'spec.controller of an IngressClass')
+          .max(250),
+      ),
+    )
+    .default([]),
   CERTBOUND_CONTROLLER_NAME: z.string().min(1).max(253).default(DEFAULT_CONTROLLER_NAME),
   /** Without it a second instance would do everything twice. */
   CERTBOUND_LEADER_ELECTION: z.stringbool({ truthy: ['true'], falsy: ['false'] }).default(true),
@@ -79,6 +92,8 @@ export interface Config {
   readonly terminators: ReadonlySet<string>;
   /** Where terminators are asked whether they do what they are configured to do; by controller. */
   readonly terminatorAddresses: ReadonlyMap<string, readonly TerminatorAddress[]>;
+  /** Controllers of the terminators that the platform configures by hand. */
+  readonly manualTerminators: ReadonlySet<string>;
   readonly controllerName: string;
   readonly leaderElection: boolean;
   /** Of those that act on the same AuthorizationServers one works at a time. */
@@ -110,8 +125,12 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     clusterId: env.CERTBOUND_CLUSTER_ID,
     namespace: env.CERTBOUND_NAMESPACE,
     watchNamespaces: env.CERTBOUND_WATCH_NAMESPACES,
-    terminators: new Set(env.CERTBOUND_TERMINATORS),
     terminatorAddresses: new Map(Object.entries(env.CERTBOUND_TERMINATOR_ADDRESSES)),
+    terminators: new Set([
+      ...env.CERTBOUND_TERMINATORS,
+      ...(env.CERTBOUND_TERMINATORS_MANUAL.length === 0 ? [] : ['manual']),
+    ]),
+    manualTerminators: new Set(env.CERTBOUND_TERMINATORS_MANUAL),
     controllerName: env.CERTBOUND_CONTROLLER_NAME,
     leaderElection: env.CERTBOUND_LEADER_ELECTION,
     leaseName: leaseName(env.CERTBOUND_CONTROLLER_NAME),

@@ -36,6 +36,8 @@ export interface TerminatorKindOptions {
   companions: KindUnion<CompanionProjection>;
   /** Names of the drivers that are switched on. */
   drivers: ReadonlySet<string>;
+  /** Controllers whose terminators the platform configures by hand. */
+  manualControllers?: ReadonlySet<string>;
   servers: Informer<AuthorizationServer>;
   issuers: Informer<ClientCertificateIssuer>;
   namespaces: Source<GrantedNamespace>;

@@ -1,11 +1,25 @@
 import type { Resource } from '../kube/resource.ts';
+import { contour } from './contour.ts';
 import type { FrontendKind, Settings, TerminatorDriver } from './driver.ts';
+import { awsAlb } from './aws-alb.ts';
 import { envoyGateway } from './envoy-gateway.ts';
 import { gatewayApi } from './gateway-api.ts';
+import { haproxy } from './haproxy.ts';
+import { manual } from './manual.ts';
 import { nginx } from './nginx.ts';
+import { traefik } from './traefik.ts';
 
 /** A new terminator is one file, one line here, and one run of the contract suite. */
-export const drivers: readonly TerminatorDriver[] = [nginx, gatewayApi, envoyGateway];
+export const drivers: readonly TerminatorDriver[] = [
+  nginx,
+  traefik,
+  haproxy,
+  awsAlb,
+  contour,
+  gatewayApi,
+  envoyGateway,
+  manual,
+];
 
 /** The driver for a controller; undefined where none of ours knows the product. */
 export function driverFor(controller: string): TerminatorDriver | undefined {

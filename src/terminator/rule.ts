@@ -15,6 +15,8 @@ export interface Problem {
   bundle?: 'keep' | 'maintain' | 'write';
   /** It is configured, and no new certificate is to be published through it all the same. */
   holdsUp?: true;
+  /** With `bundle`: the settings are written all the same, for without them less would be verified. */
+  configure?: true;
   /** When to look again although nothing changes; epoch milliseconds. */
   at?: number;
 }

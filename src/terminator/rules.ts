@@ -13,8 +13,13 @@ import {
   selfSignedOnSharedHost,
   terminatorSwitchedOff,
   trustBundle,
-  unknownIngressClass,
 } from './opt-in-rules.ts';
+import {
+  terminatorNotPrepared,
+  terminatorNotProved,
+  trustStoreOutdated,
+  unknownIngressClass,
+} from './product-rules.ts';
 import { proofRules } from './proof-rules.ts';
 import type { Problem, Rule, ScopeView } from './rule.ts';
 import {
@@ -38,6 +43,7 @@ export const rules: readonly Rule[] = [
   modeUnsupported,
   noHost,
   noTls,
+  terminatorNotPrepared,
   scopeConflict,
   selfSignedOnSharedHost,
   trustBundle,
@@ -56,6 +62,8 @@ export const rules: readonly Rule[] = [
   configurationConflict,
   configurationReverted,
   configurationRefused,
+  trustStoreOutdated,
+  terminatorNotProved,
 ];
 
 /** Everything there is to say of an Ingress, up to the first problem that keeps it from being configured. */
@@ -71,15 +79,26 @@ export function judge(member: Member, view: ScopeView): Problem[] {
     const said = rule.find(member, view);
     if (said === undefined) continue;
     problems.push({ rule: rule.name, reason: rule.name, ...said });
-    if (said.bundle !== undefined) break;
+    if (said.bundle !== undefined && said.configure !== true) break;
   }
   return problems;
 }
 
-/** Settings, companions and bundle are what they should be. */
-export function inEffect(member: Member, view: Pick<ScopeView, 'desired'>): boolean {
+/** Settings, companions and bundle are what they should be; where nothing of that says it, a live connection has shown it. */
+export function inEffect(member: Member, view: ScopeView): boolean {
+  if (member.driver?.inEffectBy === 'proof' && !member.proved) return false;
+  return isConfigured(member, view);
+}
+
+/** All that is seen of it in the cluster is what it should be. */
+export function isConfigured(member: Member, view: ScopeView): boolean {
   const wanted = view.desired.wanted.get(member.frontend.uid);
   if (wanted === undefined || differingKeys(member.frontend, wanted).length > 0) return false;
   if (companionsToWrite(member, wanted).length > 0) return false;
+  if (companionRejected.find(member, view) !== undefined) return false;
+  if (trustStoreOutdated.find(member, view) !== undefined) return false;
+  const { hostKey } = member.driver ?? {};
+  if (hostKey !== undefined && member.neighbours.some(({ settings }) => settings[hostKey] !== wanted.settings[hostKey]))
+    return false;
   return member.frontend.optIn.mode === 'report' ? holdsTrustedCas(member) : bundleHolds(member.bundle, wanted);
 }

@@ -5,6 +5,7 @@ import type { KubeClient } from '../../src/kube/client.ts';
 import {
   apiVersionOf,
   configMaps,
+  httpProxies,
   ingressClasses,
   ingresses,
   isKubernetesObject,
@@ -41,6 +42,7 @@ const resources: readonly Resource[] = [
   services,
   ingresses,
   ingressClasses,
+  httpProxies,
   { group: '', version: 'v1', plural: 'serviceaccounts', kind: 'ServiceAccount', namespaced: true },
   rbac('roles', 'Role', true),
   rbac('rolebindings', 'RoleBinding', true),
@@ -108,6 +110,7 @@ export function ingress(
   ref: { namespace: string; name: string; annotations?: Record<string, string> },
   host: string,
   service: string,
+  ingressClassName = 'nginx',
 ): KubernetesObject {
   const backend = { service: { name: service, port: { number: 80 } } };
   return {
@@ -115,7 +118,7 @@ export function ingress(
     kind: 'Ingress',
     metadata: ref,
     spec: {
-      ingressClassName: 'nginx',
+      ingressClassName,
       tls: [{ hosts: [host], secretName: 'tls' }],
       rules: [{ host, http: { paths: [{ path: '/', pathType: 'Prefix', backend }] } }],
     },
