@@ -18,6 +18,7 @@ import { TerminatorMemory } from './memory.ts';
 import type { Member, Observed } from './observed.ts';
 import type { ProofSubject } from './proof/proofs.ts';
 import type { ProofResults } from './proof/results.ts';
+import { proofRules } from './proof-rules.ts';
 import type { Problem } from './rule.ts';
 import { inEffect, judge } from './rules.ts';
 import { parseScopeKey, scopeKey } from './scope.ts';
@@ -59,12 +60,16 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
   readonly #memory = new TerminatorMemory();
   /** What each frontend of a scope was last told, by uid. */
   readonly #told = new Map<string, Map<string, string[]>>();
+  /** Frontends that were told what a live connection showed, by uid. */
+  readonly #disproved = new Set<string>();
 
   constructor(options: TerminatorKindOptions) {
     this.#options = options;
     this.views = new TerminatorViews(options, this.#memory);
     options.frontends.onChange(({ type, previous }) => {
-      if (type === 'deleted' && previous !== undefined) this.#memory.forgetFrontend(previous.uid);
+      if (type !== 'deleted' || previous === undefined) return;
+      this.#memory.forgetFrontend(previous.uid);
+      this.#disproved.delete(previous.uid);
     });
   }
 
@@ -171,6 +176,12 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
       const ifPresent = before === undefined ? 'keep' : 'count';
       record({ type, reason: problem.reason, note: problem.message, ifPresent });
     }
+    if (problems.some(({ rule }) => isLive(rule))) this.#disproved.add(uid);
+    // Also where something else is still the matter.
+    else if (member.proved && this.#disproved.delete(uid)) {
+      const note = `Live connections to ${member.frontend.hosts.join(', ')} show again what is configured.`;
+      return record({ type: 'Normal', reason: 'ClientCertificatesProved', note });
+    }
     if (problems.length > 0 || before === undefined || before.length === 0 || !configured) return;
     record({ type: 'Normal', reason: 'ClientCertificatesConfigured', note: 'What was reported is resolved.' });
   }
@@ -190,6 +201,9 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
 }
 
 const wordsOf = ({ reason, message }: Problem): string => `${reason} ${message}`;
+
+/** A live connection showed it. */
+const isLive = (rule: string): boolean => proofRules.some(({ name }) => name === rule);
 
 /** Gone with the next event of the watch. */
 function isTransient(reason: string): boolean {

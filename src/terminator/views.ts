@@ -6,7 +6,6 @@ import type { Informer } from '../kube/informer.ts';
 import type { KindUnion } from '../kube/kind-union.ts';
 import { bundleName, type BundleProjection } from './bundle.ts';
 import { desired } from './desired.ts';
-import type { TerminatorDriver } from './driver.ts';
 import type { ProofSubject } from './proof/proofs.ts';
 import { stateOf } from './proof/verdict.ts';
 import { terminatorNotProved } from './product-rules.ts';
