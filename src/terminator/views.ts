@@ -412,6 +412,7 @@ export class TerminatorViews {
       ...view,
       problem: problem === undefined ? undefined : { reason: problem.reason, message: problem.message },
       inEffect: inEffect(member, scopeView),
+      proving: frontend.hosts.some((host) => this.#memory.proofs.awaited(observed.scope.controller, host)),
       caHashes: member.bundle?.hashes ?? [],
       changedAt: this.#changedAt(member),
       trustChangedAt:

@@ -16,7 +16,7 @@ import { proofCertificates, type ProofCertificates, type Sign } from './certific
 import type { AddressRound } from './outcome.ts';
 import type { ProofResults } from './results.ts';
 import { roundAt } from './round.ts';
-import { delayOf, type HostProof, proofAfter, stateOf, UNPROVED } from './verdict.ts';
+import { delayOf, type HostProof, proofAfter, stateOf, unasked, UNPROVED } from './verdict.ts';
 
 /** What is configured for a scope, and what it promises. */
 export interface ProofSubject {
@@ -83,6 +83,7 @@ export class TerminatorProofs {
 
   constructor(options: TerminatorProofsOptions) {
     this.#options = options;
+    options.results.expect(new Set(options.addresses.keys()));
   }
 
   /** Whether the platform says where its terminators are. */
@@ -111,7 +112,11 @@ export class TerminatorProofs {
     }
     this.#known.set(key, { subject, due });
     if (now < due) return { requeueAfterMs: due - now };
-    const delayMs = await this.#round(key, subject, signal);
+    const delayMs = await this.#round(key, subject, signal).catch((error: unknown) => {
+      // Nobody is to wait for a first answer that does not come.
+      this.#leave(subject, subject.hosts, 'the operator could not ask');
+      throw error;
+    });
     const jittered = Math.ceil(delayMs * (0.9 + Math.random() * 0.1));
     this.#known.set(key, { subject, due: clock.now() + jittered });
     return { requeueAfterMs: jittered };
@@ -143,6 +148,7 @@ export class TerminatorProofs {
     const { addresses, left, unresolved } = await resolveAddresses(configured.get(controller) ?? [], signal);
     this.#sayAddresses(controller, left, unresolved);
     const certificates = await proofCertificates(issuers, { sign, bundlePem, now: clock.now() }, signal);
+    this.#leave(subject, subject.hosts.slice(mostHosts), `only ${mostHosts} hosts of a scope are asked`);
     const delays: number[] = [];
     let changed = false;
     const silent = new Set<ResolvedAddress>();
@@ -156,6 +162,11 @@ export class TerminatorProofs {
     }
     if (changed) onChange(key, server);
     return Math.min(intervalMs, ...delays);
+  }
+
+  #leave({ controller }: ProofSubject, hosts: readonly string[], why: string): void {
+    const { results } = this.#options;
+    for (const host of hosts) results.set(controller, host, unasked(results.of(controller, host), why));
   }
 
   #ask(

@@ -14,9 +14,22 @@ export class ProofResults {
   readonly #byHost = new Map<string, HostResult>();
   readonly #onChange: () => void;
 
+  #asked: ReadonlySet<string> = new Set();
+
   /** @param onChange what is known of some host is something else now */
   constructor(onChange: () => void) {
     this.#onChange = onChange;
+  }
+
+  /** Whose hosts are asked, by controller. */
+  expect(controllers: ReadonlySet<string>): void {
+    this.#asked = controllers;
+  }
+
+  /** A first answer is on its way: what came out before a restart, or before a change, is not known here. */
+  awaited(controller: string, host: string): boolean {
+    const proof = this.of(controller, host);
+    return this.#asked.has(controller) && stateOf(proof) === 'unproved' && proof.silent === 0;
   }
 
   of(controller: string, host: string): HostProof {

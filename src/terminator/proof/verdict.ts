@@ -165,6 +165,11 @@ export interface HostProof {
   unclear: string | undefined;
 }
 
+/** Whether it speaks of what live connections have shown. */
+export function isShownLive(reason: string): boolean {
+  return Object.values<string>(Reason).includes(reason);
+}
+
 export const UNPROVED: HostProof = { doubts: [], passes: 0, passedAt: undefined, silent: 0, unclear: undefined };
 
 /** One round may be a fault on the way, or the moment of a reload. */
@@ -208,6 +213,11 @@ export function proofAfter(
     silent: decided || violated ? 0 : before.silent + 1,
     unclear: decided ? undefined : unclear.join(' ') || 'no address was asked',
   };
+}
+
+/** Nobody could be asked, for reasons of our own. */
+export function unasked(before: HostProof, why: string): HostProof {
+  return { ...before, silent: before.silent + 1, unclear: why };
 }
 
 const isSame = (a: Violation, b: Violation): boolean =>
