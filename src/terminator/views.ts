@@ -245,7 +245,7 @@ export class TerminatorViews {
 
   #member(frontend: Frontend, scope: Scope, now: number): Member {
     const { frontends, bundles, companions, drivers } = this.#sources;
-    const known = driverFor(scope.controller);
+    const known = driverFor(scope.controller, drivers);
     const driver = known?.frontend === frontend.kind ? known : undefined;
     const server = this.#serverOf(frontend);
     const alike = frontend.hosts.map((host) => ({
@@ -310,7 +310,7 @@ export class TerminatorViews {
 
   /** Whether a client's own certificate headers are overwritten on a host; one frontend decides for all of it. */
   #overwrites(controller: string, host: string): boolean {
-    const driver = driverFor(controller);
+    const driver = driverFor(controller, this.#sources.drivers);
     if (driver?.capabilities.strips === 'always') return true;
     return this.#sources.frontends
       .byIndex(Index.host, host)
