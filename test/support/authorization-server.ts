@@ -17,6 +17,7 @@ import { answer, type Fault, type ReceivedRequest } from './fault.ts';
 import { interact } from './interaction.ts';
 import { listen } from './listen.ts';
 import type { KeyPairPem } from './throwaway-ca.ts';
+import { verifiedBy } from './verified-by.ts';
 
 export interface AuthorizationServerOptions {
   /** The browser host at the terminator, such as https://as.example.test:8443. */
@@ -25,12 +26,12 @@ export interface AuthorizationServerOptions {
   mtlsOrigin?: string;
   /** Origin of the host in `request` mode, where the terminator verifies nothing: for self_signed_tls_client_auth. */
   selfSignedOrigin?: string;
+  /** Whose header has the client's certificate. Default nginx. */
+  terminator?: TerminatorName;
   /** Of the backend on 127.0.0.1. Default: a free one. */
   port?: number;
   /** The backend's own TLS. Default: plain HTTP. */
   tls?: KeyPairPem;
-  /** In front of it: whose header it reads. Default nginx's. */
-  terminator?: TerminatorName;
   /** Required as bearer token at registration. Default: registration is open. */
   initialAccessToken?: string;
   /** Whether an update replaces the registration access token, asked at each. Default true, as oidc-provider's. */
@@ -104,8 +105,6 @@ interface Trust {
 }
 
 function mutualTls({ selfSignedOrigin, terminator = 'nginx' }: AuthorizationServerOptions, trust: Trust) {
-  // Of the others only their configuration says that they verify.
-  const verified = terminator === 'nginx' ? 'required' : 'assumed';
   const selfSignedHost = selfSignedOrigin === undefined ? undefined : new URL(selfSignedOrigin).host;
   const onSelfSignedHost = ({ req }: Context) =>
     selfSignedHost !== undefined && req.headers['x-forwarded-host'] === selfSignedHost;
@@ -114,7 +113,7 @@ function mutualTls({ selfSignedOrigin, terminator = 'nginx' }: AuthorizationServ
   const certificateOf = (context: Context) => {
     const { req } = context;
     if (!read.has(req)) {
-      read.set(req, presentedCertificate(req, terminator, onSelfSignedHost(context) ? 'none' : verified));
+      read.set(req, presentedCertificate(req, terminator, onSelfSignedHost(context) ? 'none' : verifiedBy(terminator)));
     }
     return read.get(req);
   };

@@ -2,15 +2,16 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { JWTVerifyGetKey } from 'jose';
 import { decodeCertificateHeader } from '../../src/verifier/certificate-header.ts';
-import type { TerminatorName } from '../../src/verifier/terminators.ts';
 import { verifyBoundToken } from '../../src/verifier/bound-token.ts';
+import type { TerminatorName } from '../../src/verifier/terminators.ts';
 import { listen } from './listen.ts';
+import { verifiedBy } from './verified-by.ts';
 
 export interface ResourceServerOptions {
   issuer: string;
   audience: string;
   jwks: JWTVerifyGetKey;
-  /** In front of it: whose header it reads. Default nginx's. */
+  /** Whose header has the client's certificate. Default nginx. */
   terminator?: TerminatorName;
   /** Of the host in `request` mode, with its port: there the terminator verifies nothing. Default: none. */
   selfSignedHost?: string;
@@ -35,14 +36,12 @@ function respond(response: ServerResponse, status: number, body: unknown, header
 }
 
 export async function startResourceServer(options: ResourceServerOptions): Promise<ResourceServer> {
-  const { terminator = 'nginx' } = options;
-  // Of the others only their configuration says that they verify.
-  const verified = terminator === 'nginx' ? 'required' : 'assumed';
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     // RFC 8705 §6.2: the binding is what counts here, not who issued the certificate; yet the terminator verifies it.
     const unverified =
       options.selfSignedHost !== undefined && request.headers['x-forwarded-host'] === options.selfSignedHost;
-    const verification = unverified ? 'none' : verified;
+    const { terminator = 'nginx' } = options;
+    const verification = unverified ? 'none' : verifiedBy(terminator);
     const certificate = decodeCertificateHeader(request.headersDistinct, { terminator, verification });
     const verdict = await verifyBoundToken({
       token: bearerToken(request),
