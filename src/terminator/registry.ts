@@ -1,10 +1,12 @@
 import type { Resource } from '../kube/resource.ts';
 import type { FrontendKind, Settings, TerminatorDriver } from './driver.ts';
+import { envoyGateway } from './envoy-gateway.ts';
+import { gatewayApi } from './gateway-api.ts';
 import { nginx } from './nginx.ts';
 import { traefik, traefikSafeNaming } from './traefik.ts';
 
 /** A new terminator is one file, one line here, and one run of the contract suite. */
-export const drivers: readonly TerminatorDriver[] = [nginx, traefik, traefikSafeNaming];
+export const drivers: readonly TerminatorDriver[] = [nginx, traefik, traefikSafeNaming, gatewayApi, envoyGateway];
 
 /** The driver for a controller, of several one that is switched on; undefined where none of ours knows the product. */
 export function driverFor(controller: string, enabled?: ReadonlySet<string>): TerminatorDriver | undefined {

@@ -14,6 +14,7 @@ import {
   type KubernetesObject,
   type Resource,
 } from '../../src/kube/resource.ts';
+import { gatewayResources } from './gateway-objects.ts';
 
 const rbac = (plural: string, kind: string, namespaced: boolean): Resource => ({
   group: 'rbac.authorization.k8s.io',
@@ -47,6 +48,7 @@ const resources: readonly Resource[] = [
   rbac('clusterrolebindings', 'ClusterRoleBinding', false),
   admission('validatingadmissionpolicies', 'ValidatingAdmissionPolicy'),
   admission('validatingadmissionpolicybindings', 'ValidatingAdmissionPolicyBinding'),
+  ...gatewayResources,
 ];
 
 export function resourceOf(object: KubernetesObject): Resource {

@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { KubeClient } from '../../src/kube/client.ts';
-import { customResourceDefinitions, type KubernetesObject } from '../../src/kube/resource.ts';
+import { customResourceDefinitions } from '../../src/kube/resource.ts';
 import { traefikBinary } from './binaries.ts';
 import { type Child, startChild } from './child.ts';
 import { documents } from './cluster-objects.ts';
+import { isEstablished } from './crds.ts';
 import { freePort } from './free-port.ts';
 import { accepts } from './listen.ts';
 import { waitFor } from './wait-for.ts';
@@ -41,11 +42,6 @@ export interface Traefik {
 
 const TRAEFIK_CRD = /^traefik\.io_.+\.yaml$/;
 
-function isServed(object: KubernetesObject | undefined): boolean {
-  const status: unknown = object?.['status'];
-  return JSON.stringify(Object(status)['conditions'] ?? []).includes('"type":"Established"');
-}
-
 /** The kinds of traefik.io of the same version. The kubernetesCRD provider serves nothing while any is missing. */
 export async function applyTraefikCrds(kube: KubeClient): Promise<void> {
   const { crds } = await traefikBinary();
@@ -56,7 +52,7 @@ export async function applyTraefikCrds(kube: KubeClient): Promise<void> {
     await kube.apply(customResourceDefinitions, definition, { fieldManager: 'traefik-chart', force: true });
   }
   for (const { metadata } of definitions) {
-    await waitFor(async () => isServed(await kube.get(customResourceDefinitions, { name: metadata.name })));
+    await waitFor(async () => isEstablished(await kube.get(customResourceDefinitions, { name: metadata.name })));
   }
 }
 
