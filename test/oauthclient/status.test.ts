@@ -135,7 +135,12 @@ describe('a transient fault takes nothing away (P9)', () => {
 });
 
 test('what a live connection showed is the case until it shows something else, after a restart too', () => {
-  const was = { type: 'TerminatorsReady', status: 'False', reason: 'ClientAuthenticationNotEnforced', message: 'why' } as const;
+  const was = {
+    type: 'TerminatorsReady',
+    status: 'False',
+    reason: 'ClientAuthenticationNotEnforced',
+    message: 'why',
+  } as const;
   const observed = settled();
   const conditions = [{ ...was, lastTransitionTime: instant(now), observedGeneration: 1 }];
   const client = { ...observed.client, status: { conditions } };

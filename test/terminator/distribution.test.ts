@@ -6,6 +6,7 @@ import { bundleName } from '../../src/terminator/bundle.ts';
 import { type Distribution, distribution } from '../../src/terminator/distribution.ts';
 import { frontendTarget, objectTarget } from '../../src/terminator/memory.ts';
 import { nginx } from '../../src/terminator/nginx.ts';
+import { unasked, UNPROVED } from '../../src/terminator/proof/verdict.ts';
 import { emptyTrust, isEmptyTrust } from '../../src/terminator/trust.ts';
 import { corporateCa, HOST, otherCa, SCOPE, settledWorld, World } from './world.ts';
 
@@ -147,7 +148,13 @@ test('distributed since the last write to a terminator in front of the server; o
   assert.deepEqual(distributed(world), { state: 'distributed', lagging: ['Ingress payments/api'] }, 'never waited for');
 });
 
-const doubt = { reason: 'CertificateRefused', case: 'canary', answered: 'status 400', address: 'a:443', clean: 0 } as const;
+const doubt = {
+  reason: 'CertificateRefused',
+  case: 'canary',
+  answered: 'status 400',
+  address: 'a:443',
+  clean: 0,
+} as const;
 const { controller } = SCOPE;
 
 test('what a live connection showed holds up certificates, of listed terminators alone', () => {
@@ -158,8 +165,11 @@ test('what a live connection showed holds up certificates, of listed terminators
   proofs.set(controller, HOST, { ...UNPROVED, doubts: [{ ...doubt, seen: 2 }] });
   assert.equal(told(world), 'blocked CertificateRefused');
   assert.equal(told(world.server({ terminators: [] })), 'distributed ');
-  listed(world);
-  proofs.set(controller, HOST, { ...UNPROVED, doubts: [{ ...doubt, reason: 'CertificateRequired', case: 'none', seen: 2 }] });
+  world.server({ terminators });
+  proofs.set(controller, HOST, {
+    ...UNPROVED,
+    doubts: [{ ...doubt, reason: 'CertificateRequired', case: 'none', seen: 2 }],
+  });
   assert.equal(told(world), 'distributed ', 'nobody gets in who must not, and no client is refused');
   proofs.forget(controller, HOST);
   assert.equal(told(world), 'distributed ');
