@@ -19,6 +19,7 @@ const NAMES = [
   'kubeconform',
   'cert-manager',
   'envoy-gateway',
+  'traefik',
 ] as const;
 export type BinaryName = (typeof NAMES)[number];
 
@@ -96,6 +97,10 @@ function sourceOf(name: BinaryName): Source {
       ];
       const command = 'github.com/envoyproxy/gateway/cmd/envoy-gateway';
       return { module: 'envoy-gateway', package: command, ldflags: stripped, folder };
+    }
+    case 'traefik': {
+      const folder = { module: 'github.com/traefik/traefik/v3', path: 'docs/content/reference/dynamic-configuration' };
+      return { module: 'traefik', package: 'github.com/traefik/traefik/v3/cmd/traefik', ldflags: stripped, folder };
     }
     default:
       return { module: 'kubernetes', package: `k8s.io/kubernetes/cmd/${name}`, ldflags: kubernetesLdflags };
@@ -269,4 +274,10 @@ export async function envoyGatewayBinary(): Promise<{ command: string; crds: str
     crds: join(dirname(command), 'generated'),
     gatewayApiCrds: join(dirname(command), 'standard'),
   };
+}
+
+/** Traefik with the folder that holds the CRDs of the same version, among other files. */
+export async function traefikBinary(): Promise<{ command: string; crds: string }> {
+  const command = await binary('traefik');
+  return { command, crds: join(dirname(command), 'dynamic-configuration') };
 }

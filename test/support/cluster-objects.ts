@@ -108,6 +108,7 @@ export function ingress(
   ref: { namespace: string; name: string; annotations?: Record<string, string> },
   host: string,
   service: string,
+  ingressClassName = 'nginx',
 ): KubernetesObject {
   const backend = { service: { name: service, port: { number: 80 } } };
   return {
@@ -115,7 +116,7 @@ export function ingress(
     kind: 'Ingress',
     metadata: ref,
     spec: {
-      ingressClassName: 'nginx',
+      ingressClassName,
       tls: [{ hosts: [host], secretName: 'tls' }],
       rules: [{ host, http: { paths: [{ path: '/', pathType: 'Prefix', backend }] } }],
     },
