@@ -90,7 +90,7 @@ export interface Config {
   readonly watchNamespaces: readonly string[];
   /** Names of the terminator drivers that are switched on. */
   readonly terminators: ReadonlySet<string>;
-  /** Where terminators are asked whether they do what they are configured to do; by controller. */
+  /** Where terminators are asked whether they do what they are configured to do; by controller or frontend. */
   readonly terminatorAddresses: ReadonlyMap<string, readonly TerminatorAddress[]>;
   /** Controllers of the terminators that the platform configures by hand. */
   readonly manualTerminators: ReadonlySet<string>;

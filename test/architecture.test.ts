@@ -189,6 +189,9 @@ describe('what has one place', () => {
       'kube/credentials.ts',
       'kube/dead-connection.ts', // ends one
       'kube/transport.ts',
+      // Terminators: addresses of the platform, deadlines.
+      'terminator/proof/addresses.ts',
+      'terminator/proof/call.ts',
       'x509/subject-name.ts', // isIP alone
     ]);
   });

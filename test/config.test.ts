@@ -12,6 +12,7 @@ describe('configuration', () => {
       namespace: 'certbound-system',
       watchNamespaces: [],
       terminators: new Set(['nginx']),
+      manualTerminators: new Set(),
       terminatorAddresses: new Map(),
       controllerName: 'certbound.dev/operator',
       leaderElection: true,
@@ -53,6 +54,7 @@ describe('configuration', () => {
       namespace: 'oauth',
       watchNamespaces: ['payments', 'accounts'],
       terminators: new Set(['nginx']),
+      manualTerminators: new Set(),
       terminatorAddresses: new Map([
         [
           'k8s.io/ingress-nginx',

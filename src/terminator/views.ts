@@ -166,6 +166,7 @@ export class TerminatorViews {
     const changedAt = Math.max(0, ...members.flatMap((member) => this.#changedAt(member) ?? []));
     return {
       controller: scope.controller,
+      frontends: members.map(({ frontend }) => frontendName(frontend)),
       hosts: [...new Set(members.flatMap(({ frontend }) => frontend.hosts))].toSorted(),
       mode,
       server: server.metadata.name,
@@ -414,7 +415,7 @@ export class TerminatorViews {
       ...view,
       problem: problem === undefined ? undefined : { reason: problem.reason, message: problem.message },
       inEffect: inEffect(member, scopeView),
-      proving: frontend.hosts.some((host) => this.#memory.proofs.awaited(observed.scope.controller, host)),
+      proving: frontend.hosts.some((host) => this.#memory.proofs.awaited(observed.scope.controller, host, view.ref)),
       caHashes: member.bundle?.hashes ?? [],
       changedAt: this.#changedAt(member),
       trustChangedAt:

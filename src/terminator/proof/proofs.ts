@@ -21,6 +21,8 @@ import { delayOf, type HostProof, proofAfter, stateOf, unasked, UNPROVED } from 
 /** What is configured for a scope, and what it promises. */
 export interface ProofSubject {
   controller: string;
+  /** Names of those that have it so. */
+  frontends: readonly string[];
   /** As they are configured, wildcards too. */
   hosts: readonly string[];
   mode: ClientCertificates;
@@ -40,7 +42,7 @@ export interface ProofSubject {
 }
 
 export interface TerminatorProofsOptions {
-  /** By controller. */
+  /** By controller, or for one frontend (`Gateway identity/mtls`) that has terminators of its own. */
   addresses: ReadonlyMap<string, readonly TerminatorAddress[]>;
   /** Undefined for a scope of which nothing is configured that could be proved. */
   subjectOf: (key: string) => ProofSubject | undefined;
@@ -86,16 +88,19 @@ export class TerminatorProofs {
     options.results.expect(new Set(options.addresses.keys()));
   }
 
-  /** Whether the platform says where its terminators are. */
-  asks(key: string): boolean {
-    return this.#options.addresses.has(parseScopeKey(key).controller);
+  /** Where the platform says that its terminators are. */
+  #addressesOf({ controller, frontends }: ProofSubject): readonly TerminatorAddress[] {
+    const { addresses } = this.#options;
+    const own = frontends.flatMap((name) => addresses.get(name) ?? []);
+    return own.length > 0 ? own : (addresses.get(controller) ?? []);
   }
 
   groupOf = (key: string): Group => ({ name: parseScopeKey(key).controller, most: mostOfOne });
 
   async reconcile(key: string, signal: AbortSignal): Promise<Result> {
     const { clock, subjectOf } = this.#options;
-    const subject = this.asks(key) ? subjectOf(key) : undefined;
+    const configured = subjectOf(key);
+    const subject = configured !== undefined && this.#addressesOf(configured).length > 0 ? configured : undefined;
     const known = this.#known.get(key);
     if (subject === undefined) {
       this.#forget(key, known?.subject.hosts ?? [], known?.subject);
@@ -143,9 +148,9 @@ export class TerminatorProofs {
 
   /** @returns milliseconds to the next */
   async #round(key: string, subject: ProofSubject, signal: AbortSignal): Promise<number> {
-    const { addresses: configured, sign, clock, results, onChange } = this.#options;
+    const { sign, clock, results, onChange } = this.#options;
     const { controller, issuers, bundlePem, server, intervalMs } = subject;
-    const { addresses, left, unresolved } = await resolveAddresses(configured.get(controller) ?? [], signal);
+    const { addresses, left, unresolved } = await resolveAddresses(this.#addressesOf(subject), signal);
     this.#sayAddresses(controller, left, unresolved);
     const certificates = await proofCertificates(issuers, { sign, bundlePem, now: clock.now() }, signal);
     this.#leave(subject, subject.hosts.slice(mostHosts), `only ${mostHosts} hosts of a scope are asked`);

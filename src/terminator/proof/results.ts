@@ -21,15 +21,17 @@ export class ProofResults {
     this.#onChange = onChange;
   }
 
-  /** Whose hosts are asked, by controller. */
-  expect(controllers: ReadonlySet<string>): void {
-    this.#asked = controllers;
+  /** Whose hosts are asked: controllers, and frontends by their names. */
+  expect(asked: ReadonlySet<string>): void {
+    this.#asked = asked;
   }
 
   /** A first answer is on its way: what came out before a restart, or before a change, is not known here. */
-  awaited(controller: string, host: string): boolean {
+  awaited(controller: string, host: string, frontend: string): boolean {
     const proof = this.of(controller, host);
-    return this.#asked.has(controller) && stateOf(proof) === 'unproved' && proof.silent === 0;
+    return (
+      (this.#asked.has(controller) || this.#asked.has(frontend)) && stateOf(proof) === 'unproved' && proof.silent === 0
+    );
   }
 
   of(controller: string, host: string): HostProof {

@@ -137,3 +137,20 @@ test('a change is asked about once terminators have had their time', async () =>
   await prover.look();
   assert.ok(asked > 0);
 });
+
+test('a frontend with terminators of its own is asked there and nowhere else', async () => {
+  let asked = 0;
+  const port = await https((_request, response) => {
+    asked += 1;
+    response.writeHead(404).end();
+  });
+  const own = { 'Gateway identity/mtls': [{ host: '127.0.0.1', port }] };
+  const prover = new Prover({ host, ca, addresses: [{ host: '127.0.0.1', port: await freePort() }], own });
+  await prover.rounds(1);
+  assert.equal(asked, 0);
+  const { subject } = prover;
+  assert.ok(subject !== undefined);
+  prover.subject = { ...subject, frontends: ['Gateway identity/mtls'], basis: 'second' };
+  assert.equal(await prover.rounds(2), 'ClientAuthenticationNotEnforced');
+  assert.deepEqual([...new Set(prover.proof().doubts.map(({ address }) => address))], [`127.0.0.1:${port}`]);
+});

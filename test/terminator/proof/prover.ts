@@ -36,6 +36,8 @@ export interface Proving {
   ca?: Ca | undefined;
   laxHost?: string;
   addresses: readonly TerminatorAddress[];
+  /** Of frontends, by name. */
+  own?: Readonly<Record<string, readonly TerminatorAddress[]>>;
 }
 
 export class Prover {
@@ -47,11 +49,12 @@ export class Prover {
   readonly #proofs: TerminatorProofs;
   subject: ProofSubject | undefined;
 
-  constructor({ host, mode = 'required', ca, laxHost, addresses }: Proving) {
+  constructor({ host, mode = 'required', ca, laxHost, addresses, own = {} }: Proving) {
     this.#host = host;
     this.#key = `${CONTROLLER}|${host}`;
     this.subject = {
       controller: CONTROLLER,
+      frontends: ['Ingress default/mtls'],
       hosts: [host],
       mode,
       server: 'corporate',
@@ -71,7 +74,7 @@ export class Prover {
       return { chainPem };
     };
     this.#proofs = new TerminatorProofs({
-      addresses: new Map([[CONTROLLER, addresses]]),
+      addresses: new Map([[CONTROLLER, addresses], ...Object.entries(own)]),
       subjectOf: () => this.subject,
       sign,
       results: this.results,
