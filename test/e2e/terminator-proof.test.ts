@@ -142,11 +142,11 @@ describe('a host that somebody made lax at the terminator itself', () => {
     );
     assert.ok(!isTrue(status, 'Ready'));
     assert.equal(await second.secret(), undefined);
-    const before = await first.condition('TerminatorsReady');
+    const shown = await first.condition('TerminatorsReady');
     await operator.stop();
     operator = await world.startOperator(environment());
     await waitFor(async () => (await metric('disproved')) === 2, 60_000);
-    assert.deepEqual(await first.condition('TerminatorsReady'), before, 'nor did a restart forget it');
+    assert.deepEqual(await first.condition('TerminatorsReady'), shown, 'nor did a restart forget it');
     assert.equal(await second.secret(), undefined);
   });
 

@@ -121,15 +121,19 @@ const right: Answers = { none: page, canary: answer(404), foreign: page };
 const lax: Answers = { none: answer(404), canary: answer(404), foreign: page };
 const silent: Answers = { none: silence };
 
+/** Of 192.0.2.1, 192.0.2.2 and so on. */
+const at = (...answers: Answers[]): ReadonlyMap<string, Answers> =>
+  new Map(answers.map((each, i) => [`192.0.2.${i + 1}:443`, each]));
+
 /** Rounds at one address each minute from the year 2026 on. */
-function after(...sequence: (Answers | Record<string, Answers>)[]): HostProof {
+function after(...sequence: (Answers | ReadonlyMap<string, Answers>)[]): HostProof {
   let now = Date.UTC(2026, 0, 1);
   return sequence.reduce<HostProof>((proof, each) => {
     now += 60_000;
-    const byAddress = Object.keys(each).some((key) => key.includes(':')) ? each : { [ADDRESS]: each };
-    const rounds = Object.entries(byAddress).map(([address, answers]): AddressRound => ({
+    const byAddress = each instanceof Map ? each : new Map([[ADDRESS, each]]);
+    const rounds = [...byAddress].map(([address, answers]): AddressRound => ({
       address,
-      observations: observed(answers as Answers),
+      observations: observed(answers),
     }));
     return proofAfter(proof, { mode: 'required', rounds, now });
   }, UNPROVED);
@@ -164,7 +168,7 @@ describe('how often it has to be seen', () => {
   test('what was disproved stays so until three rounds are right', () => {
     assert.equal(stateOf(after(lax, lax, right, right)), 'disproved');
     assert.equal(stateOf(after(lax, lax, right, right, right)), 'proved');
-    const gone = after(right, right, { [ADDRESS]: lax }, { [ADDRESS]: lax }, { '192.0.2.9:443': right });
+    const gone = after(right, right, lax, lax, new Map([['192.0.2.9:443', right]]));
     assert.equal(stateOf(gone), 'unproved', 'nor is it proved by what was before');
   });
 
@@ -176,11 +180,11 @@ describe('how often it has to be seen', () => {
   });
 
   test('each address for itself', () => {
-    const one = { '192.0.2.1:443': right, '192.0.2.2:443': lax };
+    const one = at(right, lax);
     assert.equal(stateOf(after(one, one)), 'disproved');
     assert.match(problemsOf('a.example', after(one, one))[0]?.message ?? '', /\(192\.0\.2\.2:443\)/);
-    assert.equal(stateOf(after(one, { '192.0.2.1:443': lax, '192.0.2.2:443': right })), 'unproved', 'once at each');
-    assert.equal(stateOf(after(one, one, { '192.0.2.1:443': right })), 'unproved', 'the replica is gone');
+    assert.equal(stateOf(after(one, at(lax, right))), 'unproved', 'once at each');
+    assert.equal(stateOf(after(one, one, at(right))), 'unproved', 'the replica is gone');
   });
 });
 
