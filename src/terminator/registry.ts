@@ -1,12 +1,26 @@
 import type { Resource } from '../kube/resource.ts';
+import { contour } from './contour.ts';
 import type { FrontendKind, Settings, TerminatorDriver } from './driver.ts';
+import { awsAlb } from './aws-alb.ts';
 import { envoyGateway } from './envoy-gateway.ts';
 import { gatewayApi } from './gateway-api.ts';
+import { haproxy } from './haproxy.ts';
+import { manual } from './manual.ts';
 import { nginx } from './nginx.ts';
 import { traefik, traefikSafeNaming } from './traefik.ts';
 
 /** A new terminator is one file, one line here, and one run of the contract suite. */
-export const drivers: readonly TerminatorDriver[] = [nginx, traefik, traefikSafeNaming, gatewayApi, envoyGateway];
+export const drivers: readonly TerminatorDriver[] = [
+  nginx,
+  traefik,
+  traefikSafeNaming,
+  haproxy,
+  awsAlb,
+  contour,
+  gatewayApi,
+  envoyGateway,
+  manual,
+];
 
 /** The driver for a controller, of several one that is switched on; undefined where none of ours knows the product. */
 export function driverFor(controller: string, enabled?: ReadonlySet<string>): TerminatorDriver | undefined {

@@ -18,8 +18,9 @@ const NAMES = [
   'helm',
   'kubeconform',
   'cert-manager',
-  'traefik',
   'envoy-gateway',
+  'traefik',
+  'contour',
 ] as const;
 export type BinaryName = (typeof NAMES)[number];
 
@@ -73,6 +74,7 @@ interface Source {
   folder?: Folder | readonly Folder[];
 }
 
+/** Or a file. */
 interface Folder {
   module: string;
   path: string;
@@ -90,10 +92,6 @@ function sourceOf(name: BinaryName): Source {
       const folder = { module: 'github.com/cert-manager/cert-manager', path: 'deploy/crds' };
       return { module: 'cert-manager', package: '.', ldflags: stripped, folder };
     }
-    case 'traefik': {
-      const folder = { module: 'github.com/traefik/traefik/v3', path: 'docs/content/reference/dynamic-configuration' };
-      return { module: 'traefik', package: 'github.com/traefik/traefik/v3/cmd/traefik', ldflags: stripped, folder };
-    }
     case 'envoy-gateway': {
       const folder = [
         { module: 'sigs.k8s.io/gateway-api', path: 'config/crd/standard' },
@@ -101,6 +99,14 @@ function sourceOf(name: BinaryName): Source {
       ];
       const command = 'github.com/envoyproxy/gateway/cmd/envoy-gateway';
       return { module: 'envoy-gateway', package: command, ldflags: stripped, folder };
+    }
+    case 'traefik': {
+      const folder = { module: 'github.com/traefik/traefik/v3', path: 'docs/content/reference/dynamic-configuration' };
+      return { module: 'traefik', package: 'github.com/traefik/traefik/v3/cmd/traefik', ldflags: stripped, folder };
+    }
+    case 'contour': {
+      const folder = { module: 'github.com/projectcontour/contour', path: 'examples/contour/01-crds.yaml' };
+      return { module: 'contour', package: 'github.com/projectcontour/contour/cmd/contour', ldflags: stripped, folder };
     }
     default:
       return { module: 'kubernetes', package: `k8s.io/kubernetes/cmd/${name}`, ldflags: kubernetesLdflags };
@@ -266,12 +272,6 @@ export async function certManager(): Promise<{ command: string; crds: string }> 
   return { command, crds: join(dirname(command), 'crds') };
 }
 
-/** Traefik with the folder that holds the CRDs of the same version, among other files. */
-export async function traefikBinary(): Promise<{ command: string; crds: string }> {
-  const command = await binary('traefik');
-  return { command, crds: join(dirname(command), 'dynamic-configuration') };
-}
-
 /** Envoy Gateway with the CRDs of the same version, and those of the Gateway API that it is made for (standard channel). */
 export async function envoyGatewayBinary(): Promise<{ command: string; crds: string; gatewayApiCrds: string }> {
   const command = await binary('envoy-gateway');
@@ -280,4 +280,10 @@ export async function envoyGatewayBinary(): Promise<{ command: string; crds: str
     crds: join(dirname(command), 'generated'),
     gatewayApiCrds: join(dirname(command), 'standard'),
   };
+}
+
+/** Traefik with the folder that holds the CRDs of the same version, among other files. */
+export async function traefikBinary(): Promise<{ command: string; crds: string }> {
+  const command = await binary('traefik');
+  return { command, crds: join(dirname(command), 'dynamic-configuration') };
 }

@@ -6,6 +6,7 @@ import { middlewares, tlsOptions } from '../../src/terminator/traefik.ts';
 import {
   apiVersionOf,
   configMaps,
+  httpProxies,
   ingressClasses,
   ingresses,
   isKubernetesObject,
@@ -44,6 +45,7 @@ const resources: readonly Resource[] = [
   ingressClasses,
   tlsOptions,
   middlewares,
+  httpProxies,
   { group: '', version: 'v1', plural: 'serviceaccounts', kind: 'ServiceAccount', namespaced: true },
   rbac('roles', 'Role', true),
   rbac('rolebindings', 'RoleBinding', true),
