@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { after, before, describe, it } from 'node:test';
+import { SAFE_NAMING } from '../../src/api/annotations.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { apiVersionOf, ingresses, type KubernetesObject, secrets } from '../../src/kube/resource.ts';
 import { nginx } from '../../src/terminator/nginx.ts';
-import { tlsOptions, traefik, traefikSafeNaming } from '../../src/terminator/traefik.ts';
+import { tlsOptions, traefik } from '../../src/terminator/traefik.ts';
 import type { ClientCertificates, TerminatorDriver } from '../../src/terminator/driver.ts';
 import { apply, ingress, localService, namespace, opaqueSecret } from '../support/cluster-objects.ts';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.ts';
@@ -86,9 +87,16 @@ describe('Traefik, as the platform sets it', () => {
     ref: { namespace: string; name: string },
     host: string,
     mode: ClientCertificates = 'required',
+    classAnnotations: Record<string, string> = {},
   ): KubernetesObject[] {
     const bundle = { namespace: ref.namespace, name: NAME };
-    const { settings, companions } = driver.render({ bundle, frontend: { ...ref, settings: {} }, mode, depth: 1 });
+    const { settings, companions } = driver.render({
+      bundle,
+      frontend: { ...ref, settings: {} },
+      mode,
+      depth: 1,
+      classAnnotations,
+    });
     const objects = companions.map(({ resource, name, spec }) => ({
       apiVersion: apiVersionOf(resource),
       kind: resource.kind,
@@ -188,7 +196,7 @@ describe('Traefik, as the platform sets it', () => {
     await kube.create(tlsOptions, { metadata: rival, spec: { clientAuth: { clientAuthType: 'NoClientCert' } } });
     await settled(legacy);
     const taken = await ask(legacy, host);
-    await apply(kube, ...optedIn(traefikSafeNaming, ref, host));
+    await apply(kube, ...optedIn(traefik, ref, host, 'required', { [SAFE_NAMING]: 'true' }));
     const safe = await started('kubernetesIngress', '--providers.kubernetesCRD.safeNaming=true');
     const marker = { namespace: 'pay', name: 'marker' };
     await apply(kube, open(marker, 'marker.example.test'));
