@@ -84,19 +84,18 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- /* Annotations of Ingresses that the drivers write, as a list of CEL. */}}
 {{- define "certbound.ingressAnnotations" -}}
+{{- $of := dict
+  "nginx" (list "nginx.ingress.kubernetes.io/auth-tls-secret" "nginx.ingress.kubernetes.io/auth-tls-verify-client"
+    "nginx.ingress.kubernetes.io/auth-tls-verify-depth" "nginx.ingress.kubernetes.io/auth-tls-pass-certificate-to-upstream")
+  "traefik" (list "traefik.ingress.kubernetes.io/router.tls.options" "traefik.ingress.kubernetes.io/router.middlewares")
+  "haproxy" (list "haproxy-ingress.github.io/auth-tls-secret" "haproxy-ingress.github.io/auth-tls-verify-client"
+    "haproxy-ingress.github.io/auth-tls-cert-header" "haproxy-ingress.github.io/auth-tls-strict")
+  "aws-alb" (list "alb.ingress.kubernetes.io/mutual-authentication") }}
 {{- $keys := list }}
 {{- range .Values.terminators.enabled }}
-{{- if eq . "nginx" }}
-{{- range list "auth-tls-secret" "auth-tls-verify-client" "auth-tls-verify-depth" "auth-tls-pass-certificate-to-upstream" }}
-{{- $keys = append $keys (printf "nginx.ingress.kubernetes.io/%s" .) }}
+{{- $keys = concat $keys (get $of . | default list) }}
 {{- end }}
-{{- else if eq . "traefik" }}
-{{- range list "router.tls.options" "router.middlewares" }}
-{{- $keys = append $keys (printf "traefik.ingress.kubernetes.io/%s" .) }}
-{{- end }}
-{{- end }}
-{{- end }}
-{{- $keys | toJson }}
+{{- $keys | default list | toJson }}
 {{- end }}
 
 {{- define "certbound.eventRules" -}}
