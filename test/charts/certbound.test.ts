@@ -8,7 +8,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { readConfig } from '../../src/config.ts';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
-import { nginx } from '../../src/terminator/nginx.ts';
+import { drivers } from '../../src/terminator/registry.ts';
 import { CHART, helm, rendered, renderedRights, template, type Values } from '../support/chart.ts';
 import { documents } from '../support/cluster-objects.ts';
 import { rightsFile } from '../support/operator-rights.ts';
@@ -336,10 +336,17 @@ describe('the chart', () => {
     assert.deepEqual(one?.['rules'], other?.['rules']);
   });
 
-  it('lets the operator write the annotations of its terminators, and no others', async () => {
-    const [policy] = (await render()).filter(({ metadata }) => metadata.name === 'certbound-ingresses');
-    const listed = [...new Set(JSON.stringify(policy).match(/nginx\.ingress\.kubernetes\.io\/[a-z-]+/g))];
-    assert.deepEqual(listed.toSorted(), [...nginx.ownedKeys].toSorted());
+  it('lets the operator write the annotations of the terminators that are switched on, and no others', async () => {
+    const onIngresses = drivers.filter(({ frontend, ownedKeys }) => frontend === 'Ingress' && ownedKeys.length > 0);
+    for (const { name, ownedKeys } of onIngresses) {
+      const objects = await render({ terminators: { enabled: [name, 'contour'] } });
+      const [policy] = objects.filter(({ metadata }) => metadata.name === 'certbound-ingresses');
+      const { variables } = z
+        .object({ spec: z.object({ variables: z.array(z.object({ name: z.string(), expression: z.string() })) }) })
+        .parse(policy).spec;
+      const keys: unknown = JSON.parse(variables.find((variable) => variable.name === 'keys')?.expression ?? '');
+      assert.deepEqual(keys, ownedKeys, name);
+    }
   });
 
   for (const mode of ['cluster', 'scoped'] as const) {
