@@ -1,6 +1,7 @@
 import type { KubernetesObject } from '../kube/resource.ts';
 import type { FrontendKind } from './driver.ts';
 import type { Frontend } from './frontend.ts';
+import { projectGateway } from './gateway.ts';
 import { projectHTTPProxy } from './http-proxy.ts';
 import { projectIngress } from './ingress.ts';
 
@@ -8,5 +9,5 @@ import { projectIngress } from './ingress.ts';
 export const frontendProjections: Readonly<Record<FrontendKind, (object: KubernetesObject) => Frontend | undefined>> = {
   Ingress: projectIngress,
   HTTPProxy: projectHTTPProxy,
-  Gateway: () => undefined,
+  Gateway: projectGateway,
 };

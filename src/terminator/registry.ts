@@ -1,10 +1,13 @@
 import type { Resource } from '../kube/resource.ts';
 import { contour } from './contour.ts';
 import type { FrontendKind, Settings, TerminatorDriver } from './driver.ts';
+import { envoyGateway } from './envoy-gateway.ts';
+import { gatewayApi } from './gateway-api.ts';
 import { nginx } from './nginx.ts';
+import { traefik } from './traefik.ts';
 
 /** A new terminator is one file, one line here, and one run of the contract suite. */
-export const drivers: readonly TerminatorDriver[] = [nginx, contour];
+export const drivers: readonly TerminatorDriver[] = [nginx, traefik, contour, gatewayApi, envoyGateway];
 
 /** The driver for a controller; undefined where none of ours knows the product. */
 export function driverFor(controller: string): TerminatorDriver | undefined {

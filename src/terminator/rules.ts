@@ -79,5 +79,8 @@ export function inEffect(member: Member, view: Pick<ScopeView, 'desired'>): bool
   const wanted = view.desired.wanted.get(member.frontend.uid);
   if (wanted === undefined || differingKeys(member.frontend, wanted).length > 0) return false;
   if (companionsToWrite(member, wanted).length > 0) return false;
+  const { hostKey } = member.driver ?? {};
+  if (hostKey !== undefined && member.neighbours.some(({ settings }) => settings[hostKey] !== wanted.settings[hostKey]))
+    return false;
   return member.frontend.optIn.mode === 'report' ? holdsTrustedCas(member) : bundleHolds(member.bundle, wanted);
 }

@@ -15,6 +15,7 @@ import {
   type KubernetesObject,
   type Resource,
 } from '../../src/kube/resource.ts';
+import { gatewayResources } from './gateway-objects.ts';
 
 const rbac = (plural: string, kind: string, namespaced: boolean): Resource => ({
   group: 'rbac.authorization.k8s.io',
@@ -49,6 +50,7 @@ const resources: readonly Resource[] = [
   rbac('clusterrolebindings', 'ClusterRoleBinding', false),
   admission('validatingadmissionpolicies', 'ValidatingAdmissionPolicy'),
   admission('validatingadmissionpolicybindings', 'ValidatingAdmissionPolicyBinding'),
+  ...gatewayResources,
 ];
 
 export function resourceOf(object: KubernetesObject): Resource {
@@ -108,6 +110,7 @@ export function ingress(
   ref: { namespace: string; name: string; annotations?: Record<string, string> },
   host: string,
   service: string,
+  ingressClassName = 'nginx',
 ): KubernetesObject {
   const backend = { service: { name: service, port: { number: 80 } } };
   return {
@@ -115,7 +118,7 @@ export function ingress(
     kind: 'Ingress',
     metadata: ref,
     spec: {
-      ingressClassName: 'nginx',
+      ingressClassName,
       tls: [{ hosts: [host], secretName: 'tls' }],
       rules: [{ host, http: { paths: [{ path: '/', pathType: 'Prefix', backend }] } }],
     },
