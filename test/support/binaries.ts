@@ -18,9 +18,9 @@ const NAMES = [
   'helm',
   'kubeconform',
   'cert-manager',
-  'contour',
   'envoy-gateway',
   'traefik',
+  'contour',
 ] as const;
 export type BinaryName = (typeof NAMES)[number];
 
@@ -74,6 +74,7 @@ interface Source {
   folder?: Folder | readonly Folder[];
 }
 
+/** Or a file. */
 interface Folder {
   module: string;
   path: string;
@@ -91,10 +92,6 @@ function sourceOf(name: BinaryName): Source {
       const folder = { module: 'github.com/cert-manager/cert-manager', path: 'deploy/crds' };
       return { module: 'cert-manager', package: '.', ldflags: stripped, folder };
     }
-    case 'contour': {
-      const folder = { module: 'github.com/projectcontour/contour', path: 'examples/contour/01-crds.yaml' };
-      return { module: 'contour', package: 'github.com/projectcontour/contour/cmd/contour', ldflags: stripped, folder };
-    }
     case 'envoy-gateway': {
       const folder = [
         { module: 'sigs.k8s.io/gateway-api', path: 'config/crd/standard' },
@@ -106,6 +103,10 @@ function sourceOf(name: BinaryName): Source {
     case 'traefik': {
       const folder = { module: 'github.com/traefik/traefik/v3', path: 'docs/content/reference/dynamic-configuration' };
       return { module: 'traefik', package: 'github.com/traefik/traefik/v3/cmd/traefik', ldflags: stripped, folder };
+    }
+    case 'contour': {
+      const folder = { module: 'github.com/projectcontour/contour', path: 'examples/contour/01-crds.yaml' };
+      return { module: 'contour', package: 'github.com/projectcontour/contour/cmd/contour', ldflags: stripped, folder };
     }
     default:
       return { module: 'kubernetes', package: `k8s.io/kubernetes/cmd/${name}`, ldflags: kubernetesLdflags };
