@@ -85,8 +85,7 @@ describe('HTTPProxies behind Contour', () => {
   });
 
   it('ask for certificates once their owner has opted in, and take none from a caller’s header', async () => {
-    const before = await proxy();
-    await annotate(OPTED_IN);
+    const before = await annotate(OPTED_IN);
     await waitFor(async () => validation(await proxy()) !== undefined);
     const credentials = await client.credentials();
     const { certificate } = credentials;
@@ -186,7 +185,10 @@ describe('HTTPProxies behind Contour', () => {
     await waitFor(async () => (await bundles()).length === 0, limitMs);
     const left = await proxy();
     assert.equal(validation(left), undefined);
-    assert.equal(left.metadata.managedFields?.some(({ manager }) => manager === FIELD_MANAGER), false);
+    assert.equal(
+      left.metadata.managedFields?.some(({ manager }) => manager === FIELD_MANAGER),
+      false,
+    );
     const annotated = left.metadata.managedFields?.filter(({ manager }) => manager === 'test') ?? [];
     assert.deepEqual(
       othersFields(left).filter(([manager]) => manager !== 'test'),
@@ -198,7 +200,11 @@ describe('HTTPProxies behind Contour', () => {
   });
 
   it('are the operator’s to set no further: the API server refuses everything else of them', async () => {
-    const operator = KubeClient.fromKubeconfig({ path: world.operatorKubeconfig, userAgent: 'test', fieldManager: 'test' });
+    const operator = KubeClient.fromKubeconfig({
+      path: world.operatorKubeconfig,
+      userAgent: 'test',
+      fieldManager: 'test',
+    });
     try {
       const refused = async (write: Promise<unknown>, words: RegExp) => {
         await assert.rejects(write, (error: unknown) => {
