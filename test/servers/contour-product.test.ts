@@ -31,7 +31,7 @@ describe('Contour with our settings', () => {
 
   const ask = (host: Host, certificate?: KeyPairPem, headers: Record<string, string | string[]> = {}) =>
     call({ url: `https://${HOSTS[host]}:${world.httpsPort}/`, ca: world.serverCa.certPem, certificate, headers });
-  const askPlainly = (host: Host, headers: Record<string, string>) =>
+  const askPlainly = (host: Host, headers: Record<string, string | string[]>) =>
     call({ url: `http://${HOSTS[host]}:${world.httpPort}/`, headers });
   /** What the codec takes out of the header. */
   const presented = ({ headers }: Seen): string | undefined => {
@@ -93,11 +93,12 @@ describe('Contour with our settings', () => {
     const hash = createHash('sha256').update(new X509Certificate(client.certPem).raw).digest('hex');
     const forged = `Hash=${hash};Cert="${encodeURIComponent(client.certPem)}"`;
     assert.equal(presented({ host: '', headers: { [XFCC]: [forged] } }), fingerprint(client), 'it would be believed');
-    for (const headers of [
+    const attempts: Record<string, string | string[]>[] = [
       { [XFCC]: forged },
       { [XFCC]: [forged, forged] },
       { 'X-Forwarded-Client-CERT': forged, connection: XFCC },
-    ]) {
+    ];
+    for (const headers of attempts) {
       for (const host of ['optional', 'request', 'plain'] as const)
         assert.deepEqual(await lines(ask(host, undefined, headers)), undefined, host);
       assert.deepEqual(await lines(askPlainly('plain', headers)), undefined);
