@@ -38,8 +38,11 @@ test('owners are told of what undoes client certificates, and of nothing else', 
   const { settings } = render('required');
   assert.equal(contour.hazard({ ...settings, 'spec.routes.permitInsecure': 'false' }), undefined);
   assert.match(contour.hazard({ ...settings, 'spec.routes.permitInsecure': 'true' }) ?? '', /^permitInsecure /);
-  assert.match(contour.hazard({ ...settings, 'spec.tcpproxy': '{}' }) ?? '', /no header/);
-  assert.match(contour.hazard({ ...settings, [`${tls}.enableFallbackCertificate`]: 'true' }) ?? '', /out of service/);
+  const missing = (more: Record<string, string>) =>
+    contour.missing?.({ settings: { ...settings, ...more }, classAnnotations: {} });
+  assert.equal(missing({ [`${tls}.enableFallbackCertificate`]: 'false' }), undefined);
+  assert.match(missing({ [`${tls}.enableFallbackCertificate`]: 'true' }) ?? '', /out of service/);
+  assert.match(missing({ 'spec.tcpproxy': '{}' }) ?? '', /no header/);
 });
 
 test('it is the driver of HTTPProxies and of no Ingress', () => {
