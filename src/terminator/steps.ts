@@ -184,6 +184,8 @@ async function configure(
   } catch (error) {
     if (!(error instanceof KubeError)) throw error;
     if (error.causes.some(({ field }) => field === 'metadata.uid')) throw replaced(kind, error);
+    const unknown = unknownField(error);
+    if (unknown !== undefined) throw fieldUnknown(kind, unknown, error);
     if (error.conflictingManagers.length === 0) throw error;
     const wanted = settings === undefined ? '' : `, or write there: ${writtenOut(settings)}`;
     throw new OperatorError(
@@ -192,6 +194,16 @@ async function configure(
       { cause: error, retry: { class: 'terminal' } },
     );
   }
+}
+
+/** What the kind's CRD does not have. The API server says it with 500, as if it had failed itself. */
+function unknownField({ message }: KubeError): string | undefined {
+  return /\s\.(\S+): field not declared in schema/.exec(message)?.[1];
+}
+
+function fieldUnknown(kind: string, field: string, cause: KubeError): OperatorError {
+  const message = `The CustomResourceDefinition of ${kind} in this cluster is too old and does not know ${field}: install the version that docs/terminators.md asks for. The ${kind} is not protected.`;
+  return new OperatorError('FieldUnknown', message, { cause, retry: { class: 'terminal' } });
 }
 
 /** Another one has its name by now: the same news as its absence, which the watch brings. */

@@ -119,7 +119,12 @@ function configuration(directory: string): string {
         },
       },
     },
-    envoyProxy: { provider: { type: 'Host', host: { envoyVersion: ENVOY_VERSION } }, concurrency: 1 },
+    envoyProxy: {
+      provider: { type: 'Host', host: { envoyVersion: ENVOY_VERSION } },
+      concurrency: 1,
+      // Several Envoys on one machine would want the same socket for it.
+      extraArgs: ['--disable-hot-restart'],
+    },
     // EndpointSlices refuse loopback addresses; its own kind of backend takes them.
     extensionApis: { enableBackend: true },
     telemetry: { metrics: { prometheus: { disable: true } } },
@@ -184,18 +189,21 @@ export async function startEnvoyGateway(plane: ControlPlane, kube: KubeClient): 
     ];
     await mkdir(root);
     await writeFile(file, configuration(directory));
-    await run(command, ['certgen', '--local', '--config-home', join(directory, 'config')]);
     await apply(kube, namespace(NAMESPACE), GATEWAY_CLASS);
+    const env = {
+      PATH: process.env['PATH'],
+      HOME: directory,
+      KUBECONFIG: plane.kubeconfigPath,
+      ENVOY_GATEWAY_NAMESPACE: NAMESPACE,
+    };
+    // In files for itself and its Envoys, and in the Secrets without which it translates nothing.
+    await run(command, ['certgen', '--local', '--config-home', join(directory, 'config')], { env });
+    await run(command, ['certgen', '--disable-topology-injector'], { env });
     const child = await startChild({
       command: 'unshare',
       args: inItsRoot(root, certs, [command, 'server', '--config-path', file]),
       logFile: join(directory, 'envoy-gateway.log'),
-      env: {
-        PATH: process.env['PATH'],
-        HOME: directory,
-        KUBECONFIG: plane.kubeconfigPath,
-        ENVOY_GATEWAY_NAMESPACE: NAMESPACE,
-      },
+      env,
     });
     parts.defer(() => child.end());
     await waitFor(async () => {

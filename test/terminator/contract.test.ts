@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import * as hooks from 'node:test';
 import { SESSIONS_ISOLATED, TRUST_STORE } from '../../src/api/annotations.ts';
 import { customResourceDefinitions, type KubernetesObject, type Resource } from '../../src/kube/resource.ts';
@@ -7,9 +8,12 @@ import type { TerminatorDriver } from '../../src/terminator/driver.ts';
 import { envoyGateway } from '../../src/terminator/envoy-gateway.ts';
 import { frontendResources } from '../../src/terminator/frontend.ts';
 import { gatewayApi } from '../../src/terminator/gateway-api.ts';
+import { projectGateway } from '../../src/terminator/gateway.ts';
 import { haproxy } from '../../src/terminator/haproxy.ts';
 import { manual } from '../../src/terminator/manual.ts';
+import { frontendTarget, TerminatorMemory } from '../../src/terminator/memory.ts';
 import { nginx } from '../../src/terminator/nginx.ts';
+import { runStep, type StepContext } from '../../src/terminator/steps.ts';
 import { traefik } from '../../src/terminator/traefik.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { type DriverExample, driverContract, driverWriteContract } from './contract.ts';
@@ -135,6 +139,45 @@ hooks.before(async () => {
   }
 });
 hooks.after(() => environment?.stop());
+
+hooks.test(
+  'a CRD that does not know a setting is named: the cluster is behind, not the API server in trouble',
+  async () => {
+    const { client, people } = there();
+    const old: Resource = { group: 'old.example.com', version: 'v1', plural: 'olds', kind: 'Old', namespaced: true };
+    const definition = permissive(old);
+    const listeners = { type: 'object', properties: { listeners: { type: 'string' } } };
+    const openAPIV3Schema = { type: 'object', properties: { spec: listeners } };
+    const versions = [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema } }];
+    await there().put(customResourceDefinitions, { ...definition, spec: { ...Object(definition['spec']), versions } });
+    const served = () =>
+      people.list(old).then(
+        () => true,
+        () => false,
+      );
+    await waitFor(served);
+    await there().namespace('old');
+    const metadata = { namespace: 'old', name: 'api' };
+    const made = await there().put(old, { metadata, spec: { listeners: 'x' } });
+    const memory = new TerminatorMemory();
+    const cache = { remember: () => undefined, forget: () => undefined };
+    const frontend = projectGateway({ ...made, spec: {} });
+    const settings = gatewayApi.render({ bundle: metadata, frontend, mode: 'required', depth: 1 }).settings;
+    const asOld: StepContext['client'] = {
+      get: client.get.bind(client),
+      create: client.create.bind(client),
+      update: client.update.bind(client),
+      delete: client.delete.bind(client),
+      apply: (_resource, object, manager, options) => client.apply(old, object, manager, options),
+    };
+    const context: StepContext = { client: asOld, frontends: cache, bundles: cache, companions: cache, memory };
+    const now = Date.now();
+    await runStep({ name: 'configure', frontend, settings }, context, { now, signal: AbortSignal.timeout(30_000) });
+    const refusal = memory.refusal(frontendTarget(frontend.uid), frontend.resourceVersion, now);
+    assert.equal(refusal?.code, 'FieldUnknown', refusal?.message);
+    assert.match(refusal?.message ?? '', /of Gateway .* does not know spec\.tls: install/);
+  },
+);
 
 for (const [driver, example] of contracts) {
   driverContract(driver, example);
