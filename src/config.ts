@@ -27,7 +27,14 @@ const schema = z.object({
   CERTBOUND_TERMINATORS_MANUAL: z
     .string()
     .transform((list) => [...new Set(list.split(',').map((each) => each.trim()))])
-    .pipe(z.array(z.string().regex(/^[a-z0-9][-a-z0-9.]*\/[-a-zA-Z0-9._/]+$/, 'spec.controller of an IngressClass').max(250)))
+    .pipe(
+      z.array(
+        z
+          .string()
+          .regex(/^[a-z0-9][-a-z0-9.]*\/[-a-zA-Z0-9._/]+$/, 'spec.controller of an IngressClass')
+          .max(250),
+      ),
+    )
     .default([]),
   CERTBOUND_CONTROLLER_NAME: z.string().min(1).max(253).default(DEFAULT_CONTROLLER_NAME),
   /** Without it a second instance would do everything twice. */

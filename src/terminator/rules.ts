@@ -14,7 +14,12 @@ import {
   terminatorSwitchedOff,
   trustBundle,
 } from './opt-in-rules.ts';
-import { terminatorNotPrepared, terminatorNotProved, trustStoreOutdated, unknownIngressClass } from './product-rules.ts';
+import {
+  terminatorNotPrepared,
+  terminatorNotProved,
+  trustStoreOutdated,
+  unknownIngressClass,
+} from './product-rules.ts';
 import type { Problem, Rule, ScopeView } from './rule.ts';
 import {
   configurationConflict,

@@ -8,7 +8,10 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { readConfig } from '../../src/config.ts';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
+import { awsAlb } from '../../src/terminator/aws-alb.ts';
+import { haproxy } from '../../src/terminator/haproxy.ts';
 import { nginx } from '../../src/terminator/nginx.ts';
+import { traefik } from '../../src/terminator/traefik.ts';
 import { CHART, helm, rendered, renderedRights, template, type Values } from '../support/chart.ts';
 import { documents } from '../support/cluster-objects.ts';
 import { rightsFile } from '../support/operator-rights.ts';
@@ -17,6 +20,10 @@ import { CLUSTER, variants } from './variants.ts';
 const root = resolve(CHART, '../..');
 const render = (values: Values = {}) => rendered({ ...CLUSTER, ...values });
 const ofKind = (objects: readonly KubernetesObject[], kind: string) => objects.filter((object) => object.kind === kind);
+
+const policySchema = z.object({
+  spec: z.object({ variables: z.array(z.object({ name: z.string(), expression: z.string() })) }),
+});
 
 const deploymentSchema = z.object({
   spec: z.object({
@@ -132,6 +139,7 @@ describe('values of the chart', () => {
     assert.deepEqual(env, {
       CERTBOUND_CLUSTER_ID: 'prod-eu-1',
       CERTBOUND_NAMESPACE: 'certbound-system',
+      CERTBOUND_TERMINATORS: 'nginx',
       CERTBOUND_WATCH_NAMESPACES: 'a,b',
       CERTBOUND_CONTROLLER_NAME: 'example.com/second',
       CERTBOUND_POD_NAME: 'metadata.name',
@@ -301,9 +309,22 @@ describe('the chart', () => {
   });
 
   it('lets the operator write the annotations of its terminators, and no others', async () => {
-    const [policy] = (await render()).filter(({ metadata }) => metadata.name === 'certbound-ingresses');
-    const listed = [...new Set(JSON.stringify(policy).match(/nginx\.ingress\.kubernetes\.io\/[a-z-]+/g))];
-    assert.deepEqual(listed.toSorted(), [...nginx.ownedKeys].toSorted());
+    for (const { name, ownedKeys } of [nginx, traefik, haproxy, awsAlb]) {
+      const objects = await render({ terminators: { enabled: [name] } });
+      const policy = objects.find(({ metadata }) => metadata.name === 'certbound-ingresses');
+      const keys = policySchema.parse(policy).spec.variables.find((variable) => variable.name === 'keys');
+      const listed = z.array(z.string()).parse(JSON.parse(keys?.expression ?? ''));
+      assert.deepEqual(listed.toSorted(), ownedKeys.toSorted(), name);
+    }
+  });
+
+  it('lets the operator only read Ingresses where terminators are configured by hand alone', async () => {
+    const objects = await render({
+      terminators: { enabled: [], manual: { controllers: ['nginx.org/ingress-controller'] } },
+    });
+    const rights = JSON.stringify(ofKind(objects, 'ClusterRole').map((role) => role['rules']));
+    assert.match(rights, /"resources":\["ingresses"\],"verbs":\["list","watch"\]/);
+    assert.doesNotMatch(rights, /"resources":\["ingresses"\],"verbs":\[[^\]]*"patch"/);
   });
 
   for (const mode of ['cluster', 'scoped'] as const) {

@@ -17,7 +17,11 @@ test('every mode says both what is required and what is verified, so that nobody
       optionalClientCertificate: 'false',
       caSecret: '"payments/certbound-trust-1"',
     },
-    optional: { skipClientCertValidation: 'false', optionalClientCertificate: 'true', caSecret: '"payments/certbound-trust-1"' },
+    optional: {
+      skipClientCertValidation: 'false',
+      optionalClientCertificate: 'true',
+      caSecret: '"payments/certbound-trust-1"',
+    },
     request: { skipClientCertValidation: 'true', optionalClientCertificate: 'true' },
   };
   for (const mode of ['required', 'optional', 'request'] as const) {

@@ -50,6 +50,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [networking.k8s.io]
   resources: [ingresses]
   verbs: [list, watch, patch]
+{{- else if .Values.terminators.manual.controllers }}
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [list, watch]
 {{- end }}
 {{- if has "traefik" $drivers }}
 - apiGroups: [traefik.io]
@@ -94,6 +98,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- range list "router.tls.options" "router.middlewares" }}
 {{- $keys = append $keys (printf "traefik.ingress.kubernetes.io/%s" .) }}
 {{- end }}
+{{- else if eq . "haproxy" }}
+{{- range list "auth-tls-secret" "auth-tls-verify-client" "auth-tls-cert-header" "auth-tls-strict" }}
+{{- $keys = append $keys (printf "haproxy-ingress.github.io/%s" .) }}
+{{- end }}
+{{- else if eq . "aws-alb" }}
+{{- $keys = append $keys "alb.ingress.kubernetes.io/mutual-authentication" }}
 {{- end }}
 {{- end }}
 {{- $keys | toJson }}
