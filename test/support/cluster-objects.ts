@@ -2,6 +2,7 @@ import { parseAllDocuments } from 'yaml';
 import { readFile } from 'node:fs/promises';
 import { authorizationServers, clientCertificateIssuers, oauthClients } from '../../src/api/resources.ts';
 import type { KubeClient } from '../../src/kube/client.ts';
+import { middlewares, tlsOptions } from '../../src/terminator/traefik.ts';
 import {
   apiVersionOf,
   configMaps,
@@ -43,6 +44,8 @@ const resources: readonly Resource[] = [
   ingresses,
   ingressClasses,
   httpProxies,
+  tlsOptions,
+  middlewares,
   { group: '', version: 'v1', plural: 'serviceaccounts', kind: 'ServiceAccount', namespaced: true },
   rbac('roles', 'Role', true),
   rbac('rolebindings', 'RoleBinding', true),
