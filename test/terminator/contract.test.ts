@@ -10,7 +10,7 @@ import { gatewayApi } from '../../src/terminator/gateway-api.ts';
 import { haproxy } from '../../src/terminator/haproxy.ts';
 import { manual } from '../../src/terminator/manual.ts';
 import { nginx } from '../../src/terminator/nginx.ts';
-import { traefik } from '../../src/terminator/traefik.ts';
+import { traefik, traefikSafeNaming } from '../../src/terminator/traefik.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { type DriverExample, driverContract, driverWriteContract } from './contract.ts';
 import { TerminatorEnvironment } from './environment.ts';
@@ -67,8 +67,17 @@ const contracts: readonly [TerminatorDriver, DriverExample][] = [
     traefik,
     {
       controllers: ['traefik.io/ingress-controller'],
+      alternatives: ['traefik-safe-naming'],
       verifiesNothing: /RequestClientCert|RequireAnyClientCert|NoClientCert/,
       hazards: [{ 'traefik.ingress.kubernetes.io/router.tls': 'false' }],
+    },
+  ],
+  [
+    traefikSafeNaming,
+    {
+      controllers: ['traefik.io/ingress-controller'],
+      alternatives: ['traefik'],
+      verifiesNothing: /RequestClientCert|RequireAnyClientCert|NoClientCert/,
     },
   ],
   [
