@@ -35,6 +35,8 @@ export interface EnvoyGatewayWorld {
   readonly resourceServer: ResourceServer;
   readonly envoyGateway: EnvoyGateway;
   readonly serverCa: ThrowawayCa;
+  /** With the rights that the chart grants the operator. */
+  readonly operatorKubeconfig: string;
   /** The API over plain HTTP, by the same Gateway. */
   readonly plainApi: string;
   origin(host: keyof typeof HOSTS): string;
@@ -122,6 +124,7 @@ async function start(parts: AsyncDisposableStack): Promise<EnvoyGatewayWorld> {
     resourceServer,
     envoyGateway,
     serverCa,
+    operatorKubeconfig: kubeconfigPath,
     plainApi: `http://${HOSTS.api}:${plain}`,
     origin,
     async platform() {

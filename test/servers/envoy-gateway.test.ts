@@ -12,6 +12,7 @@ import {
   type ObjectMeta,
   type ObjectRef,
 } from '../../src/kube/resource.ts';
+import { KubeClient } from '../../src/kube/client.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
 import { type ApiCall, callApi, requestToken, tokenFor } from '../support/application.ts';
 import { apply } from '../support/cluster-objects.ts';
@@ -143,6 +144,41 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
     assert.equal((await request({ token, headers }, world.plainApi)).status, 401, 'nor over plain HTTP');
     const { certificate: own } = credentials;
     assert.equal((await request({ token, certificate: own, headers: { x_forwarded_client_cert: 'x' } })).status, 400);
+  });
+
+  it('is open to the operator’s own fields, and to nothing else of the operator', async () => {
+    const operator = KubeClient.fromKubeconfig({
+      path: world.operatorKubeconfig,
+      userAgent: 'test',
+      fieldManager: 'test',
+    });
+    const [bundle] = (await ours()).bundles;
+    const validation = (change: Record<string, unknown>) => ({
+      spec: { tls: { frontend: { default: { validation: change } } } },
+    });
+    const ref = { group: '', kind: 'ConfigMap', namespace: 'accounts', name: bundle?.metadata.name };
+    try {
+      for (const change of [
+        { spec: { gatewayClassName: 'other' } },
+        { spec: { infrastructure: { labels: { a: 'b' } } } },
+        { spec: { tls: { frontend: { perPort: [{ port: 8443, tls: {} }] } } } },
+        { spec: { tls: { backend: { clientCertificateRef: { name: 'other' } } } } },
+        { metadata: { annotations: { [CLIENT_CERTIFICATES]: 'request' } } },
+        { metadata: { labels: { a: 'b' } } },
+        validation({ mode: 'AllowInsecureFallback' }),
+        validation({ caCertificateRefs: [{ ...ref, name: 'others' }] }),
+        validation({ caCertificateRefs: [{ ...ref, namespace: 'identity' }] }),
+        validation({ caCertificateRefs: [{ ...ref, kind: 'Secret' }] }),
+      ]) {
+        const write = operator.patch(gateways, API_GATEWAY, change, { type: 'merge' });
+        await assert.rejects(write, /Certbound may/, JSON.stringify(change));
+      }
+      await assert.rejects(operator.delete(gateways, API_GATEWAY), /cannot delete/);
+      const foreign = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { namespace: 'accounts', name: 'others' } };
+      await assert.rejects(operator.create(configMaps, foreign), /only objects that it made/);
+    } finally {
+      await operator.close();
+    }
   });
 
   it('puts its own fields, its bundle and its policy right again', async () => {
