@@ -74,7 +74,7 @@ describe('haproxy-ingress', { skip: (await findHaproxy()) === undefined && 'ther
   });
 
   it('a rotation and another CA in the bundle, under load: no call is refused', async () => {
-    const before = (await client.credentials()).x5tS256;
+    const first = (await client.credentials()).x5tS256;
     const tokens = keepCalling(client);
     const url = { url: `${world.origin('api')}/accounts`, caPem: world.serverCa.certPem };
     const application = new Application(url, () => client.secret());
@@ -115,8 +115,8 @@ describe('haproxy-ingress', { skip: (await findHaproxy()) === undefined && 'ther
     await calls;
     assert.ok((await tokens.stop()).calls > 10);
     assert.deepEqual([...statuses], [200]);
-    assert.deepEqual([...tokens.used].slice(0, 1), [before]);
-    assert.notEqual((await client.credentials()).x5tS256, before);
+    assert.deepEqual([...tokens.used].slice(0, 1), [first]);
+    assert.notEqual((await client.credentials()).x5tS256, first);
   });
 
   it('opted out, nothing of ours is left', async () => {
