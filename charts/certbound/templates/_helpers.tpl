@@ -50,6 +50,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [networking.k8s.io]
   resources: [ingresses]
   verbs: [list, watch, patch]
+{{- else if .Values.terminators.manual.controllers }}
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [list, watch]
 {{- end }}
 {{- if has "traefik" $drivers }}
 - apiGroups: [traefik.io]
