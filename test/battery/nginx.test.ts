@@ -1,0 +1,4 @@
+import { battery } from './battery.ts';
+import { nginxProduct } from './nginx.ts';
+
+battery(nginxProduct());
