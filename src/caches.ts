@@ -8,10 +8,11 @@ import { projectIssuer } from './issuer/reconcile.ts';
 import type { KubeClient } from './kube/client.ts';
 import { type Cache, Informer } from './kube/informer.ts';
 import { InformerUnion } from './kube/informer-union.ts';
+import { KindUnion } from './kube/kind-union.ts';
 import {
   configMaps,
+  gatewayClasses,
   ingressClasses,
-  ingresses,
   namespaces,
   resourceName,
   secrets,
@@ -22,14 +23,18 @@ import type { NamespaceView } from './oauthclient/observed.ts';
 import { projectSecret } from './oauthclient/published-secret.ts';
 import { projectRecord } from './oauthclient/record.ts';
 import type { Logger, Metrics } from './telemetry.ts';
-import { BUNDLE_SELECTOR, projectBundle } from './terminator/bundle-secret.ts';
-import { projectIngressClass } from './terminator/ingress-class.ts';
-import { projectIngress } from './terminator/ingress.ts';
+import { BUNDLE_SELECTOR, type BundleProjection, bundleResources, projectBundle } from './terminator/bundle.ts';
+import { projectGatewayClass, projectIngressClass } from './terminator/class.ts';
+import { COMPANION_SELECTOR, type CompanionProjection, projectCompanion } from './terminator/companion.ts';
+import { frontendProjections } from './terminator/frontend-projections.ts';
+import { type Frontend, frontendResources } from './terminator/frontend.ts';
+import { kindsOf } from './terminator/registry.ts';
 
 interface CacheOptions<T> {
   resource: Resource;
   namespace?: string;
   labelSelector?: string;
+  mayBeAbsent?: boolean;
   project: (object: KubernetesObject) => T | undefined;
 }
 
@@ -43,12 +48,14 @@ interface Served {
   namespace: string;
   /** Where tenants' objects are looked for; empty: everywhere. */
   watchNamespaces: readonly string[];
+  /** Names of the terminator drivers that are switched on. */
+  terminators: ReadonlySet<string>;
 }
 
 /** Every cache of the operator. What they keep is projected on arrival: no key byte stays. */
 export function createCaches(
   client: KubeClient,
-  { namespace, watchNamespaces }: Served,
+  { namespace, watchNamespaces, terminators }: Served,
   logger: Logger,
   metrics: Metrics,
 ) {
@@ -68,6 +75,24 @@ export function createCaches(
     const union = new InformerUnion(new Map(parts));
     all.push(union);
     return union;
+  }
+  const kinds = kindsOf(terminators);
+  const frontends = new Map<string, Cache<Frontend>>();
+  for (const kind of kinds.frontends) {
+    const resource = frontendResources[kind];
+    const project = frontendProjections[kind];
+    frontends.set(kind, tenantCache(resourceName(resource), { resource, project, mayBeAbsent: kind !== 'Ingress' }));
+  }
+  const bundles = new Map<string, Cache<BundleProjection>>();
+  for (const kind of kinds.bundles) {
+    const resource = bundleResources[kind];
+    const options = { resource, labelSelector: BUNDLE_SELECTOR, project: projectBundle(kind) };
+    bundles.set(kind, tenantCache(`${resourceName(resource)}/bundles`, options));
+  }
+  const companions = new Map<string, Cache<CompanionProjection>>();
+  for (const resource of kinds.companions) {
+    const options = { resource, labelSelector: COMPANION_SELECTOR, project: projectCompanion(resource) };
+    companions.set(resource.kind, tenantCache(resourceName(resource), { ...options, mayBeAbsent: true }));
   }
   return {
     /** Each of them, to start and to wait for. */
@@ -99,11 +124,9 @@ export function createCaches(
       labelSelector: labelled(Role.published),
       project: projectSecret,
     }),
-    bundles: tenantCache('secrets/bundles', {
-      resource: secrets,
-      labelSelector: BUNDLE_SELECTOR,
-      project: projectBundle,
-    }),
+    bundles: new KindUnion(bundles),
+    companions: new KindUnion(companions),
+    frontends: new KindUnion(frontends),
     /** Of those that the platform brings only when they change; they are read when they are needed. */
     platformConfigMaps: cache('configmaps/platform', {
       resource: configMaps,
@@ -118,8 +141,14 @@ export function createCaches(
       project: projectClaim,
     }),
     namespaces: cache('namespaces', { resource: namespaces, project: projectNamespace }),
-    ingresses: tenantCache(resourceName(ingresses), { resource: ingresses, project: projectIngress }),
     ingressClasses: cache(resourceName(ingressClasses), { resource: ingressClasses, project: projectIngressClass }),
+    gatewayClasses: kinds.frontends.has('Gateway')
+      ? cache(resourceName(gatewayClasses), {
+          resource: gatewayClasses,
+          project: projectGatewayClass,
+          mayBeAbsent: true,
+        })
+      : undefined,
   };
 }
 

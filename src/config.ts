@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { OperatorError } from './errors.ts';
+import { drivers } from './terminator/registry.ts';
 
 const name = z.string().regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'lower-case letters, digits, "-" and "."');
 const DEFAULT_CONTROLLER_NAME = 'certbound.dev/operator';
@@ -16,6 +17,12 @@ const schema = z.object({
     .transform((list) => [...new Set(list.split(',').map((each) => each.trim()))])
     .pipe(z.array(name.max(63)))
     .default([]),
+  /** Drivers of TLS terminators that are switched on, by commas; what they need, the chart grants. `none`: none. */
+  CERTBOUND_TERMINATORS: z
+    .string()
+    .transform((list) => (list === 'none' ? [] : [...new Set(list.split(',').map((each) => each.trim()))]))
+    .pipe(z.array(z.enum(drivers.map((driver) => driver.name))))
+    .default(['nginx']),
   CERTBOUND_CONTROLLER_NAME: z.string().min(1).max(253).default(DEFAULT_CONTROLLER_NAME),
   /** Without it a second instance would do everything twice. */
   CERTBOUND_LEADER_ELECTION: z.stringbool({ truthy: ['true'], falsy: ['false'] }).default(true),
@@ -43,6 +50,8 @@ export interface Config {
   readonly namespace: string;
   /** Empty: all. */
   readonly watchNamespaces: readonly string[];
+  /** Names of the terminator drivers that are switched on. */
+  readonly terminators: ReadonlySet<string>;
   readonly controllerName: string;
   readonly leaderElection: boolean;
   /** Of those that act on the same AuthorizationServers one works at a time. */
@@ -74,6 +83,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     clusterId: env.CERTBOUND_CLUSTER_ID,
     namespace: env.CERTBOUND_NAMESPACE,
     watchNamespaces: env.CERTBOUND_WATCH_NAMESPACES,
+    terminators: new Set(env.CERTBOUND_TERMINATORS),
     controllerName: env.CERTBOUND_CONTROLLER_NAME,
     leaderElection: env.CERTBOUND_LEADER_ELECTION,
     leaseName: leaseName(env.CERTBOUND_CONTROLLER_NAME),

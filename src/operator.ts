@@ -136,7 +136,14 @@ export async function startOperator(
 
   caches.clients.addIndex(SECRET_NAME_INDEX, (client) => [secretKey(client)]);
   caches.clients.addIndex(SERVER_INDEX, (client) => [client.spec.authorizationServerRef.name]);
-  const terminators = new TerminatorKind({ client: kube, ...caches, recorder, clock, logger });
+  const terminators = new TerminatorKind({
+    client: kube,
+    ...caches,
+    drivers: config.terminators,
+    recorder,
+    clock,
+    logger,
+  });
 
   /** Values are read when they are needed and kept nowhere. */
   const valueIn =

@@ -96,17 +96,27 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
     for (const client of clients.list()) if (client.metadata.namespace === name) queue.client(client);
     queue.scopes(terminators.keysForNamespace(name));
   });
-  caches.ingresses.onChange((change) => {
-    for (const ingress of both(change)) {
-      queue.scopes(terminators.keysForIngress(ingress));
-      if (ingress.optIn.server !== undefined) queue.clientsOf(ingress.optIn.server);
+  caches.frontends.onChange((change, kind) => {
+    for (const frontend of both(change)) {
+      queue.scopes(terminators.keysForFrontend(frontend));
+      if (frontend.optIn.server !== undefined) queue.clientsOf(frontend.optIn.server);
     }
     for (const server of servers.list()) {
-      const listed = server.spec.terminators?.some((t) => t.namespace === change.namespace && t.name === change.name);
+      const listed = server.spec.terminators?.some(
+        (ref) => ref.kind === kind && ref.namespace === change.namespace && ref.name === change.name,
+      );
       if (listed === true) queue.clientsOf(server.metadata.name);
     }
   });
-  caches.ingressClasses.onChange(({ name }) => queue.scopes(terminators.keysForIngressClass(name)));
+  for (const classes of [caches.ingressClasses, caches.gatewayClasses]) {
+    classes?.onChange(({ name }) => queue.scopes(terminators.keysForClass(name)));
+  }
+  caches.companions.onChange((change) => {
+    for (const companion of both(change)) {
+      queue.scopes(terminators.keysForCompanion(companion));
+      if (companion.server !== undefined) queue.clientsOf(companion.server);
+    }
+  });
   caches.bundles.onChange((change) => {
     for (const bundle of both(change)) {
       queue.scopes(terminators.keysForBundle(bundle));

@@ -54,7 +54,7 @@ const mayImport: Record<string, readonly string[]> = {
   'errors.ts': [],
   'telemetry.ts': ['errors.ts'],
   'metrics.ts': ['telemetry.ts'],
-  'config.ts': ['errors.ts'],
+  'config.ts': ['errors.ts', 'terminator'],
   http: leafs,
   kube: infrastructure,
   runtime: infrastructure,

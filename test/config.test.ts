@@ -11,6 +11,7 @@ describe('configuration', () => {
       clusterId: 'prod-1',
       namespace: 'certbound-system',
       watchNamespaces: [],
+      terminators: new Set(['nginx']),
       controllerName: 'certbound.dev/operator',
       leaderElection: true,
       leaseName: 'certbound',
@@ -29,6 +30,7 @@ describe('configuration', () => {
       ...least,
       CERTBOUND_NAMESPACE: 'oauth',
       CERTBOUND_WATCH_NAMESPACES: 'payments, accounts,payments',
+      CERTBOUND_TERMINATORS: 'nginx, nginx',
       CERTBOUND_CONTROLLER_NAME: 'example.com/second',
       CERTBOUND_LEADER_ELECTION: 'false',
       CERTBOUND_POD_NAME: 'certbound-7d4-x2',
@@ -46,6 +48,7 @@ describe('configuration', () => {
       clusterId: 'prod-1',
       namespace: 'oauth',
       watchNamespaces: ['payments', 'accounts'],
+      terminators: new Set(['nginx']),
       controllerName: 'example.com/second',
       leaderElection: false,
       leaseName: 'certbound-8f5cc6d1bc',
@@ -76,6 +79,7 @@ describe('configuration', () => {
     // A stray comma must not come to mean all namespaces.
     ['CERTBOUND_WATCH_NAMESPACES', 'payments,'],
     ['CERTBOUND_WATCH_NAMESPACES', '*'],
+    ['CERTBOUND_TERMINATORS', 'apache'],
     ['CERTBOUND_LEADER_ELECTION', 'yes'],
     ['CERTBOUND_LEADER_ELECTION', 'FALSE '],
     // Part of an identity and of a header.

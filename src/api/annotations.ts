@@ -5,11 +5,11 @@ export const RENEW_REQUESTED = `${GROUP}/renew-requested`;
 /** On an OAuthClient: thumbprints (x5t#S256, as in status.certificates) of certificates whose keys others may have. */
 export const COMPROMISED = `${GROUP}/compromised`;
 
-/** On an Ingress, by its owner: client authentication for the clients of this AuthorizationServer. */
+/** On an Ingress (HTTPProxy, Gateway), by its owner: client authentication for the clients of this AuthorizationServer. */
 export const OPT_IN = `${GROUP}/authorization-server`;
-/** On an Ingress: `required` (default), `optional` or `request`. */
+/** Beside it: `required` (default), `optional` or `request`. */
 export const CLIENT_CERTIFICATES = `${GROUP}/client-certificates`;
-/** On an Ingress: `manage` (default), `report` or `off`. */
+/** Beside it: `manage` (default), `report` or `off`. */
 export const MODE = `${GROUP}/mode`;
 
 /** Label of every Secret and ConfigMap that the operator makes; its value says what the object is for. */
@@ -33,4 +33,6 @@ export const Role = {
   claim: 'claim',
   /** A terminator's CA bundle. */
   trustBundle: 'trust-bundle',
+  /** An object of a terminator's own kind. */
+  terminator: 'terminator',
 } as const;

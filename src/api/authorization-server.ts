@@ -65,12 +65,21 @@ const mtlsEndpoints = z
 
 const terminatorRef = z
   .object({
-    group: z.enum(['networking.k8s.io']).meta({ description: 'API group of the object.' }),
-    kind: z.enum(['Ingress']).meta({ description: 'Kind of the object.' }),
+    group: z
+      .enum(['networking.k8s.io', 'projectcontour.io', 'gateway.networking.k8s.io'])
+      .meta({ description: 'API group of the object.' }),
+    kind: z.enum(['Ingress', 'HTTPProxy', 'Gateway']).meta({ description: 'Kind of the object.' }),
     namespace: objectName('Namespace of the object.', 63),
     name: objectName('Name of the object.'),
   })
-  .meta({ description: 'An object that makes a TLS terminator serve one of the mTLS endpoints.' });
+  .meta({
+    description: 'An object that makes a TLS terminator serve one of the mTLS endpoints.',
+    ...rules({
+      rule: "self.kind == {'networking.k8s.io': 'Ingress', 'projectcontour.io': 'HTTPProxy', 'gateway.networking.k8s.io': 'Gateway'}[self.group]",
+      message:
+        'group and kind must fit: write networking.k8s.io with Ingress, projectcontour.io with HTTPProxy, or gateway.networking.k8s.io with Gateway.',
+    }),
+  });
 
 const clients = z
   .object({
@@ -325,7 +334,7 @@ const spec = z
     resourceServers: z
       .object({
         namespaces: namespaceGrant(
-          'Namespaces whose Ingresses may ask for client certificates of this server’s clients. Absent: none.',
+          'Namespaces whose Ingresses, HTTPProxies and Gateways may ask for client certificates of this server’s clients. Absent: none.',
         ).optional(),
       })
       .meta({ description: 'Who may protect APIs with this server’s certificate-bound tokens; deny by default.' })

@@ -14,6 +14,8 @@ export interface InformerOptions<T> {
   labelSelector?: string | undefined;
   /** Being denied (403) counts as a first list without objects; once it is allowed, they are added. Default false. */
   mayBeDenied?: boolean | undefined;
+  /** A kind that is not there (404) counts as a first list without objects; once its CRD is, they are added. Default false. */
+  mayBeAbsent?: boolean | undefined;
   /** What the cache keeps of an object (never key bytes); undefined leaves it out. */
   project: (object: KubernetesObject) => T | undefined;
   clock?: Clock | undefined;
@@ -272,6 +274,7 @@ export class Informer<T> {
     const absent = error instanceof KubeError && error.status === 404;
     if (absent) this.#setAvailable(false);
     if (this.#options.mayBeDenied === true && error instanceof KubeError && error.status === 403) this.#sync();
+    if (this.#options.mayBeAbsent === true && absent) this.#sync();
     this.#enter('backing-off');
     const first = absent ? Math.max(1_000, this.#options.backoffMs ?? 0) : (this.#options.backoffMs ?? 200);
     const delay = Math.min(longestBackoffMs, first * 2 ** Math.min(this.#failures, 20)) * (0.5 + Math.random() / 2);

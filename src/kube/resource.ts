@@ -86,6 +86,29 @@ export const ingressClasses: Resource = {
   namespaced: false,
 };
 
+export const httpProxies: Resource = {
+  group: 'projectcontour.io',
+  version: 'v1',
+  plural: 'httpproxies',
+  kind: 'HTTPProxy',
+  namespaced: true,
+};
+
+export const gateways: Resource = {
+  group: 'gateway.networking.k8s.io',
+  version: 'v1',
+  plural: 'gateways',
+  kind: 'Gateway',
+  namespaced: true,
+};
+
+export const gatewayClasses: Resource = {
+  ...gateways,
+  plural: 'gatewayclasses',
+  kind: 'GatewayClass',
+  namespaced: false,
+};
+
 export const events: Resource = {
   group: 'events.k8s.io',
   version: 'v1',

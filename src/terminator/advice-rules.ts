@@ -1,15 +1,16 @@
-/** What the owner of an Ingress ought to know, although it is acted on. */
+/** What the owner of a frontend ought to know, although it is acted on. */
 import { Role, ROLE_LABEL } from '../api/annotations.ts';
-import { bundleName } from './bundle-secret.ts';
-import { differingKeys, holdsTrustedCas, writtenOut } from './desired.ts';
+import { bundleName } from './bundle.ts';
+import { canonicalJson } from './settings.ts';
+import { companionsToWrite, differingKeys, holdsTrustedCas, writtenOut } from './desired.ts';
 import { nameOf, type Rule } from './rule.ts';
 
 export const hostShared: Rule = {
   name: 'HostShared',
-  find({ ingress, neighbours }) {
+  find({ frontend, neighbours }) {
     const others = neighbours.filter(({ optIn }) => optIn === undefined);
     if (others.length === 0) return undefined;
-    const names = [...new Set(others.map((other) => nameOf(other, ingress.namespace)))];
+    const names = [...new Set(others.map((other) => nameOf(other, frontend.namespace)))];
     return {
       message: `${names.join(', ')} serves the same host without having opted in. Client certificates are asked for on the whole host, so its paths are behind them too: use a host of its own, or let it opt in alike.`,
     };
@@ -21,9 +22,7 @@ export const backendExposed: Rule = {
   find({ exposures }) {
     const [first] = exposures;
     if (first === undefined) return undefined;
-    const ways = exposures.map(
-      ({ ingress, host }) => `${host === '' ? 'the default host' : host} (Ingress ${ingress})`,
-    );
+    const ways = exposures.map(({ frontend, host }) => `${host === '' ? 'the default host' : host} (${frontend})`);
     return {
       message: `Service ${first.service} is also reached without client certificates through ${[...new Set(ways)].join(', ')}, where forged ssl-client-* headers pass: let it opt in, or blank ssl-client-cert and ssl-client-verify in the controller's proxy-set-headers.`,
     };
@@ -32,8 +31,8 @@ export const backendExposed: Rule = {
 
 export const plainHttp: Rule = {
   name: 'PlainHTTP',
-  find({ ingress, driver }) {
-    const message = driver?.hazard(ingress.driverAnnotations);
+  find({ frontend, driver }) {
+    const message = driver?.hazard(frontend.settings);
     return message === undefined ? undefined : { message };
   },
 };
@@ -41,17 +40,25 @@ export const plainHttp: Rule = {
 export const reportOnly: Rule = {
   name: 'ReportOnly',
   find(member, { observed, desired }) {
-    const { ingress, bundle, trust } = member;
-    const wanted = desired.wanted.get(ingress.uid);
-    if (wanted === undefined || ingress.optIn.mode !== 'report') return undefined;
-    if (differingKeys(ingress, wanted).length === 0 && holdsTrustedCas(member)) return undefined;
-    const secret = `Secret ${ingress.namespace}/${bundleName(observed.scope)}`;
+    const { frontend, bundle, trust } = member;
+    const wanted = desired.wanted.get(frontend.uid);
+    if (wanted === undefined || frontend.optIn.mode !== 'report') return undefined;
+    const missing = companionsToWrite(member, wanted);
+    if (differingKeys(frontend, wanted).length + missing.length === 0 && holdsTrustedCas(member)) return undefined;
+    const object = `${wanted.bundleKind} ${frontend.namespace}/${bundleName(observed.scope)}`;
     const what =
       trust?.bundle === undefined
         ? 'a CA certificate whose key you destroyed'
         : `status.caCertificate of ClientCertificateIssuer ${(member.server?.spec.clients?.issuers ?? []).join(', ')}`;
+    const beside = missing
+      .map(
+        ({ companion: { resource, name, spec } }) =>
+          `Then ${resource.kind} ${name}, label ${ROLE_LABEL}=${Role.terminator}, spec: ${canonicalJson(spec)}. `,
+      )
+      .join('');
+    const set = frontend.kind === 'Ingress' ? 'annotate' : 'set';
     return {
-      message: `Nothing is written in mode report. First ${secret}${bundle === undefined ? '' : ' (outdated)'}, type Opaque, label ${ROLE_LABEL}=${Role.trustBundle}, ca.crt: ${what}. Then annotate: ${writtenOut(wanted.annotations)}.`,
+      message: `Nothing is written in mode report. First ${object}${bundle === undefined ? '' : ' (outdated)'},${wanted.bundleKind === 'Secret' ? ' type Opaque,' : ''} label ${ROLE_LABEL}=${Role.trustBundle}, ca.crt: ${what}. ${beside}Then ${set}: ${writtenOut(wanted.settings)}.`,
     };
   },
 };

@@ -1,8 +1,9 @@
 import type { Check, Finding, View } from '../runtime/pass.ts';
-import { bundleHolds, type Desired, differingKeys, leftoverKeys, type Wanted } from './desired.ts';
+import { bundleHolds, companionsToWrite, type Desired, differingKeys, leftoverKeys, type Wanted } from './desired.ts';
+import { frontendName } from './frontend.ts';
 import type { Problem } from './rule.ts';
 import { judge, rules } from './rules.ts';
-import { bundleBasis } from './write-rules.ts';
+import { bundleBasis, companionBasis } from './write-rules.ts';
 import type { Member, Observed } from './observed.ts';
 import type { TerminatorStep } from './steps.ts';
 
@@ -12,9 +13,7 @@ type TerminatorFinding = Finding<TerminatorStep>;
 
 const CONDITION = 'Ready';
 
-const refOf = ({ ingress }: Member): string => `${ingress.namespace}/${ingress.name}`;
-
-/** What a rule says of the scope's Ingresses, as one finding. It never blocks: the other Ingresses are still acted on. */
+/** What a rule says of the scope's frontends, as one finding. It never blocks: the others are still acted on. */
 function told(rule: string): TerminatorCheck {
   return {
     name: rule,
@@ -31,14 +30,14 @@ function told(rule: string): TerminatorCheck {
         condition: CONDITION,
         status: 'False',
         reason: first.problem.reason,
-        message: said.map(({ member, problem }) => `Ingress ${refOf(member)}: ${problem.message}`).join(' '),
+        message: said.map(({ member, problem }) => `${frontendName(member.frontend)}: ${problem.message}`).join(' '),
         ...(times.length === 0 ? {} : { at: Math.min(...times) }),
       };
     },
   };
 }
 
-/** The first Ingress that a step is due for. */
+/** The first frontend that a step is due for. */
 function due(
   name: TerminatorStep['name'],
   find: (member: Member, view: TerminatorViewOfScope) => TerminatorFinding | undefined,
@@ -64,10 +63,10 @@ interface Managed {
   blocking: Problem | undefined;
 }
 
-/** Undefined where nothing may be written for the Ingress. */
+/** Undefined where nothing may be written for the frontend. */
 function managed(member: Member, view: TerminatorViewOfScope): Managed | undefined {
-  const wanted = view.desired.wanted.get(member.ingress.uid);
-  if (wanted === undefined || member.ingress.optIn.mode !== 'manage' || member.ingress.deleting) return undefined;
+  const wanted = view.desired.wanted.get(member.frontend.uid);
+  if (wanted === undefined || member.frontend.optIn.mode !== 'manage' || member.frontend.deleting) return undefined;
   return { wanted, blocking: judge(member, view).find(({ bundle }) => bundle !== undefined) };
 }
 
@@ -78,7 +77,7 @@ const writeBundle = due('writeBundle', (member, view) => {
   if (blocking?.bundle === 'keep') return undefined;
   // Somebody's conflict must not take the CAs of a rollover from a host that is protected already.
   if (blocking?.bundle === 'maintain' && member.bundle?.server !== wanted.server) return undefined;
-  const { namespace } = member.ingress;
+  const { namespace } = member.frontend;
   const basis = bundleBasis(member, wanted);
   return pending(
     'TrustBundlePending',
@@ -88,52 +87,91 @@ const writeBundle = due('writeBundle', (member, view) => {
   );
 });
 
-const annotate = due('annotate', (member, view) => {
+const writeCompanion = due('writeCompanion', (member, view) => {
   const plan = managed(member, view);
-  // The bundle first: an annotation that names a missing Secret turns away every request of the host.
-  if (plan === undefined || plan.blocking !== undefined || !bundleHolds(member.bundle, plan.wanted)) return undefined;
-  const { ingress } = member;
-  if (differingKeys(ingress, plan.wanted).length + leftoverKeys(ingress, plan.wanted).length === 0) return undefined;
+  if (plan === undefined || plan.blocking?.bundle === 'keep') return undefined;
+  const { wanted, blocking } = plan;
+  if (!bundleHolds(member.bundle, wanted)) return undefined;
+  const [first] = companionsToWrite(member, wanted).filter(
+    ({ current }) => blocking?.bundle !== 'maintain' || current?.server === wanted.server,
+  );
+  if (first === undefined) return undefined;
+  const { companion, current } = first;
+  const { namespace } = member.frontend;
+  const basis = companionBasis(companion, current, wanted);
   return pending(
-    'AnnotationsPending',
-    `Ingress ${refOf(member)} is being annotated.`,
-    { name: 'annotate', ingress, annotations: plan.wanted.annotations },
-    `${ingress.uid} ${ingress.resourceVersion}`,
+    'CompanionPending',
+    `${companion.resource.kind} ${namespace}/${companion.name} is being written.`,
+    { name: 'writeCompanion', namespace, wanted, companion, current, basis },
+    basis,
+  );
+});
+
+const configure = due('configure', (member, view) => {
+  const plan = managed(member, view);
+  // What they name first: settings that name a missing object turn away every request of the host.
+  if (plan === undefined || plan.blocking !== undefined || !bundleHolds(member.bundle, plan.wanted)) return undefined;
+  if (companionsToWrite(member, plan.wanted).length > 0) return undefined;
+  const { frontend } = member;
+  if (differingKeys(frontend, plan.wanted).length + leftoverKeys(frontend, plan.wanted).length === 0) return undefined;
+  return pending(
+    'ConfigurationPending',
+    `${frontendName(frontend)} is being configured.`,
+    { name: 'configure', frontend, settings: plan.wanted.settings },
+    `${frontend.uid} ${frontend.resourceVersion}`,
   );
 });
 
 const withdraw = due('withdraw', (member, view) => {
-  const { ingress } = member;
-  if (member.optedIn || ingress.deleting || ingress.ownKeys.length === 0) return undefined;
+  const { frontend } = member;
+  if (member.optedIn || frontend.deleting || frontend.ownKeys.length === 0) return undefined;
   if (judge(member, view).length > 0) return undefined;
   return pending(
     'WithdrawalPending',
-    `Ingress ${refOf(member)} has opted out: our annotations are being removed.`,
-    { name: 'withdraw', ingress },
-    `${ingress.uid} ${ingress.resourceVersion}`,
+    `${frontendName(frontend)} has opted out: our settings are being removed.`,
+    { name: 'withdraw', frontend },
+    `${frontend.uid} ${frontend.resourceVersion}`,
   );
 });
+
+const deleteCompanion: TerminatorCheck = {
+  name: 'deleteCompanion',
+  find({ observed }) {
+    const found = observed.companions.find(({ object, needed }) => !needed && !object.deleting);
+    if (found === undefined) return undefined;
+    const { object: companion } = found;
+    const { resource, namespace, name, uid, resourceVersion } = companion;
+    return pending(
+      'CompanionUnused',
+      `${resource.kind} ${namespace}/${name} is needed no more and is being deleted.`,
+      { name: 'deleteCompanion', companion },
+      `${uid} ${resourceVersion}`,
+    );
+  },
+};
 
 const deleteBundle: TerminatorCheck = {
   name: 'deleteBundle',
   find({ observed }) {
-    const found = observed.bundles.find(({ bundle, needed }) => !needed && !bundle.deleting);
+    const found = observed.bundles.find(({ object, needed }) => !needed && !object.deleting);
     if (found === undefined) return undefined;
-    const { bundle } = found;
+    const { object: bundle } = found;
     return pending(
       'TrustBundleUnused',
-      `The trust bundle ${bundle.namespace}/${bundle.name} is used by no Ingress and is being deleted.`,
+      `The trust bundle ${bundle.namespace}/${bundle.name} is used by nothing and is being deleted.`,
       { name: 'deleteBundle', bundle },
       `${bundle.uid} ${bundle.resourceVersion}`,
     );
   },
 };
 
-/** Opt-in: bundle, then annotation. Opt-out: annotation, then bundle. */
+/** Opt-in: bundle, companions, then settings. Opt-out: settings, then companions, then bundle. */
 export const checks: readonly TerminatorCheck[] = [
   ...rules.map(({ name }) => told(name)),
   writeBundle,
-  annotate,
+  writeCompanion,
+  configure,
   withdraw,
+  deleteCompanion,
   deleteBundle,
 ];

@@ -1,12 +1,17 @@
-import { bundleName, type BundleProjection } from './bundle-secret.ts';
-import type { IngressProjection } from './ingress.ts';
+import { type BundleProjection, bundleName } from './bundle.ts';
+import type { CompanionProjection } from './companion.ts';
+import type { Companion, Settings, TerminatorDriver } from './driver.ts';
+import { canonicalJson } from './settings.ts';
+import type { Frontend } from './frontend.ts';
 import type { Member, Observed } from './observed.ts';
 import type { Scope } from './scope.ts';
 import { isEmptyTrust } from './trust.ts';
 
-/** What one Ingress is to have. */
+/** What one frontend is to have. */
 export interface Wanted {
-  annotations: Readonly<Record<string, string>>;
+  settings: Settings;
+  companions: readonly Companion[];
+  bundleKind: TerminatorDriver['bundleKind'];
   server: string;
   scope: Scope;
   /** Undefined: a bundle that trusts nobody. */
@@ -14,7 +19,7 @@ export interface Wanted {
 }
 
 export interface Desired {
-  /** By the Ingress's uid; absent where it cannot be said. */
+  /** By the frontend's uid; absent where it cannot be said. */
   wanted: ReadonlyMap<string, Wanted>;
 }
 
@@ -23,30 +28,38 @@ export function desired({ scope, members }: Pick<Observed, 'scope' | 'members'>)
     wanted: new Map(
       members.flatMap((member) => {
         const wanted = wantedBy(member, scope);
-        return wanted === undefined ? [] : [[member.ingress.uid, wanted] as const];
+        return wanted === undefined ? [] : [[member.frontend.uid, wanted] as const];
       }),
     ),
   };
 }
 
-function wantedBy({ ingress, optedIn, driver, server, trust }: Member, scope: Scope): Wanted | undefined {
-  if (!optedIn || ingress.optIn.invalid !== undefined || driver === undefined) return undefined;
+function wantedBy({ frontend, optedIn, driver, server, trust }: Member, scope: Scope): Wanted | undefined {
+  if (!optedIn || frontend.optIn.invalid !== undefined || driver === undefined) return undefined;
+  if (!canAsk(driver, frontend)) return undefined;
   if (server === undefined || trust === undefined || trust.error !== undefined) return undefined;
   // Issuers that have no CA yet are no reason to trust nobody for good.
   if (trust.bundle === undefined && trust.pending.length > 0) return undefined;
   return {
-    annotations: driver.render({
-      bundleSecret: { namespace: ingress.namespace, name: bundleName(scope) },
-      mode: ingress.optIn.clientCertificates,
+    ...driver.render({
+      bundle: { namespace: frontend.namespace, name: bundleName(scope) },
+      frontend,
+      mode: frontend.optIn.clientCertificates,
       depth: trust.bundle?.depth ?? 1,
     }),
+    bundleKind: driver.bundleKind,
     server: server.metadata.name,
     scope,
     ca: trust.bundle?.pem,
   };
 }
 
-/** Whether the Secret is, byte for byte, what the terminator is to read. */
+/** Whether the product can do what the owner asks for. */
+export function canAsk({ capabilities }: TerminatorDriver, { optIn }: Pick<Frontend, 'optIn'>): boolean {
+  return optIn.clientCertificates === 'required' || capabilities[optIn.clientCertificates];
+}
+
+/** Whether the bundle is, byte for byte, what the terminator is to read. */
 export function bundleHolds(bundle: BundleProjection | undefined, wanted: Wanted): boolean {
   if (bundle?.ca === undefined || bundle.type !== 'Opaque' || bundle.deleting) return false;
   const { scope, server, dataKeys, ca } = bundle;
@@ -60,20 +73,42 @@ export function bundleContent({ server, ca }: Wanted): string {
   return `${server} ${ca ?? ''}`;
 }
 
+export const companionContent = ({ spec }: Companion): string => canonicalJson(spec);
+
+/** Of those that a frontend is to have, the ones that are missing or other than they should be. */
+export function companionsToWrite(
+  { companions }: Pick<Member, 'companions'>,
+  wanted: Wanted,
+): { companion: Companion; current: CompanionProjection | undefined }[] {
+  return wanted.companions.flatMap((companion) => {
+    const current = companions.find(
+      ({ resource, name }) => resource.kind === companion.resource.kind && name === companion.name,
+    );
+    const holds =
+      current !== undefined &&
+      !current.deleting &&
+      current.server === wanted.server &&
+      current.scope?.host === wanted.scope.host &&
+      current.scope.controller === wanted.scope.controller &&
+      current.spec === companionContent(companion);
+    return holds ? [] : [{ companion, current }];
+  });
+}
+
 /** Keys whose value is not the wanted one. */
-export function differingKeys(ingress: IngressProjection, { annotations }: Wanted): string[] {
-  return Object.keys(annotations).filter((key) => ingress.driverAnnotations[key] !== annotations[key]);
+export function differingKeys(frontend: Frontend, { settings }: Wanted): string[] {
+  return Object.keys(settings).filter((key) => frontend.settings[key] !== settings[key]);
 }
 
 /** Keys that were ours and are wanted no more. */
-export function leftoverKeys(ingress: IngressProjection, { annotations }: Wanted): string[] {
-  return ingress.ownKeys.filter((key) => annotations[key] === undefined);
+export function leftoverKeys(frontend: Frontend, { settings }: Wanted): string[] {
+  return frontend.ownKeys.filter((key) => settings[key] === undefined);
 }
 
 /** As a person writes them into a manifest. */
-export function writtenOut(annotations: Readonly<Record<string, string>>): string {
-  return Object.entries(annotations)
-    .map(([key, value]) => `${key}: ${JSON.stringify(value)}`)
+export function writtenOut(settings: Settings): string {
+  return Object.entries(settings)
+    .map(([key, value]) => `${key}: ${key.startsWith('spec.') ? value : JSON.stringify(value)}`)
     .join(', ');
 }
 

@@ -1,18 +1,18 @@
 import type { AuthorizationServer } from '../api/authorization-server.ts';
 
-/** How far one Ingress is with a server's client certificates. */
+/** How far one frontend is with a server's client certificates. */
 export interface TerminatorView {
-  /** `namespace/name` of the Ingress. */
+  /** e.g. `Ingress identity/mtls`. */
   ref: string;
   /** In the server's spec.terminators: in front of its token endpoint. */
   listed: boolean;
   /** What keeps the operator from having it trust the clients; undefined where nothing does. */
   problem: { reason: string; message: string } | undefined;
-  /** Its annotations say what they should. */
+  /** Its settings say what they should. */
   inEffect: boolean;
-  /** SHA-256 of each CA certificate in the bundle that those annotations name, lower-case hexadecimal. */
+  /** SHA-256 of each CA certificate in the bundle that those settings name, lower-case hexadecimal. */
   caHashes: readonly string[];
-  /** When the operator wrote its annotations or its bundle last, epoch milliseconds. */
+  /** When the operator wrote its settings or what they name last, epoch milliseconds. */
   changedAt: number | undefined;
   /** When the CAs in its bundle became others than they were, by what the platform grants; epoch milliseconds. */
   trustChangedAt: number | undefined;
@@ -21,7 +21,7 @@ export interface TerminatorView {
 export type Distribution =
   | {
       state: 'distributed';
-      /** Ingresses of resource servers that don't trust the certificate yet: worth a report, never worth waiting for. */
+      /** Frontends of resource servers that don't trust the certificate yet: worth a report, never worth waiting for. */
       lagging: readonly string[];
       /** When the last of them was changed that is to take the certificate, as far as is known; epoch milliseconds. */
       since?: number;
@@ -32,7 +32,7 @@ export type Distribution =
       /** Stable CamelCase word. */
       reason: string;
       message: string;
-      /** `namespace/name` of the Ingresses that it hangs on. */
+      /** Names of the frontends that it hangs on. */
       terminators: readonly string[];
     };
 
@@ -48,7 +48,7 @@ const refs = (of: readonly TerminatorView[]): string[] => of.map(({ ref }) => re
 
 /**
  * Whether every terminator in front of the server takes a client certificate of this CA. Only those that the platform lists
- * in spec.terminators count: an Ingress that some tenant broke must not hold up the clients of others. Pure.
+ * in spec.terminators count: one that some tenant broke must not hold up the clients of others. Pure.
  */
 export function distribution({ server, caSha256, terminators }: DistributionInput): Distribution {
   const ca = caSha256?.replaceAll(':', '').toLowerCase();
@@ -59,7 +59,7 @@ export function distribution({ server, caSha256, terminators }: DistributionInpu
   const stuck = terminators.filter((terminator) => terminator.listed && terminator.problem !== undefined);
   const first = stuck[0]?.problem;
   if (first !== undefined) {
-    const message = stuck.map(({ ref, problem }) => `Ingress ${ref}: ${problem?.message ?? ''}`).join(' ');
+    const message = stuck.map(({ ref, problem }) => `${ref}: ${problem?.message ?? ''}`).join(' ');
     return { state: 'blocked', reason: first.reason, message, terminators: refs(stuck) };
   }
   if (listed.length > 0) {
@@ -70,7 +70,7 @@ export function distribution({ server, caSha256, terminators }: DistributionInpu
       terminators: refs(listed),
     };
   }
-  // Of an Ingress that a tenant may write only what the platform made of it: nobody holds up the clients of others.
+  // Of a frontend that a tenant may write only what the platform made of it: nobody holds up the clients of others.
   const changes = terminators
     .filter(trusts)
     .flatMap(({ listed: counts, changedAt, trustChangedAt }) => (counts ? changedAt : trustChangedAt) ?? []);

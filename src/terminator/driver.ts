@@ -8,7 +8,7 @@ export type FrontendKind = 'Ingress' | 'HTTPProxy' | 'Gateway';
 
 /**
  * Fields of a frontend by their names: an annotation by its key and value, a field of the spec by its path
- * (`spec.virtualhost.tls.clientValidation`) and its canonical JSON (`canonicalJson`).
+ * (`spec.virtualhost.tls.clientValidation`) and its canonical JSON (`canonicalJson` of settings.ts).
  */
 export type Settings = Readonly<Record<string, string>>;
 
@@ -77,13 +77,3 @@ export interface TerminatorDriver {
   /** Name of the object with the CAs that such settings name, directly or by a companion of ours. */
   bundleOf(settings: Settings): { namespace: string; name: string } | undefined;
 }
-
-/** Object keys sorted at every depth, so that equal values are equal text. */
-export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, each: unknown) =>
-    typeof each === 'object' && each !== null && !Array.isArray(each)
-      ? Object.fromEntries(Object.entries(each).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      : each,
-  );
-}
-

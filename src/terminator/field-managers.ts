@@ -1,26 +1,29 @@
-/** Who owns which annotation, by `metadata.managedFields` (fieldsV1 of server-side apply). */
+/** Who owns which setting of a frontend, by `metadata.managedFields` (fieldsV1 of server-side apply). */
 import { z } from 'zod';
 import { lastOtherWriter, lastOwnWrite } from '../kube/field-managers.ts';
 
-/** Our manager on Ingresses: annotations, and nothing else. */
+/** Our manager on frontends: their settings, and nothing else. */
 export const FIELD_MANAGER = 'certbound-terminator';
+
+const fields: z.ZodType<Fields> = z.lazy(() => z.record(z.string(), fields));
+interface Fields {
+  [key: string]: Fields;
+}
 
 const entrySchema = z.object({
   manager: z.string().default(''),
   operation: z.string().default(''),
   time: z.string().default(''),
   subresource: z.string().default(''),
-  fieldsV1: z
-    .object({ 'f:metadata': z.object({ 'f:annotations': z.record(z.string(), z.unknown()).default({}) }).prefault({}) })
-    .prefault({}),
+  fieldsV1: fields.default({}),
 });
 type Entry = z.infer<typeof entrySchema>;
 
-export interface AnnotationOwners {
-  /** Keys that our apply owns. */
+export interface SettingOwners {
+  /** Settings of which our apply owns anything. */
   own: string[];
-  /** Other managers by key. */
-  others: Map<string, string[]>;
+  /** Other managers by setting. */
+  others: Record<string, string[]>;
 }
 
 const isOurs = ({ manager, operation }: Entry): boolean => manager === FIELD_MANAGER && operation === 'Apply';
@@ -32,18 +35,35 @@ function entriesOf(managedFields: readonly unknown[]): Entry[] {
   });
 }
 
-export function annotationOwners(managedFields: readonly unknown[]): AnnotationOwners {
-  const own: string[] = [];
-  const others = new Map<string, string[]>();
+/**
+ * @param keys those of the drivers of its kind. Of others' fields only these count, of ours also annotations that no driver
+ *   knows any more.
+ */
+export function settingOwners(managedFields: readonly unknown[], keys: ReadonlySet<string>): SettingOwners {
+  const own = new Set<string>();
+  const others: Record<string, string[]> = {};
   for (const entry of entriesOf(managedFields)) {
-    for (const field of Object.keys(entry.fieldsV1['f:metadata']['f:annotations'])) {
-      if (!field.startsWith('f:')) continue;
-      const key = field.slice(2);
-      if (isOurs(entry)) own.push(key);
-      else others.set(key, [...(others.get(key) ?? []), entry.manager]);
+    for (const key of settingsIn(entry.fieldsV1, keys)) {
+      if (isOurs(entry)) own.add(key);
+      else if (keys.has(key)) others[key] = [...(others[key] ?? []), entry.manager];
     }
   }
-  return { own: own.toSorted(), others };
+  return { own: [...own].toSorted(), others };
+}
+
+function settingsIn(owned: Fields, keys: ReadonlySet<string>): string[] {
+  const annotations = Object.keys(owned['f:metadata']?.['f:annotations'] ?? {});
+  return [
+    ...annotations.filter((field) => field.startsWith('f:')).map((field) => field.slice(2)),
+    ...[...keys].filter((key) => key.startsWith('spec.') && within(owned, key)),
+  ];
+}
+
+/** Whether a path, or anything below it, is among the fields. */
+function within(owned: Fields, path: string): boolean {
+  let at: Fields | undefined = owned;
+  for (const segment of path.split('.')) at = at?.[`f:${segment}`];
+  return at !== undefined;
 }
 
 /** When our apply changed it last, epoch milliseconds. */

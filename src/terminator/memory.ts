@@ -17,7 +17,7 @@ interface Held extends Refusal {
 
 interface Applied {
   /** What was applied. */
-  annotations: string;
+  settings: string;
   /** When it was found missing, epoch milliseconds, by the resource version in which it was. */
   losses: Map<string, number>;
 }
@@ -72,8 +72,8 @@ export class TerminatorMemory {
     return held?.basis === basis && held.until > now ? held : undefined;
   }
 
-  /** A bundle was written, because it was another one. */
-  bundleWritten(target: string, content: string, now: number): void {
+  /** A bundle or companion was written, because it was another one. */
+  rewrote(target: string, content: string, now: number): void {
     this.#rewrites.wrote(target, content, now);
     this.#version += 1;
   }
@@ -93,16 +93,16 @@ export class TerminatorMemory {
     return this.#rewrites.of(target);
   }
 
-  applied(uid: string, annotations: string): void {
+  applied(uid: string, settings: string): void {
     const before = this.#applied.get(uid);
-    if (before?.annotations !== annotations) this.#applied.set(uid, { annotations, losses: new Map() });
+    if (before?.settings !== settings) this.#applied.set(uid, { settings, losses: new Map() });
     this.#version += 1;
   }
 
-  /** What was applied before is missing in this version of the Ingress. Counted once a version. */
-  lost(uid: string, annotations: string, resourceVersion: string, now: number): void {
+  /** What was applied before is missing in this version of the frontend. Counted once a version. */
+  lost(uid: string, settings: string, resourceVersion: string, now: number): void {
     const applied = this.#applied.get(uid);
-    if (applied?.annotations !== annotations || applied.losses.has(resourceVersion)) return;
+    if (applied?.settings !== settings || applied.losses.has(resourceVersion)) return;
     applied.losses.set(resourceVersion, now);
     for (const [version, at] of applied.losses) if (at <= now - lossWindowMs) applied.losses.delete(version);
     this.#version += 1;
@@ -114,13 +114,13 @@ export class TerminatorMemory {
     return times.filter((at) => at > now - lossWindowMs).toSorted((a, b) => a - b);
   }
 
-  forgetIngress(uid: string): void {
+  forgetFrontend(uid: string): void {
     this.#applied.delete(uid);
-    this.#forget(ingressTarget(uid));
+    this.#forget(frontendTarget(uid));
   }
 
-  forgetBundle(namespace: string, name: string): void {
-    this.#forget(bundleTarget(namespace, name));
+  forgetObject(target: string): void {
+    this.#forget(target);
   }
 
   #forget(target: string): void {
@@ -132,5 +132,6 @@ export class TerminatorMemory {
   }
 }
 
-export const ingressTarget = (uid: string): string => `ingress ${uid}`;
-export const bundleTarget = (namespace: string, name: string): string => `bundle ${namespace}/${name}`;
+export const frontendTarget = (uid: string): string => `frontend ${uid}`;
+/** @param kind of a bundle or a companion */
+export const objectTarget = (kind: string, namespace: string, name: string): string => `${kind} ${namespace}/${name}`;

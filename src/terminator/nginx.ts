@@ -20,35 +20,47 @@ const verifyClient: Readonly<Record<ClientCertificates, string>> = {
  */
 export const nginx: TerminatorDriver = {
   name: 'nginx',
-  capabilities: { scope: 'host', optional: true, request: true, crl: true },
+  frontend: 'Ingress',
+  capabilities: {
+    scope: 'host',
+    optional: true,
+    request: true,
+    crl: true,
+    forwards: true,
+    strips: 'whereForwarded',
+    header: 'nginx',
+  },
+  bundleKind: 'Secret',
   ownedKeys: [SECRET, VERIFY_CLIENT, VERIFY_DEPTH, PASS_CERTIFICATE],
   watchedKeys: [SSL_REDIRECT, FORCE_SSL_REDIRECT],
+  companionKinds: [],
 
   detect: (controller) => controller === 'k8s.io/ingress-nginx',
 
-  render({ bundleSecret, mode, depth }: Rendering) {
+  render({ bundle, mode, depth }: Rendering) {
     return {
-      // Traefik's provider wants the namespace even where it is the Ingress's own.
-      [SECRET]: `${bundleSecret.namespace}/${bundleSecret.name}`,
-      [VERIFY_CLIENT]: verifyClient[mode],
-      [VERIFY_DEPTH]: String(depth),
-      [PASS_CERTIFICATE]: 'true',
+      settings: {
+        // Traefik's provider wants the namespace even where it is the Ingress's own.
+        [SECRET]: `${bundle.namespace}/${bundle.name}`,
+        [VERIFY_CLIENT]: verifyClient[mode],
+        [VERIFY_DEPTH]: String(depth),
+        [PASS_CERTIFICATE]: 'true',
+      },
+      companions: [],
     };
   },
 
   // Without the pass annotation the template sets none of the ssl-client-* headers, so a client's copy gets through.
-  overwritesHeaders: (annotations) =>
-    (annotations[SECRET] ?? '') !== '' &&
-    annotations[VERIFY_CLIENT] !== 'off' &&
-    annotations[PASS_CERTIFICATE] === 'true',
+  overwritesHeaders: (settings) =>
+    (settings[SECRET] ?? '') !== '' && settings[VERIFY_CLIENT] !== 'off' && settings[PASS_CERTIFICATE] === 'true',
 
-  hazard(annotations) {
-    if (annotations[SSL_REDIRECT] !== 'false' || annotations[FORCE_SSL_REDIRECT] === 'true') return undefined;
+  hazard(settings) {
+    if (settings[SSL_REDIRECT] !== 'false' || settings[FORCE_SSL_REDIRECT] === 'true') return undefined;
     return `${SSL_REDIRECT}: "false" serves the host over plain HTTP too, where nobody is asked for a certificate: remove that annotation.`;
   },
 
-  bundleOf(annotations) {
-    const [namespace, name, rest] = (annotations[SECRET] ?? '').split('/');
+  bundleOf(settings) {
+    const [namespace, name, rest] = (settings[SECRET] ?? '').split('/');
     if (namespace === undefined || namespace === '' || name === undefined || rest !== undefined) return undefined;
     return { namespace, name };
   },

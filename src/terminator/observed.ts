@@ -1,15 +1,14 @@
 import type { AuthorizationServer } from '../api/authorization-server.ts';
-import type { BundleProjection } from './bundle-secret.ts';
+import type { BundleProjection } from './bundle.ts';
+import type { CompanionProjection } from './companion.ts';
 import type { ClientCertificates, TerminatorDriver } from './driver.ts';
-import type { IngressProjection } from './ingress.ts';
+import type { Frontend } from './frontend.ts';
 import type { TerminatorMemory } from './memory.ts';
 import type { Scope } from './scope.ts';
 import type { Trust } from './trust.ts';
 
-/** Another Ingress that the same controller serves a host of ours from. */
-export interface Neighbour {
-  namespace: string;
-  name: string;
+/** Another frontend that the same controller serves a host of ours from. */
+export interface Neighbour extends Pick<Frontend, 'kind' | 'namespace' | 'name'> {
   /** Undefined: it has not opted in, or not in a way that counts (not granted, unreadable). */
   optIn: { server: string; clientCertificates: ClientCertificates } | undefined;
   /** In the spec.terminators of its server. */
@@ -21,32 +20,38 @@ export interface Exposure {
   service: string;
   /** '' for the default server. */
   host: string;
-  /** Name of the Ingress, in the same namespace. */
-  ingress: string;
+  /** Of the same namespace, e.g. `Ingress api`. */
+  frontend: string;
 }
 
-/** An Ingress that has opted in, or still carries annotations of ours. */
+/** A frontend that has opted in, or still carries settings of ours. */
 export interface Member {
-  ingress: IngressProjection;
+  frontend: Frontend;
   optedIn: boolean;
+  /** Undefined: no driver knows the product, or it is not switched on here. */
   driver: TerminatorDriver | undefined;
+  /** The driver that knows the product, where the platform has not switched it on. */
+  switchedOff: string | undefined;
   /** Undefined also where it exists and has not granted anything: the two are told apart nowhere. */
   server: AuthorizationServer | undefined;
   listed: boolean;
   trust: Trust | undefined;
-  /** Its hosts that no Ingress on them gives a TLS certificate. */
+  /** Its hosts that no frontend on them gives a TLS certificate. */
   plainHosts: readonly string[];
   neighbours: readonly Neighbour[];
   exposures: readonly Exposure[];
-  /** What is at the bundle's name in the Ingress's namespace, if it is labelled as one. */
+  /** What is at the bundle's name in the frontend's namespace, if it is labelled as one. */
   bundle: BundleProjection | undefined;
-  /** When annotations of ours were lost, in the last ten minutes; epoch milliseconds. */
+  /** What is labelled as companion in the frontend's namespace, of any scope. */
+  companions: readonly CompanionProjection[];
+  /** When settings of ours were lost, in the last ten minutes; epoch milliseconds. */
   losses: readonly number[];
 }
 
-export interface ObservedBundle {
-  bundle: BundleProjection;
-  /** Some Ingress names it, or its owner is opted in: an absent Secret would turn away every request of the host. */
+/** An object that was made for a scope, and whether it has to stay. */
+export interface Made<T> {
+  object: T;
+  /** Some frontend names it, or its owner is opted in: an absent one would turn away every request of the host. */
   needed: boolean;
 }
 
@@ -55,6 +60,8 @@ export interface Observed {
   scope: Scope;
   members: readonly Member[];
   /** Bundles of ours that were made for this scope. */
-  bundles: readonly ObservedBundle[];
+  bundles: readonly Made<BundleProjection>[];
+  /** Companions of ours that were made for this scope. */
+  companions: readonly Made<CompanionProjection>[];
   memory: Pick<TerminatorMemory, 'refusal' | 'rewritten'>;
 }

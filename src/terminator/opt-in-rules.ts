@@ -1,42 +1,67 @@
-/** Reasons to leave an Ingress as it is: what its owner or the platform has to settle first. */
+/** Reasons to leave a frontend as it is: what its owner or the platform has to settle first. */
 import { CLIENT_CERTIFICATES } from '../api/annotations.ts';
+import { canAsk } from './desired.ts';
 import { nameOf, type Rule } from './rule.ts';
 
 export const invalidAnnotation: Rule = {
   name: 'InvalidAnnotation',
-  find: ({ ingress }) =>
-    ingress.optIn.invalid === undefined ? undefined : { message: ingress.optIn.invalid, bundle: 'keep' },
+  find: ({ frontend }) =>
+    frontend.optIn.invalid === undefined ? undefined : { message: frontend.optIn.invalid, bundle: 'keep' },
 };
 
 export const notGranted: Rule = {
   name: 'NotGranted',
-  find: ({ ingress, server }) =>
+  find: ({ frontend, server }) =>
     server !== undefined
       ? undefined
       : {
-          message: `AuthorizationServer ${ingress.optIn.server ?? ''} is not granted to namespace ${ingress.namespace}, or there is none: ask the platform team for resourceServers.namespaces. What is configured stays.`,
+          message: `AuthorizationServer ${frontend.optIn.server ?? ''} is not granted to namespace ${frontend.namespace}, or there is none: ask the platform team for resourceServers.namespaces. What is configured stays.`,
+          bundle: 'keep',
+        },
+};
+
+export const terminatorSwitchedOff: Rule = {
+  name: 'TerminatorSwitchedOff',
+  find: ({ switchedOff }) =>
+    switchedOff === undefined
+      ? undefined
+      : {
+          message: `The driver ${switchedOff} is not switched on in this cluster: ask the platform team to add it to terminators.enabled in the chart's values. The host is not protected.`,
           bundle: 'keep',
         },
 };
 
 export const unknownIngressClass: Rule = {
   name: 'UnknownIngressClass',
-  find: ({ ingress, driver }) =>
-    driver !== undefined
-      ? undefined
-      : {
-          message: `No terminator of ${ingress.className === undefined ? 'an Ingress without a class' : `IngressClass ${ingress.className}`} is known: use a class whose controller is k8s.io/ingress-nginx. The host is not protected.`,
-          bundle: 'keep',
-        },
+  find({ frontend: { kind, className }, driver }) {
+    if (driver !== undefined) return undefined;
+    const of = className === undefined ? `a ${kind} without a class` : `${kind} class ${className}`;
+    return {
+      message: `No terminator of ${of} is known: use a class whose controller is k8s.io/ingress-nginx, or another that docs/terminators.md names. The host is not protected.`,
+      bundle: 'keep',
+    };
+  },
+};
+
+export const modeUnsupported: Rule = {
+  name: 'ModeUnsupported',
+  find({ frontend, driver }) {
+    if (driver === undefined || canAsk(driver, frontend)) return undefined;
+    const { capabilities, name } = driver;
+    const modes = ['required', ...(['optional', 'request'] as const).filter((mode) => capabilities[mode])];
+    return {
+      message: `The driver ${name} cannot do ${CLIENT_CERTIFICATES}: ${frontend.optIn.clientCertificates}: use ${modes.join(' or ')}, or a host at another terminator. What is configured stays.`,
+      bundle: 'keep',
+    };
+  },
 };
 
 export const noHost: Rule = {
   name: 'NoHost',
-  find: ({ ingress }) =>
-    ingress.hostless
+  find: ({ frontend }) =>
+    frontend.hostless
       ? {
-          message:
-            'A rule has no host. Client certificates on the default server would decide for connections without SNI to any host: give every rule a host.',
+          message: `${frontend.kind === 'Gateway' ? 'An HTTPS listener' : 'A rule'} has no host. Client certificates on the default server would decide for connections without SNI to any host: give every ${frontend.kind === 'Gateway' ? 'HTTPS listener a hostname' : 'rule a host'}.`,
           bundle: 'keep',
         }
       : undefined,
@@ -48,7 +73,7 @@ export const noTls: Rule = {
     plainHosts.length === 0
       ? undefined
       : {
-          message: `${plainHosts.join(', ')} is not in spec.tls, and without TLS there are no client certificates: add it.`,
+          message: `${plainHosts.join(', ')} has no TLS (spec.tls), and without TLS there are no client certificates: add it.`,
           bundle: 'keep',
         },
 };
@@ -58,15 +83,15 @@ const asks = ({ server, clientCertificates }: { server: string; clientCertificat
 
 export const scopeConflict: Rule = {
   name: 'ScopeConflict',
-  find({ ingress, neighbours, listed }) {
-    const own = asks({ server: ingress.optIn.server ?? '', clientCertificates: ingress.optIn.clientCertificates });
+  find({ frontend, neighbours, listed }) {
+    const own = asks({ server: frontend.optIn.server ?? '', clientCertificates: frontend.optIn.clientCertificates });
     const rival = neighbours.find(
       // What the platform lists in spec.terminators has the host's say; nobody else's Ingress can take it away.
       (neighbour) => neighbour.optIn !== undefined && asks(neighbour.optIn) !== own && (neighbour.listed || !listed),
     );
     if (rival === undefined) return undefined;
     return {
-      message: `${nameOf(rival, ingress.namespace)} asks for another authorization server or other ${CLIENT_CERTIFICATES} on the same host, and a host has one answer for all: make them equal, or use another host. What is configured stays.`,
+      message: `${nameOf(rival, frontend.namespace)} asks for another authorization server or other ${CLIENT_CERTIFICATES} on the same host, and a host has one answer for all: make them equal, or use another host. What is configured stays.`,
       bundle: 'maintain',
     };
   },
@@ -74,10 +99,10 @@ export const scopeConflict: Rule = {
 
 export const selfSignedOnSharedHost: Rule = {
   name: 'SelfSignedOnSharedHost',
-  find({ ingress, server, trust }) {
+  find({ frontend, server, trust }) {
     if (server === undefined || trust === undefined) return undefined;
     const { name } = server.metadata;
-    const requests = ingress.optIn.clientCertificates === 'request';
+    const requests = frontend.optIn.clientCertificates === 'request';
     if (trust.ca && trust.selfSigned) {
       return {
         message: `AuthorizationServer ${name} has self-signed clients and clients of a CA, which must not share a host: give each an AuthorizationServer with mtlsEndpoints of its own.`,

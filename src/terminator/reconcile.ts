@@ -3,16 +3,17 @@ import type { ClientCertificateIssuer } from '../api/client-certificate-issuer.t
 import type { GrantedNamespace } from '../api/namespace-grant.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type EventRecorder, type RecordedEvent, referenceTo } from '../kube/event-recorder.ts';
-import type { Cache, Informer } from '../kube/informer.ts';
-import { ingresses as ingressResource } from '../kube/resource.ts';
+import type { Informer } from '../kube/informer.ts';
+import type { KindUnion } from '../kube/kind-union.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Check, Kind, View } from '../runtime/pass.ts';
 import type { Logger } from '../telemetry.ts';
-import type { BundleProjection } from './bundle-secret.ts';
+import type { BundleProjection } from './bundle.ts';
 import { checks } from './checks.ts';
 import { type Desired, desired, differingKeys, writtenOut } from './desired.ts';
-import type { IngressClassProjection } from './ingress-class.ts';
-import type { IngressProjection } from './ingress.ts';
+import type { ClassProjection } from './class.ts';
+import type { CompanionProjection } from './companion.ts';
+import { type Frontend, frontendName, frontendResources } from './frontend.ts';
 import { TerminatorMemory } from './memory.ts';
 import type { Member, Observed } from './observed.ts';
 import type { Problem } from './rule.ts';
@@ -23,10 +24,16 @@ import { TerminatorViews, type Source } from './views.ts';
 
 export interface TerminatorKindOptions {
   client: KubeClient;
-  ingresses: Cache<IngressProjection>;
-  ingressClasses: Informer<IngressClassProjection>;
-  /** Secrets of `BUNDLE_SELECTOR`. */
-  bundles: Cache<BundleProjection>;
+  /** By kind. */
+  frontends: KindUnion<Frontend>;
+  ingressClasses: Informer<ClassProjection>;
+  gatewayClasses?: Informer<ClassProjection> | undefined;
+  /** Objects of `BUNDLE_SELECTOR`, by kind. */
+  bundles: KindUnion<BundleProjection>;
+  /** Objects of `COMPANION_SELECTOR`, by kind. */
+  companions: KindUnion<CompanionProjection>;
+  /** Names of the drivers that are switched on. */
+  drivers: ReadonlySet<string>;
   servers: Informer<AuthorizationServer>;
   issuers: Informer<ClientCertificateIssuer>;
   namespaces: Source<GrantedNamespace>;
@@ -37,7 +44,7 @@ export interface TerminatorKindOptions {
 
 /**
  * Client authentication at the cluster's TLS terminators, keyed by scope (`<controller>|<host>`). Results are Events on
- * the Ingresses; there is no status of ours on an object that is not ours. To be made before the informers start.
+ * the frontends; there is no status of ours on an object that is not ours. To be made before the informers start.
  */
 export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
   readonly name = 'Terminator';
@@ -46,19 +53,19 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
   readonly views: TerminatorViews;
   readonly #options: TerminatorKindOptions;
   readonly #memory = new TerminatorMemory();
-  /** What each Ingress of a scope was last told, by uid. */
+  /** What each frontend of a scope was last told, by uid. */
   readonly #told = new Map<string, Map<string, string[]>>();
 
   constructor(options: TerminatorKindOptions) {
     this.#options = options;
     this.views = new TerminatorViews(options, this.#memory);
-    options.ingresses.onChange(({ type, previous }) => {
-      if (type === 'deleted' && previous !== undefined) this.#memory.forgetIngress(previous.uid);
+    options.frontends.onChange(({ type, previous }) => {
+      if (type === 'deleted' && previous !== undefined) this.#memory.forgetFrontend(previous.uid);
     });
   }
 
-  keysForIngress(ingress: IngressProjection): string[] {
-    return this.views.keysForIngress(ingress);
+  keysForFrontend(frontend: Frontend): string[] {
+    return this.views.keysForFrontend(frontend);
   }
 
   keysForServer(name: string): string[] {
@@ -69,8 +76,12 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
     return this.views.keysForIssuer(name);
   }
 
-  keysForIngressClass(name: string): string[] {
-    return this.views.keysForIngressClass(name);
+  keysForClass(name: string): string[] {
+    return this.views.keysForClass(name);
+  }
+
+  keysForCompanion(companion: CompanionProjection): string[] {
+    return this.views.keysForCompanion(companion);
   }
 
   keysForNamespace(name: string): string[] {
@@ -85,7 +96,7 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
     const scope = parseScopeKey(key);
     const now = this.#options.clock.now();
     const observed = this.views.observe(scope, now);
-    if (observed.members.length === 0 && observed.bundles.length === 0) {
+    if (observed.members.length + observed.bundles.length + observed.companions.length === 0) {
       this.#told.delete(key);
       return Promise.resolve(undefined);
     }
@@ -100,14 +111,14 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
     return runStep(step, { ...this.#options, memory: this.#memory }, { now: view.now, signal });
   }
 
-  /** There is no status to write; what changed is told to the Ingresses' owners. */
+  /** There is no status to write; what changed is told to the frontends' owners. */
   settle(view: View<Observed, Desired>): Promise<void> {
     const { scope, members } = view.observed;
     const key = scopeKey(scope);
     const before = this.#told.get(key);
     const told = new Map<string, string[]>();
     for (const member of members) {
-      const { uid, deleting } = member.ingress;
+      const { uid, deleting } = member.frontend;
       if (deleting) continue;
       const problems = judge(member, view).filter(({ reason }) => !isTransient(reason));
       told.set(uid, problems.map(wordsOf));
@@ -122,7 +133,7 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
    * already, for an hour, under the very name that it would get now, so that nothing is written. To look for it first
    * would be a request as well, and a right to read Events.
    *
-   * @param before undefined for an Ingress that this process has not judged yet
+   * @param before undefined for a frontend that this process has not judged yet
    */
   #tell(
     member: Member,
@@ -130,12 +141,15 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
     before: readonly string[] | undefined,
     configured: boolean,
   ): void {
-    const { namespace, name, uid, resourceVersion } = member.ingress;
-    const regarding = referenceTo(ingressResource, { namespace, name, uid, resourceVersion });
+    const { kind, namespace, name, uid, resourceVersion } = member.frontend;
+    const regarding = referenceTo(frontendResources[kind], { namespace, name, uid, resourceVersion });
     const record = (event: Pick<RecordedEvent, 'type' | 'reason' | 'note' | 'ifPresent'>): void => {
       this.#options.recorder.record({ regarding, action: 'ConfigureClientCertificates', ...event });
       const { reason, note } = event;
-      this.#options.logger.info({ ingress: `${namespace}/${name}`, reason, note }, 'told an Ingress');
+      this.#options.logger.info(
+        { frontend: frontendName(member.frontend), reason, note },
+        'told the owner of a terminator’s frontend',
+      );
     };
     for (const problem of problems) {
       if (before?.includes(wordsOf(problem)) === true) continue;
@@ -151,11 +165,11 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
   #noteLosses(observed: Observed, now: number): boolean {
     const before = this.#memory.version;
     const { wanted } = desired(observed);
-    for (const { ingress } of observed.members) {
-      const want = wanted.get(ingress.uid);
-      if (want === undefined || ingress.optIn.mode !== 'manage') continue;
-      const missing = differingKeys(ingress, want).some((key) => ingress.driverAnnotations[key] === undefined);
-      if (missing) this.#memory.lost(ingress.uid, writtenOut(want.annotations), ingress.resourceVersion, now);
+    for (const { frontend } of observed.members) {
+      const want = wanted.get(frontend.uid);
+      if (want === undefined || frontend.optIn.mode !== 'manage') continue;
+      const missing = differingKeys(frontend, want).some((key) => frontend.settings[key] === undefined);
+      if (missing) this.#memory.lost(frontend.uid, writtenOut(want.settings), frontend.resourceVersion, now);
     }
     return this.#memory.version !== before;
   }

@@ -1,22 +1,50 @@
-import type { TerminatorDriver } from './driver.ts';
+import type { Resource } from '../kube/resource.ts';
+import type { FrontendKind, Settings, TerminatorDriver } from './driver.ts';
 import { nginx } from './nginx.ts';
 
-const drivers: readonly TerminatorDriver[] = [nginx];
+/** A new terminator is one file, one line here, and one run of the contract suite. */
+export const drivers: readonly TerminatorDriver[] = [nginx];
 
-/** The driver for an IngressClass's controller; undefined where none of ours knows the product. */
+/** The driver for a controller; undefined where none of ours knows the product. */
 export function driverFor(controller: string): TerminatorDriver | undefined {
   return drivers.find((driver) => driver.detect(controller));
 }
 
-/** Annotation keys of any driver: what a projection keeps of an Ingress's annotations. */
-export const driverKeys: ReadonlySet<string> = new Set(
-  drivers.flatMap((driver) => [...driver.ownedKeys, ...driver.watchedKeys]),
-);
+const keysOf = (kind: FrontendKind): ReadonlySet<string> =>
+  new Set(
+    drivers
+      .filter(({ frontend }) => frontend === kind)
+      .flatMap(({ ownedKeys, watchedKeys }) => [...ownedKeys, ...watchedKeys]),
+  );
+const keysByKind: Readonly<Record<FrontendKind, ReadonlySet<string>>> = {
+  Ingress: keysOf('Ingress'),
+  HTTPProxy: keysOf('HTTPProxy'),
+  Gateway: keysOf('Gateway'),
+};
 
-/** namespace/name of every CA Secret that annotations name, in whatever product's words. */
-export function bundlesNamedBy(annotations: Readonly<Record<string, string>>): string[] {
+/** Settings of any driver: what a projection keeps of a frontend's. */
+export function driverKeys(kind: FrontendKind): ReadonlySet<string> {
+  return keysByKind[kind];
+}
+
+/** namespace/name of every object with CAs that settings name, in whatever product's words. */
+export function bundlesNamedBy(settings: Settings): string[] {
   return drivers.flatMap((driver) => {
-    const named = driver.bundleOf(annotations);
+    const named = driver.bundleOf(settings);
     return named === undefined ? [] : [`${named.namespace}/${named.name}`];
   });
+}
+
+/** What the caches have to hold for some drivers, by their names. */
+export function kindsOf(enabled: ReadonlySet<string>): {
+  frontends: ReadonlySet<FrontendKind>;
+  bundles: ReadonlySet<TerminatorDriver['bundleKind']>;
+  companions: readonly Resource[];
+} {
+  const used = drivers.filter(({ name }) => enabled.has(name));
+  return {
+    frontends: new Set(used.map(({ frontend }) => frontend)),
+    bundles: new Set(used.map(({ bundleKind }) => bundleKind)),
+    companions: used.flatMap(({ companionKinds }) => companionKinds),
+  };
 }

@@ -1,4 +1,4 @@
-/** What a rule about an Ingress is. */
+/** What a rule about a frontend is. */
 import type { View } from '../runtime/pass.ts';
 import type { Desired } from './desired.ts';
 import type { Member, Neighbour, Observed } from './observed.ts';
@@ -9,7 +9,7 @@ export interface Problem {
   reason: string;
   message: string;
   /**
-   * Set where the annotations are left as they are, whatever they are: never verify less. Then for the trust bundle:
+   * Set where the settings are left as they are, whatever they are: never verify less. Then for the trust bundle:
    * `keep` it as it is, `maintain` it where there is one, or `write` it all the same.
    */
   bundle?: 'keep' | 'maintain' | 'write';
@@ -25,7 +25,9 @@ export interface Rule {
   find(member: Member, view: ScopeView): Said | undefined;
 }
 
-/** What an Ingress's owner may know of another: of one in a foreign namespace, that it exists. */
+/** What a frontend's owner may know of another: of one in a foreign namespace, that it exists. */
 export function nameOf(neighbour: Neighbour, namespace: string): string {
-  return neighbour.namespace === namespace ? `Ingress ${neighbour.name}` : 'an Ingress in another namespace';
+  const { kind, name } = neighbour;
+  if (neighbour.namespace === namespace) return `${kind} ${name}`;
+  return `${kind === 'Ingress' ? 'an' : 'a'} ${kind} in another namespace`;
 }

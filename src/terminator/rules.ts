@@ -1,33 +1,40 @@
-/** All rules, and what they say of one Ingress together. */
+/** All rules, and what they say of one frontend together. */
 import { backendExposed, hostShared, plainHttp, reportOnly } from './advice-rules.ts';
-import { bundleHolds, differingKeys, holdsTrustedCas } from './desired.ts';
+import { bundleHolds, companionsToWrite, differingKeys, holdsTrustedCas } from './desired.ts';
 import type { Member } from './observed.ts';
 import {
   invalidAnnotation,
   issuerNotReady,
+  modeUnsupported,
   noHost,
   noTls,
   notGranted,
   scopeConflict,
   selfSignedOnSharedHost,
+  terminatorSwitchedOff,
   trustBundle,
   unknownIngressClass,
 } from './opt-in-rules.ts';
 import type { Problem, Rule, ScopeView } from './rule.ts';
 import {
-  annotationConflict,
-  annotationReverted,
-  annotationsRefused,
+  configurationConflict,
+  configurationReverted,
+  configurationRefused,
   bundleNameTaken,
   bundleRefused,
   bundleReverted,
+  companionRefused,
+  companionRejected,
+  companionReverted,
 } from './write-rules.ts';
 
 /** In the order in which an owner has to deal with them; the first with `bundle` set is the last one judged. */
 export const rules: readonly Rule[] = [
   invalidAnnotation,
   notGranted,
+  terminatorSwitchedOff,
   unknownIngressClass,
+  modeUnsupported,
   noHost,
   noTls,
   scopeConflict,
@@ -41,19 +48,22 @@ export const rules: readonly Rule[] = [
   bundleNameTaken,
   bundleRefused,
   bundleReverted,
-  annotationConflict,
-  annotationReverted,
-  annotationsRefused,
+  companionRefused,
+  companionReverted,
+  companionRejected,
+  configurationConflict,
+  configurationReverted,
+  configurationRefused,
 ];
 
-/** Everything there is to say of an Ingress, up to the first problem that keeps it from being annotated. */
+/** Everything there is to say of an Ingress, up to the first problem that keeps it from being configured. */
 export function judge(member: Member, view: ScopeView): Problem[] {
   const problems: Problem[] = [];
   if (!member.optedIn) {
-    const refused = annotationsRefused.find(member, view);
+    const refused = configurationRefused.find(member, view);
     return refused === undefined
       ? []
-      : [{ rule: annotationsRefused.name, reason: annotationsRefused.name, ...refused }];
+      : [{ rule: configurationRefused.name, reason: configurationRefused.name, ...refused }];
   }
   for (const rule of rules) {
     const said = rule.find(member, view);
@@ -64,9 +74,10 @@ export function judge(member: Member, view: ScopeView): Problem[] {
   return problems;
 }
 
-/** Annotations and bundle are what they should be. */
+/** Settings, companions and bundle are what they should be. */
 export function inEffect(member: Member, view: Pick<ScopeView, 'desired'>): boolean {
-  const wanted = view.desired.wanted.get(member.ingress.uid);
-  if (wanted === undefined || differingKeys(member.ingress, wanted).length > 0) return false;
-  return member.ingress.optIn.mode === 'report' ? holdsTrustedCas(member) : bundleHolds(member.bundle, wanted);
+  const wanted = view.desired.wanted.get(member.frontend.uid);
+  if (wanted === undefined || differingKeys(member.frontend, wanted).length > 0) return false;
+  if (companionsToWrite(member, wanted).length > 0) return false;
+  return member.frontend.optIn.mode === 'report' ? holdsTrustedCas(member) : bundleHolds(member.bundle, wanted);
 }

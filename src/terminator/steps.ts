@@ -1,28 +1,39 @@
-import { Role, ROLE_LABEL } from '../api/annotations.ts';
+import { ROLE_LABEL } from '../api/annotations.ts';
 import { OperatorError } from '../errors.ts';
 import { KubeError, type KubeClient } from '../kube/client.ts';
-import type { EventRecorder } from '../kube/event-recorder.ts';
-import type { Informer } from '../kube/informer.ts';
-import { ingresses as ingressResource, secrets } from '../kube/resource.ts';
-import { type BundleProjection, bundleName, bundleSecret } from './bundle-secret.ts';
-import { bundleContent, type Wanted, writtenOut } from './desired.ts';
+import type { KindUnion } from '../kube/kind-union.ts';
+import type { KubernetesObject, Resource } from '../kube/resource.ts';
+import { type BundleProjection, bundleObject, bundleResources } from './bundle.ts';
+import { companionObject, type CompanionProjection } from './companion.ts';
+import { bundleContent, companionContent, type Wanted, writtenOut } from './desired.ts';
+import type { Companion, Settings } from './driver.ts';
 import { FIELD_MANAGER } from './field-managers.ts';
-import type { IngressProjection } from './ingress.ts';
-import { bundleTarget, ingressTarget, type TerminatorMemory } from './memory.ts';
+import { type Frontend, frontendResources } from './frontend.ts';
+import { frontendTarget, objectTarget, type TerminatorMemory } from './memory.ts';
+import { applied } from './settings.ts';
 import { emptyTrust, isEmptyTrust } from './trust.ts';
 
 export type TerminatorStep =
   | { name: 'writeBundle'; namespace: string; wanted: Wanted; current: BundleProjection | undefined; basis: string }
-  | { name: 'annotate'; ingress: IngressProjection; annotations: Readonly<Record<string, string>> }
-  | { name: 'withdraw'; ingress: IngressProjection }
+  | {
+      name: 'writeCompanion';
+      namespace: string;
+      wanted: Wanted;
+      companion: Companion;
+      current: CompanionProjection | undefined;
+      basis: string;
+    }
+  | { name: 'configure'; frontend: Frontend; settings: Settings }
+  | { name: 'withdraw'; frontend: Frontend }
+  | { name: 'deleteCompanion'; companion: CompanionProjection }
   | { name: 'deleteBundle'; bundle: BundleProjection };
 
 export interface StepContext {
   client: Pick<KubeClient, 'get' | 'create' | 'update' | 'apply' | 'delete'>;
-  ingresses: Pick<Informer<IngressProjection>, 'remember'>;
-  bundles: Pick<Informer<BundleProjection>, 'remember' | 'forget'>;
+  frontends: Pick<KindUnion<Frontend>, 'remember'>;
+  bundles: Pick<KindUnion<BundleProjection>, 'remember' | 'forget'>;
+  companions: Pick<KindUnion<CompanionProjection>, 'remember' | 'forget'>;
   memory: TerminatorMemory;
-  recorder: Pick<EventRecorder, 'record'>;
 }
 
 export async function runStep(
@@ -31,33 +42,41 @@ export async function runStep(
   { now, signal }: { now: number; signal: AbortSignal },
 ): Promise<void> {
   const { memory } = context;
-  const attempt = async (target: string, basis: string, write: () => Promise<void>): Promise<void> => {
+  const attempt = async (target: string, basis: string, doIt: () => Promise<void>): Promise<void> => {
     try {
-      await write();
+      await doIt();
       memory.succeed(target, now);
     } catch (error) {
       if (!concernsOneObject(error)) throw error;
       memory.refuse(target, basis, error, now);
     }
   };
+  const apply = (frontend: Frontend, settings: Settings | undefined): Promise<void> =>
+    attempt(frontendTarget(frontend.uid), frontend.resourceVersion, () =>
+      configure(frontend, settings, context, signal),
+    );
   switch (step.name) {
-    case 'writeBundle':
-      return attempt(bundleTargetOf(step), step.basis, () => writeBundle(step, context, { now, signal }));
-    case 'annotate':
-      return attempt(ingressTarget(step.ingress.uid), step.ingress.resourceVersion, () =>
-        annotate(step.ingress, step.annotations, context, signal),
-      );
+    case 'writeBundle': {
+      const made = await bundleMade(step, now);
+      return attempt(targetOf(made), step.basis, async () => {
+        await writeMade(made, context, { now, signal });
+        const changed = step.current !== undefined && step.current.ca !== made.ca;
+        if (changed) memory.trustChanged(targetOf(made), now);
+      });
+    }
+    case 'writeCompanion': {
+      const made = companionMade(step);
+      return attempt(targetOf(made), step.basis, () => writeMade(made, context, { now, signal }));
+    }
+    case 'configure':
+      return apply(step.frontend, step.settings);
     case 'withdraw':
-      return attempt(ingressTarget(step.ingress.uid), step.ingress.resourceVersion, () =>
-        annotate(step.ingress, undefined, context, signal),
-      );
+      return apply(step.frontend, undefined);
+    case 'deleteCompanion':
+      return remove(step.companion.resource, step.companion, context.companions, context, signal);
     case 'deleteBundle':
-      return deleteBundle(step.bundle, context, signal);
+      return remove(bundleResources[step.bundle.kind], step.bundle, context.bundles, context, signal);
   }
-}
-
-function bundleTargetOf({ namespace, wanted }: { namespace: string; wanted: Wanted }): string {
-  return bundleTarget(namespace, bundleName(wanted.scope));
 }
 
 /** Anything else, such as an API server that does not answer, is everybody's trouble and paced by the pass. */
@@ -66,84 +85,136 @@ function concernsOneObject(error: unknown): boolean {
   return [400, 403, 404, 409, 422].includes(error.status);
 }
 
-async function writeBundle(
+/** An object of ours as it is to be. */
+interface Made {
+  resource: Resource;
+  object: KubernetesObject;
+  /** It replaces one. */
+  replaces: boolean;
+  /** Written again and again, it is the same. */
+  content: string;
+  cache: 'bundles' | 'companions';
+}
+
+const targetOf = ({ resource, object: { metadata } }: Made): string =>
+  objectTarget(resource.kind, metadata.namespace ?? '', metadata.name);
+
+async function bundleMade(
   { namespace, wanted, current }: TerminatorStep & { name: 'writeBundle' },
-  { client, bundles, memory }: StepContext,
-  { now, signal }: { now: number; signal: AbortSignal },
-): Promise<void> {
+  now: number,
+): Promise<Made & { ca: string }> {
   // A bundle that trusts nobody stays the one that it is: each new one would be a reload of every terminator.
   const kept = current?.ca !== undefined && isEmptyTrust(current.ca) ? current.ca : undefined;
   const ca = wanted.ca ?? kept ?? (await emptyTrust(now));
-  const content = { namespace, scope: wanted.scope, server: wanted.server, ca };
-  if (current !== undefined) {
-    bundles.remember(await client.update(secrets, bundleSecret(content, current), { signal }));
-    const target = bundleTargetOf({ namespace, wanted });
-    memory.bundleWritten(target, bundleContent(wanted), now);
-    if (current.ca !== ca) memory.trustChanged(target, now);
+  const { bundleKind: kind, scope, server } = wanted;
+  return {
+    resource: bundleResources[kind],
+    object: bundleObject({ kind, namespace, scope, server, ca }, current),
+    replaces: current !== undefined,
+    content: bundleContent(wanted),
+    cache: 'bundles',
+    ca,
+  };
+}
+
+function companionMade({ namespace, wanted, companion, current }: TerminatorStep & { name: 'writeCompanion' }): Made {
+  const { scope, server } = wanted;
+  return {
+    resource: companion.resource,
+    object: companionObject(companion, { namespace, scope, server }, current),
+    replaces: current !== undefined,
+    content: companionContent(companion),
+    cache: 'companions',
+  };
+}
+
+/** By POST, or by PUT of the version that was looked at: nothing of others' is ever overwritten. */
+async function writeMade(
+  made: Made,
+  context: StepContext,
+  { now, signal }: { now: number; signal: AbortSignal },
+): Promise<void> {
+  const { client, memory } = context;
+  const { resource, object } = made;
+  const cache = context[made.cache];
+  if (made.replaces) {
+    cache.remember(resource.kind, await client.update(resource, object, { signal }));
+    memory.rewrote(targetOf(made), made.content, now);
     return;
   }
   try {
-    bundles.remember(await client.create(secrets, bundleSecret(content), { signal }));
-    memory.bundleWritten(bundleTargetOf({ namespace, wanted }), bundleContent(wanted), now);
+    cache.remember(resource.kind, await client.create(resource, object, { signal }));
+    memory.rewrote(targetOf(made), made.content, now);
   } catch (error) {
     if (!(error instanceof KubeError && error.reason === 'AlreadyExists')) throw error;
-    const name = bundleName(wanted.scope);
-    const there = await client.get(secrets, { namespace, name }, { signal });
+    const { namespace, name, labels } = object.metadata;
+    const there = await client.get(resource, { namespace, name }, { signal });
     // Ours, and not in the cache yet: a former leader's, or an answer that was lost.
-    if (there?.metadata.labels?.[ROLE_LABEL] === Role.trustBundle) bundles.remember(there);
-    else if (there !== undefined) throw nameTaken(namespace, name);
+    if (there === undefined) return;
+    if (there.metadata.labels?.[ROLE_LABEL] !== labels?.[ROLE_LABEL]) throw nameTaken(made);
+    cache.remember(resource.kind, there);
   }
 }
 
-function nameTaken(namespace: string, name: string): OperatorError {
-  const message = `Secret ${namespace}/${name} exists and is not the operator's: delete it, so that the trust bundle can be written under this name.`;
-  return new OperatorError('BundleNameTaken', message, { retry: { class: 'terminal' } });
+function nameTaken({ resource, object: { metadata }, cache }: Made): OperatorError {
+  const [code, what] = cache === 'bundles' ? ['BundleNameTaken', 'the trust bundle'] : ['CompanionNameTaken', 'it'];
+  const message = `${resource.kind} ${metadata.namespace ?? ''}/${metadata.name} exists and is not the operator's: delete it, so that ${what} can be written under this name.`;
+  return new OperatorError(code, message, { retry: { class: 'terminal' } });
 }
 
 /** Applies our whole set; none withdraws what we own alone and nothing else. */
-async function annotate(
-  ingress: IngressProjection,
-  annotations: Readonly<Record<string, string>> | undefined,
-  { client, ingresses, memory }: StepContext,
+async function configure(
+  frontend: Frontend,
+  settings: Settings | undefined,
+  { client, frontends, memory }: StepContext,
   signal: AbortSignal,
 ): Promise<void> {
-  const { namespace, name, uid } = ingress;
-  // With the uid an Ingress that has vanished is answered 409; without it, apply would create an empty one.
-  const metadata = { namespace, name, uid, ...(annotations === undefined ? {} : { annotations: { ...annotations } }) };
+  const { kind, namespace, name, uid } = frontend;
+  const { annotations, spec } = applied(settings ?? {});
+  const object = {
+    // With the uid a frontend that has vanished is answered 409; without it, apply would create an empty one.
+    metadata: { namespace, name, uid, ...(annotations === undefined ? {} : { annotations }) },
+    ...(spec === undefined ? {} : { spec }),
+  };
   try {
-    const answer = await client.apply(ingressResource, { metadata }, { fieldManager: FIELD_MANAGER }, { signal });
-    if (annotations === undefined) memory.forgetIngress(uid);
-    else memory.applied(uid, writtenOut(annotations));
-    ingresses.remember(answer);
+    const answer = await client.apply(frontendResources[kind], object, { fieldManager: FIELD_MANAGER }, { signal });
+    if (settings === undefined) memory.forgetFrontend(uid);
+    else memory.applied(uid, writtenOut(settings));
+    frontends.remember(kind, answer);
   } catch (error) {
     if (!(error instanceof KubeError)) throw error;
-    if (error.causes.some(({ field }) => field === 'metadata.uid')) throw replaced(error);
+    if (error.causes.some(({ field }) => field === 'metadata.uid')) throw replaced(kind, error);
     if (error.conflictingManagers.length === 0) throw error;
-    const wanted = annotations === undefined ? '' : `, or write there: ${writtenOut(annotations)}`;
+    const wanted = settings === undefined ? '' : `, or write there: ${writtenOut(settings)}`;
     throw new OperatorError(
-      'AnnotationConflict',
-      `Field manager ${error.conflictingManagers.join(', ')} sets our annotations differently. Remove them there${wanted}.`,
+      'ConfigurationConflict',
+      `Field manager ${error.conflictingManagers.join(', ')} sets differently what the operator sets. Remove it there${wanted}.`,
       { cause: error, retry: { class: 'terminal' } },
     );
   }
 }
 
-/** Another Ingress has its name by now: the same news as its absence, which the watch brings. */
-function replaced(cause: KubeError): OperatorError {
-  const message = 'The Ingress was deleted and another has its name; that one is looked at instead.';
+/** Another one has its name by now: the same news as its absence, which the watch brings. */
+function replaced(kind: string, cause: KubeError): OperatorError {
+  const message = `The ${kind} was deleted and another has its name; that one is looked at instead.`;
   return new OperatorError('KubernetesConflict', message, { cause, retry: { class: 'terminal' } });
 }
 
-async function deleteBundle(bundle: BundleProjection, context: StepContext, signal: AbortSignal): Promise<void> {
-  const { client, bundles, memory } = context;
-  const { namespace, name, uid, resourceVersion } = bundle;
+async function remove(
+  resource: Resource,
+  { namespace, name, uid, resourceVersion }: BundleProjection | CompanionProjection,
+  cache: StepContext['bundles' | 'companions'],
+  { client, memory }: StepContext,
+  signal: AbortSignal,
+): Promise<void> {
   try {
-    await client.delete(secrets, { namespace, name }, { uid, resourceVersion }, { signal });
+    await client.delete(resource, { namespace, name }, { uid, resourceVersion }, { signal });
   } catch (error) {
     // Changed since, or replaced: the next pass looks at what is there now.
-    if (error instanceof KubeError && error.status === 409) return bundles.forget({ namespace, name }, uid);
+    if (error instanceof KubeError && error.status === 409)
+      return cache.forget(resource.kind, { namespace, name }, uid);
     throw error;
   }
-  bundles.forget({ namespace, name }, uid);
-  memory.forgetBundle(namespace, name);
+  cache.forget(resource.kind, { namespace, name }, uid);
+  memory.forgetObject(objectTarget(resource.kind, namespace, name));
 }

@@ -2,13 +2,15 @@ import type { AuthorizationServer } from '../api/authorization-server.ts';
 import type { ClientCertificateIssuer } from '../api/client-certificate-issuer.ts';
 import { namespaceGranted, type GrantedNamespace } from '../api/namespace-grant.ts';
 import type { Informer } from '../kube/informer.ts';
-import { bundleName, type BundleProjection } from './bundle-secret.ts';
+import type { KindUnion } from '../kube/kind-union.ts';
+import { bundleName, type BundleProjection } from './bundle.ts';
 import { desired } from './desired.ts';
 import type { TerminatorView } from './distribution.ts';
-import { defaultController, type IngressClassProjection } from './ingress-class.ts';
-import { type IngressProjection, isOptedIn } from './ingress.ts';
-import { bundleTarget, ingressTarget, type TerminatorMemory } from './memory.ts';
-import type { Exposure, Member, Neighbour, Observed } from './observed.ts';
+import { type ClassProjection, defaultController } from './class.ts';
+import type { CompanionProjection } from './companion.ts';
+import { type Frontend, frontendName, isOptedIn } from './frontend.ts';
+import { frontendTarget, objectTarget, type TerminatorMemory } from './memory.ts';
+import type { Exposure, Made, Member, Neighbour, Observed } from './observed.ts';
 import { bundlesNamedBy, driverFor } from './registry.ts';
 import { inEffect, judge } from './rules.ts';
 import { leadScope, type Scope, scopeKey } from './scope.ts';
@@ -18,13 +20,19 @@ import { type Trust, trustOf } from './trust.ts';
 export type Source<T> = Pick<Informer<T>, 'get' | 'list' | 'byIndex' | 'addIndex' | 'onChange'>;
 
 export interface TerminatorSources {
-  ingresses: Source<IngressProjection>;
-  ingressClasses: Source<IngressClassProjection>;
-  /** Secrets of `BUNDLE_SELECTOR`. */
-  bundles: Source<BundleProjection>;
+  frontends: Pick<KindUnion<Frontend>, 'get' | 'list' | 'byIndex' | 'addIndex' | 'onChange'>;
+  ingressClasses: Source<ClassProjection>;
+  /** Absent where no driver for Gateways is switched on. */
+  gatewayClasses?: Source<ClassProjection> | undefined;
+  /** Objects of `BUNDLE_SELECTOR`. */
+  bundles: Pick<KindUnion<BundleProjection>, 'get' | 'byIndex' | 'addIndex' | 'onChange'>;
+  /** Objects of `COMPANION_SELECTOR`. */
+  companions: Pick<KindUnion<CompanionProjection>, 'byIndex' | 'addIndex' | 'onChange'>;
   servers: Source<AuthorizationServer>;
   issuers: Source<ClientCertificateIssuer>;
   namespaces: Source<GrantedNamespace>;
+  /** Names of the drivers that are switched on. */
+  drivers: ReadonlySet<string>;
 }
 
 const Index = {
@@ -35,14 +43,17 @@ const Index = {
   name: 'terminator/name',
   class: 'terminator/class',
   namespace: 'terminator/namespace',
+  scope: 'terminator/scope',
 } as const;
 
-const refOf = ({ namespace, name }: { namespace: string; name: string }): string => `${namespace}/${name}`;
+type Ref = Pick<Frontend, 'kind' | 'namespace' | 'name'>;
 
-const hostsOf = ({ hosts, hostless }: IngressProjection): readonly string[] => (hostless ? [...hosts, ''] : hosts);
+const CONTOUR = 'projectcontour.io/contour';
 
-/** It has opted in, or carries annotations of ours. */
-const isMember = (ingress: IngressProjection): boolean => isOptedIn(ingress) || ingress.ownKeys.length > 0;
+const hostsOf = ({ hosts, hostless }: Frontend): readonly string[] => (hostless ? [...hosts, ''] : hosts);
+
+/** It has opted in, or carries settings of ours. */
+const isMember = (frontend: Frontend): boolean => isOptedIn(frontend) || frontend.ownKeys.length > 0;
 
 /** `*.example.com` in spec.tls covers one label, as in a certificate. */
 function covers(tlsHost: string, host: string): boolean {
@@ -61,76 +72,111 @@ export class TerminatorViews {
   constructor(sources: TerminatorSources, memory: TerminatorMemory) {
     this.#sources = sources;
     this.#memory = memory;
-    const { ingresses, ingressClasses, bundles, servers, issuers, namespaces } = sources;
-    ingresses.addIndex(Index.host, hostsOf);
-    ingresses.addIndex(Index.service, (ingress) => [
-      ...new Set(ingress.backends.map(({ service }) => `${ingress.namespace}/${service}`)),
+    const { frontends, ingressClasses, gatewayClasses, bundles, companions, servers, issuers, namespaces } = sources;
+    frontends.addIndex(Index.host, hostsOf);
+    frontends.addIndex(Index.service, (frontend) => [
+      ...new Set(frontend.backends.map(({ service }) => `${frontend.namespace}/${service}`)),
     ]);
-    ingresses.addIndex(Index.server, ({ optIn }) => (optIn.server === undefined ? [] : [optIn.server]));
-    ingresses.addIndex(Index.bundle, ({ driverAnnotations }) => bundlesNamedBy(driverAnnotations));
-    ingresses.addIndex(Index.class, ({ className }) => [className ?? '']);
-    ingresses.addIndex(Index.namespace, ({ namespace }) => [namespace]);
+    frontends.addIndex(Index.server, ({ optIn }) => (optIn.server === undefined ? [] : [optIn.server]));
+    frontends.addIndex(Index.bundle, ({ settings }) => bundlesNamedBy(settings));
+    frontends.addIndex(Index.class, ({ className }) => [className ?? '']);
+    frontends.addIndex(Index.namespace, ({ namespace }) => [namespace]);
     bundles.addIndex(Index.name, ({ name }) => [name]);
     bundles.addIndex(Index.namespace, ({ namespace }) => [namespace]);
-    for (const source of [ingresses, ingressClasses, bundles, servers, issuers, namespaces]) {
-      source.onChange(() => (this.#version += 1));
-    }
+    companions.addIndex(Index.namespace, ({ namespace }) => [namespace]);
+    companions.addIndex(Index.scope, ({ scope }) => (scope === undefined ? [] : [scopeKey(scope)]));
+    const changed = (): void => void (this.#version += 1);
+    for (const source of [frontends, bundles, companions]) source.onChange(changed);
+    for (const source of [ingressClasses, servers, issuers, namespaces]) source.onChange(changed);
+    gatewayClasses?.onChange(changed);
     for (const source of [servers, issuers]) source.onChange(() => this.#trust.clear());
   }
 
-  scopeOf(ingress: IngressProjection): Scope {
-    return leadScope(ingress, this.#controllerOf(ingress));
+  scopeOf(frontend: Frontend): Scope {
+    return leadScope(frontend, this.#controllerOf(frontend));
   }
 
   observe(scope: Scope, now: number): Observed {
-    const { ingresses, bundles } = this.#sources;
+    const { frontends, bundles } = this.#sources;
     const key = scopeKey(scope);
-    const members = ingresses
+    const members = frontends
       .byIndex(Index.host, scope.host)
-      .filter((ingress) => isMember(ingress) && scopeKey(this.scopeOf(ingress)) === key)
-      .toSorted((a, b) => refOf(a).localeCompare(refOf(b)));
+      .filter((frontend) => isMember(frontend) && scopeKey(this.scopeOf(frontend)) === key)
+      .toSorted((a, b) => frontendName(a).localeCompare(frontendName(b)));
+    const judged = members.map((frontend) => this.#member(frontend, scope, now));
+    const kept = ({ namespace }: { namespace: string }): boolean =>
+      members.some((frontend) => frontend.namespace === namespace && isOptedIn(frontend)) ||
+      frontends.byIndex(Index.bundle, `${namespace}/${bundleName(scope)}`).length > 0;
+    const companions = this.#madeCompanions(scope, judged, kept);
     return {
       scope,
-      members: members.map((ingress) => this.#member(ingress, scope, now)),
-      bundles: bundles.byIndex(Index.name, bundleName(scope)).flatMap((bundle) => {
-        if (bundle.scope === undefined || scopeKey(bundle.scope) !== key) return [];
-        const used = members.some((ingress) => ingress.namespace === bundle.namespace && isOptedIn(ingress));
-        return [{ bundle, needed: used || ingresses.byIndex(Index.bundle, refOf(bundle)).length > 0 }];
-      }),
+      members: judged,
+      bundles: bundles
+        .byIndex(Index.name, bundleName(scope))
+        .filter((bundle) => bundle.scope !== undefined && scopeKey(bundle.scope) === key)
+        .map((bundle) => ({
+          object: bundle,
+          needed: kept(bundle) || companions.some(({ object }) => object.namespace === bundle.namespace),
+        })),
+      companions,
       memory: this.#memory,
     };
   }
 
-  /** Every terminator of a server: those it lists, there or not, and all other Ingresses that are opted in and granted. */
+  #madeCompanions(
+    scope: Scope,
+    members: readonly Member[],
+    kept: (object: CompanionProjection) => boolean,
+  ): Made<CompanionProjection>[] {
+    const { wanted } = desired({ scope, members });
+    return this.#sources.companions.byIndex(Index.scope, scopeKey(scope)).map((object) => {
+      const beside = members.filter(({ frontend, optedIn }) => optedIn && frontend.namespace === object.namespace);
+      const undecided = beside.some(({ frontend }) => !wanted.has(frontend.uid));
+      const asked = beside.some(({ frontend }) =>
+        wanted
+          .get(frontend.uid)
+          ?.companions.some(({ resource, name }) => resource.kind === object.resource.kind && name === object.name),
+      );
+      return { object, needed: asked || undecided || (beside.length === 0 && kept(object)) };
+    });
+  }
+
+  /** Every terminator of a server: those it lists, there or not, and all other frontends that are opted in and granted. */
   of(server: AuthorizationServer, now: number): readonly TerminatorView[] {
     const version = this.#version + this.#memory.version;
     const known = this.#views.get(server.metadata.name);
     if (known?.version === version) return known.views;
-    const listed = (server.spec.terminators ?? []).map(refOf);
-    const optedIn = this.#sources.ingresses
+    const listed: readonly Ref[] = server.spec.terminators ?? [];
+    const optedIn = this.#sources.frontends
       .byIndex(Index.server, server.metadata.name)
-      .filter((ingress) => isOptedIn(ingress) && !ingress.deleting && this.#grants(server, ingress));
-    const refs = new Set([...listed, ...optedIn.map(refOf)]);
-    const views = [...refs].toSorted().map((ref) => this.#view(ref, server, listed.includes(ref), now));
+      .filter((frontend) => isOptedIn(frontend) && !frontend.deleting && this.#grants(server, frontend));
+    const refs = new Map([...listed, ...optedIn].map((ref) => [frontendName(ref), ref]));
+    const views = [...refs]
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([, ref]) => this.#view(ref, server, isListed(server, ref), now));
     this.#views.set(server.metadata.name, { version, views });
     return views;
   }
 
-  keysForIngress(ingress: IngressProjection): string[] {
-    const { ingresses, bundles } = this.#sources;
+  keysForFrontend(frontend: Frontend): string[] {
+    const { frontends, bundles, companions } = this.#sources;
     const related = [
-      ingress,
-      ...hostsOf(ingress).flatMap((host) => ingresses.byIndex(Index.host, host)),
-      ...ingress.backends.flatMap(({ service }) => ingresses.byIndex(Index.service, `${ingress.namespace}/${service}`)),
+      frontend,
+      ...hostsOf(frontend).flatMap((host) => frontends.byIndex(Index.host, host)),
+      ...frontend.backends.flatMap(({ service }) =>
+        frontends.byIndex(Index.service, `${frontend.namespace}/${service}`),
+      ),
     ];
     const keys = related.filter(isMember).map((member) => scopeKey(this.scopeOf(member)));
-    // A bundle that it named may be needed no more, also one of a scope that it has left.
-    const left = bundles.byIndex(Index.namespace, ingress.namespace).flatMap(({ scope }) => scope ?? []);
+    // What it named may be needed no more, also of a scope that it has left.
+    const left = [bundles, companions].flatMap((made) =>
+      made.byIndex(Index.namespace, frontend.namespace).flatMap(({ scope }) => scope ?? []),
+    );
     return [...new Set([...keys, ...left.map(scopeKey)])];
   }
 
   keysForServer(name: string): string[] {
-    return this.#keysOf(this.#sources.ingresses.byIndex(Index.server, name));
+    return this.#keysOf(this.#sources.frontends.byIndex(Index.server, name));
   }
 
   keysForIssuer(name: string): string[] {
@@ -140,34 +186,46 @@ export class TerminatorViews {
     return [...new Set(trusting.flatMap(({ metadata }) => this.keysForServer(metadata.name)))];
   }
 
-  keysForIngressClass(name: string): string[] {
-    const { ingresses } = this.#sources;
-    return this.#keysOf([...ingresses.byIndex(Index.class, name), ...ingresses.byIndex(Index.class, '')]);
+  /** Of an IngressClass or a GatewayClass. */
+  keysForClass(name: string): string[] {
+    const { frontends } = this.#sources;
+    return this.#keysOf([...frontends.byIndex(Index.class, name), ...frontends.byIndex(Index.class, '')]);
   }
 
   keysForNamespace(name: string): string[] {
-    return this.#keysOf(this.#sources.ingresses.byIndex(Index.namespace, name).filter(isMember));
+    return this.#keysOf(this.#sources.frontends.byIndex(Index.namespace, name).filter(isMember));
   }
 
   keysForBundle(bundle: BundleProjection): string[] {
-    const members = this.#sources.ingresses.byIndex(Index.namespace, bundle.namespace).filter(isMember);
-    const scopes = members.map((ingress) => this.scopeOf(ingress)).filter((scope) => bundleName(scope) === bundle.name);
+    const members = this.#sources.frontends.byIndex(Index.namespace, bundle.namespace).filter(isMember);
+    const scopes = members
+      .map((frontend) => this.scopeOf(frontend))
+      .filter((scope) => bundleName(scope) === bundle.name);
     return [...new Set([...scopes, ...(bundle.scope === undefined ? [] : [bundle.scope])].map(scopeKey))];
   }
 
-  #keysOf(ingresses: readonly IngressProjection[]): string[] {
-    return [...new Set(ingresses.flatMap((ingress) => this.keysForIngress(ingress)))];
+  keysForCompanion({ namespace, scope }: CompanionProjection): string[] {
+    const members = this.#sources.frontends.byIndex(Index.namespace, namespace).filter(isMember);
+    const scopes = members.map((frontend) => this.scopeOf(frontend));
+    return [...new Set([...scopes, ...(scope === undefined ? [] : [scope])].map(scopeKey))];
   }
 
-  #controllerOf({ className }: IngressProjection): string {
-    const { ingressClasses } = this.#sources;
+  #keysOf(frontends: readonly Frontend[]): string[] {
+    return [...new Set(frontends.flatMap((frontend) => this.keysForFrontend(frontend)))];
+  }
+
+  #controllerOf({ kind, className }: Frontend): string {
+    const { ingressClasses, gatewayClasses } = this.#sources;
+    // Whoever has its kind in the cluster has its controller; its classes are names that no object describes.
+    if (kind === 'HTTPProxy') return CONTOUR;
+    if (kind === 'Gateway') return gatewayClasses?.get(undefined, className ?? '')?.controller ?? '';
     if (className === undefined) return defaultController(ingressClasses.list());
     return ingressClasses.get(undefined, className)?.controller ?? '';
   }
 
-  #grants(server: AuthorizationServer, ingress: Pick<IngressProjection, 'namespace' | 'name'>): boolean {
-    if (isListed(server, ingress)) return true;
-    const { namespace: name } = ingress;
+  #grants(server: AuthorizationServer, frontend: Ref): boolean {
+    if (isListed(server, frontend)) return true;
+    const { namespace: name } = frontend;
     const namespace = this.#sources.namespaces.get(undefined, name) ?? { name, labels: {} };
     return namespaceGranted(server.spec.resourceServers?.namespaces, namespace);
   }
@@ -179,95 +237,107 @@ export class TerminatorViews {
     return trust;
   }
 
-  #serverOf(ingress: IngressProjection): AuthorizationServer | undefined {
-    const { optIn } = ingress;
+  #serverOf(frontend: Frontend): AuthorizationServer | undefined {
+    const { optIn } = frontend;
     const server = optIn.server === undefined ? undefined : this.#sources.servers.get(undefined, optIn.server);
-    return server !== undefined && this.#grants(server, ingress) ? server : undefined;
+    return server !== undefined && this.#grants(server, frontend) ? server : undefined;
   }
 
-  #member(ingress: IngressProjection, scope: Scope, now: number): Member {
-    const { ingresses, bundles } = this.#sources;
-    const server = this.#serverOf(ingress);
-    const alike = ingress.hosts.map((host) => ({
+  #member(frontend: Frontend, scope: Scope, now: number): Member {
+    const { frontends, bundles, companions, drivers } = this.#sources;
+    const known = driverFor(scope.controller);
+    const driver = known?.frontend === frontend.kind ? known : undefined;
+    const server = this.#serverOf(frontend);
+    const alike = frontend.hosts.map((host) => ({
       host,
-      others: ingresses.byIndex(Index.host, host).filter((other) => this.#controllerOf(other) === scope.controller),
+      others: frontends.byIndex(Index.host, host).filter((other) => this.#controllerOf(other) === scope.controller),
     }));
     const neighbours = new Map(
       alike
         .flatMap(({ others }) => others)
-        .filter((other) => other.uid !== ingress.uid && !other.deleting)
+        .filter((other) => other.uid !== frontend.uid && !other.deleting)
         .map((other) => [other.uid, other]),
     );
     return {
-      ingress,
-      optedIn: isOptedIn(ingress),
-      driver: driverFor(scope.controller),
+      frontend,
+      optedIn: isOptedIn(frontend),
+      driver: driver !== undefined && drivers.has(driver.name) ? driver : undefined,
+      switchedOff: driver === undefined || drivers.has(driver.name) ? undefined : driver.name,
       server,
-      listed: server !== undefined && isListed(server, ingress),
+      listed: server !== undefined && isListed(server, frontend),
       trust: server === undefined ? undefined : this.#trustOf(server),
       plainHosts: alike
         .filter(({ host, others }) => !others.some(({ tlsHosts }) => tlsHosts.some((tls) => covers(tls, host))))
         .map(({ host }) => host),
       neighbours: [...neighbours.values()].map((other) => this.#neighbour(other)),
-      exposures: this.#exposures(ingress, scope.controller),
-      bundle: bundles.get(ingress.namespace, bundleName(scope)),
-      losses: this.#memory.losses(ingress.uid, now),
+      exposures: this.#exposures(frontend, scope.controller),
+      bundle: bundles.get(driver?.bundleKind ?? 'Secret', frontend.namespace, bundleName(scope)),
+      companions: companions.byIndex(Index.namespace, frontend.namespace),
+      losses: this.#memory.losses(frontend.uid, now),
     };
   }
 
-  #neighbour(ingress: IngressProjection): Neighbour {
-    const { namespace, name, optIn } = ingress;
-    const server = isOptedIn(ingress) && optIn.invalid === undefined ? this.#serverOf(ingress) : undefined;
+  #neighbour(frontend: Frontend): Neighbour {
+    const { kind, namespace, name, optIn } = frontend;
+    const server = isOptedIn(frontend) && optIn.invalid === undefined ? this.#serverOf(frontend) : undefined;
     return {
+      kind,
       namespace,
       name,
       optIn:
         server === undefined
           ? undefined
           : { server: server.metadata.name, clientCertificates: optIn.clientCertificates },
-      listed: server !== undefined && isListed(server, ingress),
+      listed: server !== undefined && isListed(server, frontend),
     };
   }
 
-  #exposures(ingress: IngressProjection, controller: string): Exposure[] {
-    const { ingresses } = this.#sources;
-    const services = new Set(ingress.backends.map(({ service }) => service));
+  #exposures(frontend: Frontend, controller: string): Exposure[] {
+    const { frontends } = this.#sources;
+    const services = new Set(frontend.backends.map(({ service }) => service));
     return [...services].flatMap((service) =>
-      ingresses.byIndex(Index.service, `${ingress.namespace}/${service}`).flatMap((other) => {
+      frontends.byIndex(Index.service, `${frontend.namespace}/${service}`).flatMap((other) => {
         const own = this.#controllerOf(other) === controller;
         return other.backends
-          .filter((backend) => backend.service === service && !(own && ingress.hosts.includes(backend.host)))
-          .filter(({ host }) => other.uid !== ingress.uid && !this.#overwrites(this.#controllerOf(other), host))
-          .map(({ host }) => ({ service, host, ingress: other.name }));
+          .filter((backend) => backend.service === service && !(own && frontend.hosts.includes(backend.host)))
+          .filter(({ host }) => other.uid !== frontend.uid && !this.#overwrites(this.#controllerOf(other), host))
+          .map(({ host }) => ({ service, host, frontend: `${other.kind} ${other.name}` }));
       }),
     );
   }
 
-  /** Whether a client's own certificate headers are overwritten on a host; one Ingress decides for all of it. */
+  /** Whether a client's own certificate headers are overwritten on a host; one frontend decides for all of it. */
   #overwrites(controller: string, host: string): boolean {
     const driver = driverFor(controller);
-    return this.#sources.ingresses
+    if (driver?.capabilities.strips === 'always') return true;
+    return this.#sources.frontends
       .byIndex(Index.host, host)
       .some(
-        (ingress) =>
-          this.#controllerOf(ingress) === controller && driver?.overwritesHeaders(ingress.driverAnnotations) === true,
+        (frontend) =>
+          this.#controllerOf(frontend) === controller && driver?.overwritesHeaders(frontend.settings) === true,
       );
   }
 
-  #view(ref: string, server: AuthorizationServer, listed: boolean, now: number): TerminatorView {
-    const [namespace, name = ''] = ref.split('/');
-    const ingress = this.#sources.ingresses.get(namespace, name);
-    const view = { ref, listed, inEffect: false, caHashes: [], changedAt: undefined, trustChangedAt: undefined };
-    if (ingress === undefined || ingress.deleting) {
-      return { ...view, problem: { reason: 'TerminatorMissing', message: 'There is no such Ingress: create it.' } };
+  #view(ref: Ref, server: AuthorizationServer, listed: boolean, now: number): TerminatorView {
+    const frontend = this.#sources.frontends.get(ref.kind, ref.namespace, ref.name);
+    const view = {
+      ref: frontendName(ref),
+      listed,
+      inEffect: false,
+      caHashes: [],
+      changedAt: undefined,
+      trustChangedAt: undefined,
+    };
+    if (frontend === undefined || frontend.deleting) {
+      return { ...view, problem: { reason: 'TerminatorMissing', message: `There is no such ${ref.kind}: create it.` } };
     }
-    if (!isOptedIn(ingress) || ingress.optIn.server !== server.metadata.name) {
+    if (!isOptedIn(frontend) || frontend.optIn.server !== server.metadata.name) {
       const message = `It has not opted in: annotate it with certbound.dev/authorization-server: ${server.metadata.name}.`;
       return { ...view, problem: { reason: 'TerminatorNotOptedIn', message } };
     }
-    const observed = this.observe(this.scopeOf(ingress), now);
+    const observed = this.observe(this.scopeOf(frontend), now);
     const scopeView = { observed, desired: desired(observed), now };
-    const member = observed.members.find((candidate) => candidate.ingress.uid === ingress.uid);
+    const member = observed.members.find((candidate) => candidate.frontend.uid === frontend.uid);
     if (member === undefined) return { ...view, problem: undefined };
     const problem = judge(member, scopeView).find(({ rule, bundle }) => bundle !== undefined || rule === 'ReportOnly');
     return {
@@ -279,23 +349,28 @@ export class TerminatorViews {
       trustChangedAt:
         member.bundle === undefined
           ? undefined
-          : this.#memory.trustChangedAt(bundleTarget(ingress.namespace, member.bundle.name)),
+          : this.#memory.trustChangedAt(objectTarget(member.bundle.kind, frontend.namespace, member.bundle.name)),
     };
   }
 
-  #changedAt({ ingress, bundle }: Member): number | undefined {
+  #changedAt({ frontend, bundle, companions }: Member): number | undefined {
+    const writtenAt = (kind: string, name: string): number | undefined =>
+      this.#memory.writtenAt(objectTarget(kind, frontend.namespace, name));
     const known = [
       // Another process may have written them, a moment before this one was started.
-      ingress.appliedAt,
+      frontend.appliedAt,
       bundle?.writtenAt,
-      this.#memory.writtenAt(ingressTarget(ingress.uid)),
-      bundle === undefined ? undefined : this.#memory.writtenAt(bundleTarget(ingress.namespace, bundle.name)),
+      this.#memory.writtenAt(frontendTarget(frontend.uid)),
+      bundle === undefined ? undefined : writtenAt(bundle.kind, bundle.name),
+      ...companions.map(({ resource, name }) => writtenAt(resource.kind, name)),
     ];
     const times = known.filter((time) => time !== undefined);
     return times.length === 0 ? undefined : Math.max(...times);
   }
 }
 
-function isListed(server: AuthorizationServer, { namespace, name }: { namespace: string; name: string }): boolean {
-  return (server.spec.terminators ?? []).some((ref) => ref.namespace === namespace && ref.name === name);
+function isListed(server: AuthorizationServer, { kind, namespace, name }: Ref): boolean {
+  return (server.spec.terminators ?? []).some(
+    (ref) => ref.kind === kind && ref.namespace === namespace && ref.name === name,
+  );
 }

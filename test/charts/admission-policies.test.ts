@@ -134,8 +134,9 @@ for (const scope of [[], [team]]) {
       const ref = { namespace: team, name: 'api' };
       const owners = { [ROLE_LABEL]: 'x', 'example.com/team': 'api' };
       const made = await given(ingress({ ...ref, annotations: owners }, 'api.example.test', 'api'));
-      const annotations = nginx.render({
-        bundleSecret: { namespace: team, name: 'certbound-trust-0123456789abcdef' },
+      const { settings: annotations } = nginx.render({
+        frontend: { ...ref, settings: {} },
+        bundle: { namespace: team, name: 'certbound-trust-0123456789abcdef' },
         mode: 'required',
         depth: 1,
       });

@@ -7,7 +7,7 @@ import { conditionList } from './condition-list.ts';
 import { authorizationServers, clientCertificateIssuers } from '../../src/api/resources.ts';
 import { managedSecretName } from '../../src/issuer/certificate-authority-secret.ts';
 import { ingresses, secrets, type KubernetesObject, type ObjectRef, type Resource } from '../../src/kube/resource.ts';
-import { bundleName } from '../../src/terminator/bundle-secret.ts';
+import { bundleName } from '../../src/terminator/bundle.ts';
 import { scopeKey } from '../../src/terminator/scope.ts';
 import type { ApiRequest } from '../support/api-request.ts';
 import { secretValues } from '../support/application.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { oauthClients } from '../../src/api/resources.ts';
 import { ingresses, secrets } from '../../src/kube/resource.ts';
 import { recordName } from '../../src/oauthclient/record.ts';
-import { bundleName } from '../../src/terminator/bundle-secret.ts';
+import { bundleName } from '../../src/terminator/bundle.ts';
 import { HOSTS } from '../support/oauth-deployment.ts';
 import type { TestClient } from '../support/oauth-client.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -122,7 +122,7 @@ export const rivalFaults: readonly FaultCase[] = [
     area: AREA,
     fault:
       'the annotation of the mTLS host’s Ingress that names the trust bundle is set to something else 50 times a second, for 12 s, and then withdrawn',
-    outcome: 'leaves it alone (event `AnnotationConflict` names the other writer); once withdrawn it is applied again',
+    outcome: 'leaves it alone (event `ConfigurationConflict` names the other writer); once withdrawn it is applied again',
     lastsMs,
     async begin(world) {
       const annotated = (value: string | null) => ({ metadata: { annotations: { [AUTH_TLS_SECRET]: value } } });

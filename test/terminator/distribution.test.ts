@@ -2,16 +2,17 @@ import assert from 'node:assert/strict';
 import { createHash, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import { caBundle } from '../../src/x509/bundle.ts';
-import { bundleName } from '../../src/terminator/bundle-secret.ts';
+import { bundleName } from '../../src/terminator/bundle.ts';
 import { type Distribution, distribution } from '../../src/terminator/distribution.ts';
-import { bundleTarget, ingressTarget } from '../../src/terminator/memory.ts';
+import { frontendTarget, objectTarget } from '../../src/terminator/memory.ts';
 import { nginx } from '../../src/terminator/nginx.ts';
 import { emptyTrust, isEmptyTrust } from '../../src/terminator/trust.ts';
 import { corporateCa, HOST, otherCa, SCOPE, settledWorld, World } from './world.ts';
 
 const sha256 = (pem: string): string => createHash('sha256').update(new X509Certificate(pem).raw).digest('hex');
-const annotations = nginx.render({
-  bundleSecret: { namespace: 'payments', name: bundleName(SCOPE) },
+const { settings: annotations } = nginx.render({
+  frontend: { namespace: 'payments', name: 'api', settings: {} },
+  bundle: { namespace: 'payments', name: bundleName(SCOPE) },
   mode: 'required',
   depth: 1,
 });
@@ -71,7 +72,7 @@ test('a listed terminator that somebody has to put right blocks, and is named', 
     state: 'blocked',
     reason: 'TerminatorMissing',
     message: 'Ingress edge/mtls: There is no such Ingress: create it.',
-    terminators: ['edge/mtls'],
+    terminators: ['Ingress edge/mtls'],
   });
   assert.equal(told(listed().ingress({ server: '-' })), 'blocked TerminatorNotOptedIn');
   assert.equal(told(listed().ingress({ server: 'other' })), 'blocked TerminatorNotOptedIn');
@@ -93,7 +94,7 @@ test('what tenants broke holds up nobody', () => {
     .ingress({ name: 'broken', hosts: ['broken.example.test'], tls: [], service: 'broken' })
     .ingress({ name: 'rival', clientCertificates: 'optional' })
     .ingress({ namespace: 'strangers', name: 'stranger' });
-  assert.equal(told(world), 'distributed payments/broken,payments/rival');
+  assert.equal(told(world), 'distributed Ingress payments/broken,Ingress payments/rival');
 });
 
 test('self-signed clients: any bundle will do, but the mode has to be right', async () => {
@@ -117,7 +118,7 @@ test('which scopes to look at after a change', () => {
     .ingress({ name: 'unrelated', server: '-', hosts: ['c.example.test'], service: 'web' });
   const of = (name: string): string[] => {
     const ingress = world.ingresses.get('payments', name);
-    return world.views.keysForIngress(ingress ?? assert.fail()).toSorted();
+    return world.views.keysForFrontend(ingress ?? assert.fail()).toSorted();
   };
   assert.deepEqual(of('api'), [key(HOST), key(second)]);
   assert.deepEqual(of('shared'), [key(HOST)]);
@@ -125,10 +126,10 @@ test('which scopes to look at after a change', () => {
   assert.deepEqual(world.views.keysForServer('corporate').toSorted(), [key(HOST), key(second)]);
   assert.deepEqual(world.views.keysForServer('other'), []);
   assert.deepEqual(world.views.keysForIssuer('corporate-clients').toSorted(), [key(HOST), key(second)]);
-  assert.deepEqual(world.views.keysForIngressClass('nginx').toSorted(), [key(HOST), key(second)]);
+  assert.deepEqual(world.views.keysForClass('nginx').toSorted(), [key(HOST), key(second)]);
   assert.deepEqual(world.views.keysForNamespace('payments').toSorted(), [key(HOST), key(second)]);
   world.bundle(bundle);
-  const held = world.bundles.get('payments', bundleName(SCOPE)) ?? assert.fail();
+  const held = world.bundles.get('Secret', 'payments', bundleName(SCOPE)) ?? assert.fail();
   assert.deepEqual(world.views.keysForBundle(held), [key(HOST)]);
   assert.deepEqual(of('unrelated'), [key(HOST)], 'it may have been the last one to name a bundle');
 });
@@ -136,14 +137,14 @@ test('which scopes to look at after a change', () => {
 test('distributed since the last write to a terminator in front of the server; of others, since the platform changed their CAs', () => {
   const world = listed().bundle(bundle).ingress({ annotations });
   assert.deepEqual(distributed(world), { state: 'distributed', lagging: [] }, 'written before this process began');
-  world.memory.succeed(ingressTarget('payments/api'), world.now - 2_000);
-  world.memory.succeed(bundleTarget('payments', bundleName(SCOPE)), world.now - 1_000);
+  world.memory.succeed(frontendTarget('payments/api'), world.now - 2_000);
+  world.memory.succeed(objectTarget('Secret', 'payments', bundleName(SCOPE)), world.now - 1_000);
   assert.deepEqual(distributed(world), { state: 'distributed', lagging: [], since: world.now - 1_000 });
   assert.deepEqual(distributed(world.server({ terminators: [] })), { state: 'distributed', lagging: [] });
-  world.memory.trustChanged(bundleTarget('payments', bundleName(SCOPE)), world.now - 500);
+  world.memory.trustChanged(objectTarget('Secret', 'payments', bundleName(SCOPE)), world.now - 500);
   assert.deepEqual(distributed(world), { state: 'distributed', lagging: [], since: world.now - 500 });
-  assert.equal(told(world.bundle(caBundle([otherCa]).pem)), 'distributed payments/api');
-  assert.deepEqual(distributed(world), { state: 'distributed', lagging: ['payments/api'] }, 'never waited for');
+  assert.equal(told(world.bundle(caBundle([otherCa]).pem)), 'distributed Ingress payments/api');
+  assert.deepEqual(distributed(world), { state: 'distributed', lagging: ['Ingress payments/api'] }, 'never waited for');
 });
 
 test('a restart does not forget when they were written', () => {

@@ -7,6 +7,7 @@ import { authorizationServers, clientCertificateIssuers } from '../../src/api/re
 import { KubeClient } from '../../src/kube/client.ts';
 import { EventRecorder } from '../../src/kube/event-recorder.ts';
 import { Informer } from '../../src/kube/informer.ts';
+import { KindUnion } from '../../src/kube/kind-union.ts';
 import {
   events,
   ingressClasses,
@@ -18,10 +19,10 @@ import {
   secrets,
 } from '../../src/kube/resource.ts';
 import { Pass, type StepObserver } from '../../src/runtime/pass.ts';
-import { BUNDLE_SELECTOR, bundleName, projectBundle } from '../../src/terminator/bundle-secret.ts';
-import { projectIngressClass } from '../../src/terminator/ingress-class.ts';
+import { BUNDLE_SELECTOR, bundleName, projectBundle } from '../../src/terminator/bundle.ts';
+import { projectIngressClass } from '../../src/terminator/class.ts';
 import { projectIngress } from '../../src/terminator/ingress.ts';
-import { TerminatorKind } from '../../src/terminator/reconcile.ts';
+import { TerminatorKind, type TerminatorKindOptions } from '../../src/terminator/reconcile.ts';
 import { createLogger } from '../../src/telemetry.ts';
 import type { AuditEvent } from '../support/audit-log.ts';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.ts';
@@ -53,6 +54,7 @@ export function optIn(request: OptIn | undefined): Record<string, string> {
 /** One life of the operator: its caches, its memory. */
 export class Operator {
   readonly kind: TerminatorKind;
+  readonly kinds: Pick<TerminatorKindOptions, 'frontends' | 'bundles' | 'companions'>;
   readonly recorder: EventRecorder;
   readonly #pass: { reconcile(key: string, signal: AbortSignal): Promise<unknown> };
   readonly #caches;
@@ -64,7 +66,12 @@ export class Operator {
     const caches = {
       ingresses: new Informer({ client, resource: ingresses, project: projectIngress }),
       ingressClasses: new Informer({ client, resource: ingressClasses, project: projectIngressClass }),
-      bundles: new Informer({ client, resource: secrets, labelSelector: BUNDLE_SELECTOR, project: projectBundle }),
+      bundles: new Informer({
+        client,
+        resource: secrets,
+        labelSelector: BUNDLE_SELECTOR,
+        project: projectBundle('Secret'),
+      }),
       servers: new Informer({ client, resource: authorizationServers, project: (o) => authorizationServer.parse(o) }),
       issuers: new Informer({
         client,
@@ -78,9 +85,22 @@ export class Operator {
       }),
     };
     this.#caches = caches;
+    this.kinds = {
+      frontends: new KindUnion(new Map([['Ingress', caches.ingresses]])),
+      bundles: new KindUnion(new Map([['Secret', caches.bundles]])),
+      companions: new KindUnion(new Map()),
+    };
     this.recorder = new EventRecorder({ client, controller: 'certbound.dev/test', instance: 'test', clock });
     const logger = createLogger({ level: 'silent' });
-    this.kind = new TerminatorKind({ client, ...caches, recorder: this.recorder, clock, logger });
+    this.kind = new TerminatorKind({
+      client,
+      ...caches,
+      ...this.kinds,
+      drivers: new Set(['nginx']),
+      recorder: this.recorder,
+      clock,
+      logger,
+    });
     this.#pass = new Pass(this.kind, { clock, logger, observer });
   }
 
@@ -99,7 +119,7 @@ export class Operator {
     await this.caughtUp();
     const { kind } = this;
     const keys = new Set([
-      ...[...this.#caches.ingresses.list()].flatMap((ingress) => kind.keysForIngress(ingress)),
+      ...[...this.#caches.ingresses.list()].flatMap((ingress) => kind.keysForFrontend(ingress)),
       ...[...this.#caches.bundles.list()].flatMap((bundle) => kind.keysForBundle(bundle)),
     ]);
     for (const key of keys) await this.#pass.reconcile(key, AbortSignal.timeout(30_000));

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { CLIENT_CERTIFICATES, MODE, OPT_IN } from '../../src/api/annotations.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
-import { isOptedIn, projectIngress } from '../../src/terminator/ingress.ts';
+import { isOptedIn } from '../../src/terminator/frontend.ts';
+import { projectIngress } from '../../src/terminator/ingress.ts';
 import { parseScopeKey, scopeKey } from '../../src/terminator/scope.ts';
 
 const secret = 'nginx.ingress.kubernetes.io/auth-tls-secret';
@@ -37,6 +38,7 @@ test('an Ingress as the cache keeps it', () => {
     },
   });
   assert.deepEqual(projection, {
+    kind: 'Ingress',
     namespace: 'payments',
     name: 'api',
     uid: 'u',
@@ -53,7 +55,7 @@ test('an Ingress as the cache keeps it', () => {
       { host: 'a.test', service: 'fallback' },
     ],
     optIn: { server: 'corporate', clientCertificates: 'required', mode: 'report', invalid: undefined },
-    driverAnnotations: { [secret]: 'payments/x' },
+    settings: { [secret]: 'payments/x' },
     otherOwners: { [secret]: ['kubectl'] },
     ownKeys: [secret],
     appliedAt: Date.parse('2026-01-03T00:00:00Z'),

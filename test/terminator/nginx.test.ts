@@ -4,11 +4,12 @@ import type { ClientCertificates } from '../../src/terminator/driver.ts';
 import { nginx } from '../../src/terminator/nginx.ts';
 import { bundlesNamedBy, driverFor } from '../../src/terminator/registry.ts';
 
-const bundleSecret = { namespace: 'payments', name: 'certbound-trust-1' };
+const bundle = { namespace: 'payments', name: 'certbound-trust-1' };
+const frontend = { namespace: 'payments', name: 'api', settings: {} };
 const prefix = 'nginx.ingress.kubernetes.io';
 
 const verifyClient = (mode: ClientCertificates) =>
-  nginx.render({ bundleSecret, mode, depth: 1 })[`${prefix}/auth-tls-verify-client`];
+  nginx.render({ bundle, frontend, mode, depth: 1 }).settings[`${prefix}/auth-tls-verify-client`];
 
 test('every mode in nginx’s words', () => {
   const modes: ClientCertificates[] = ['required', 'optional', 'request'];
@@ -16,27 +17,28 @@ test('every mode in nginx’s words', () => {
 });
 
 test('four annotations, all owned, none of which reaches the configuration unquoted', () => {
-  const annotations = nginx.render({ bundleSecret, mode: 'required', depth: 2 });
-  assert.deepEqual(annotations, {
+  const { settings, companions } = nginx.render({ bundle, frontend, mode: 'required', depth: 2 });
+  assert.deepEqual(companions, []);
+  assert.deepEqual(settings, {
     [`${prefix}/auth-tls-secret`]: 'payments/certbound-trust-1',
     [`${prefix}/auth-tls-verify-client`]: 'on',
     [`${prefix}/auth-tls-verify-depth`]: '2',
     [`${prefix}/auth-tls-pass-certificate-to-upstream`]: 'true',
   });
-  assert.deepEqual(Object.keys(annotations).toSorted(), nginx.ownedKeys.toSorted());
+  assert.deepEqual(Object.keys(settings).toSorted(), nginx.ownedKeys.toSorted());
   assert.doesNotMatch(nginx.ownedKeys.join(), /match-cn|snippet|error-page/);
-  assert.ok(nginx.overwritesHeaders(annotations));
-  assert.deepEqual(nginx.bundleOf(annotations), bundleSecret);
+  assert.ok(nginx.overwritesHeaders(settings));
+  assert.deepEqual(nginx.bundleOf(settings), bundle);
 });
 
 test('headers are overwritten only where a CA is named, asked for, and the certificate passed on', () => {
-  const annotations = nginx.render({ bundleSecret, mode: 'optional', depth: 1 });
+  const { settings } = nginx.render({ bundle, frontend, mode: 'optional', depth: 1 });
   for (const change of [
     { [`${prefix}/auth-tls-secret`]: '' },
     { [`${prefix}/auth-tls-verify-client`]: 'off' },
     { [`${prefix}/auth-tls-pass-certificate-to-upstream`]: 'yes' },
   ]) {
-    assert.equal(nginx.overwritesHeaders({ ...annotations, ...change }), false);
+    assert.equal(nginx.overwritesHeaders({ ...settings, ...change }), false);
   }
   assert.equal(nginx.overwritesHeaders({}), false);
 });

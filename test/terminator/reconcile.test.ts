@@ -4,9 +4,10 @@ import { test } from 'node:test';
 import { ROLE_LABEL } from '../../src/api/annotations.ts';
 import { authorizationServers } from '../../src/api/resources.ts';
 import { ingresses, type KubernetesObject, namespaces, secrets } from '../../src/kube/resource.ts';
-import { bundleName } from '../../src/terminator/bundle-secret.ts';
+import { bundleName } from '../../src/terminator/bundle.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
-import { TerminatorMemory } from '../../src/terminator/memory.ts';
+import type { Wanted } from '../../src/terminator/desired.ts';
+import { frontendTarget, TerminatorMemory } from '../../src/terminator/memory.ts';
 import { runStep } from '../../src/terminator/steps.ts';
 import { isEmptyTrust } from '../../src/terminator/trust.ts';
 import { caBundle } from '../../src/x509/bundle.ts';
@@ -131,14 +132,14 @@ test('another manager’s value is not overwritten: its owner is told who, and w
   assert.equal((await environment.live(api))?.metadata.annotations?.[VERIFY], 'optional');
   const [told, more] = await environment.events(api.namespace);
   assert.equal(more, undefined);
-  assert.equal(told?.reason, 'AnnotationConflict');
+  assert.equal(told?.reason, 'ConfigurationConflict');
   assert.match(told.note, /^Field manager argocd sets /);
   for (const [n, value] of wanted(api).entries()) assert.ok(told.note.includes(`${keys[n]}: "${value}"`), told.note);
 
   await environment.ingress(api, { server: api.server });
   await operator.settle();
   assert.deepEqual(written(await environment.live(api)), wanted(api));
-  assert.deepEqual(await reasons(api.namespace), ['AnnotationConflict', 'ClientCertificatesConfigured']);
+  assert.deepEqual(await reasons(api.namespace), ['ConfigurationConflict', 'ClientCertificatesConfigured']);
 });
 
 test('what is still wrong after a restart is not told again; what comes back is', async () => {
@@ -160,7 +161,7 @@ test('what is still wrong after a restart is not told again; what comes back is'
   const told = (await environment.events(api.namespace)).toSorted((a, b) => a.reason.localeCompare(b.reason));
   assert.deepEqual(
     told.map((event) => `${event.reason} ${event.count}`),
-    ['AnnotationConflict 2', 'ClientCertificatesConfigured 1'],
+    ['ConfigurationConflict 2', 'ClientCertificatesConfigured 1'],
   );
 });
 
@@ -172,12 +173,12 @@ test('a conflict that the cache did not know of is refused by the API server, ne
   await environment.ingress(api, { server: api.server }, { [VERIFY]: 'optional' });
   const memory = new TerminatorMemory();
   await runStep(
-    { name: 'annotate', ingress: stale, annotations: { [VERIFY]: 'on' } },
-    { client: environment.client, ...operator.caches, memory, recorder: operator.recorder },
+    { name: 'configure', frontend: stale, settings: { [VERIFY]: 'on' } },
+    { client: environment.client, ...operator.kinds, memory },
     { now: 0, signal: AbortSignal.timeout(10_000) },
   );
-  const refusal = memory.refusal(`ingress ${stale.uid}`, stale.resourceVersion, 1);
-  assert.equal(refusal?.code, 'AnnotationConflict');
+  const refusal = memory.refusal(frontendTarget(stale.uid), stale.resourceVersion, 1);
+  assert.equal(refusal?.code, 'ConfigurationConflict');
   assert.match(refusal.message, /^Field manager argocd /);
   assert.equal((await environment.live(api))?.metadata.annotations?.[VERIFY], 'optional');
 });
@@ -190,11 +191,11 @@ test('an Ingress that has vanished is not made anew, nor is its successor annota
   const annotate = async (): Promise<string | undefined> => {
     const memory = new TerminatorMemory();
     await runStep(
-      { name: 'annotate', ingress: vanished, annotations: { [VERIFY]: 'on' } },
-      { client: environment.client, ...operator.caches, memory, recorder: operator.recorder },
+      { name: 'configure', frontend: vanished, settings: { [VERIFY]: 'on' } },
+      { client: environment.client, ...operator.kinds, memory },
       { now: 0, signal: AbortSignal.timeout(10_000) },
     );
-    return memory.refusal(`ingress ${vanished.uid}`, vanished.resourceVersion, 1)?.code;
+    return memory.refusal(frontendTarget(vanished.uid), vanished.resourceVersion, 1)?.code;
   };
   await environment.people.delete(ingresses, api);
   assert.equal(await annotate(), 'KubernetesConflict');
@@ -298,7 +299,7 @@ test('annotations that are removed again and again are given up after three time
     await operator.settle();
   }
   assert.deepEqual(written(await environment.live(api)), nothing);
-  const told = (await environment.events(api.namespace)).find(({ reason }) => reason === 'AnnotationReverted');
+  const told = (await environment.events(api.namespace)).find(({ reason }) => reason === 'ConfigurationReverted');
   assert.match(told?.note ?? '', /field manager (argocd|people)/);
   const writes = await environment.writes(api.namespace);
   await operator.settle();
@@ -375,13 +376,20 @@ test('another life of the operator that knows nothing of the last one’s bundle
   const late = await environment.operator();
   await late.caughtUp();
   const write = (life: Operator): Promise<void> => {
-    const [key = ''] = life.kind.keysForIngress(life.caches.ingresses.get(api.namespace, api.name) ?? assert.fail());
+    const [key = ''] = life.kind.keysForFrontend(life.caches.ingresses.get(api.namespace, api.name) ?? assert.fail());
     const [scopeController = '', host = ''] = key.split('|');
     const scope = { controller: scopeController, host };
-    const wantedBundle = { annotations: {}, server: api.server, scope, ca: bundlePem };
+    const wantedBundle: Wanted = {
+      settings: {},
+      companions: [],
+      bundleKind: 'Secret',
+      server: api.server,
+      scope,
+      ca: bundlePem,
+    };
     return runStep(
       { name: 'writeBundle', namespace: api.namespace, wanted: wantedBundle, current: undefined, basis: '' },
-      { client: environment.client, ...life.caches, memory: new TerminatorMemory(), recorder: life.recorder },
+      { client: environment.client, ...life.kinds, memory: new TerminatorMemory() },
       { now: 0, signal: AbortSignal.timeout(10_000) },
     );
   };

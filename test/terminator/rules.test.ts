@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { caBundle } from '../../src/x509/bundle.ts';
-import { bundleName } from '../../src/terminator/bundle-secret.ts';
+import { bundleName } from '../../src/terminator/bundle.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
-import { bundleTarget, ingressTarget, lossWindowMs } from '../../src/terminator/memory.ts';
+import { frontendTarget, lossWindowMs, objectTarget } from '../../src/terminator/memory.ts';
 import { bundleContent, writtenOut } from '../../src/terminator/desired.ts';
 import { OperatorError } from '../../src/errors.ts';
 import { testCa } from '../x509/authority.ts';
@@ -42,7 +42,7 @@ const tooMany = Array.from({ length: 8 }, (_, n) =>
 
 const cases: Case[] = [
   { title: 'all is well, nothing is there', world: settledWorld, said: [], step: 'writeBundle' },
-  { title: 'the bundle is there', world: () => settledWorld().bundle(bundlePem), said: [], step: 'annotate' },
+  { title: 'the bundle is there', world: () => settledWorld().bundle(bundlePem), said: [], step: 'configure' },
   {
     title: 'bundle and annotations are there: silence',
     world: () => settledWorld().bundle(bundlePem).ingress(annotated),
@@ -405,22 +405,22 @@ const cases: Case[] = [
     step: undefined,
   },
   {
-    title: 'AnnotationConflict: another manager has another value; the bundle is written',
+    title: 'ConfigurationConflict: another manager has another value; the bundle is written',
     world: () =>
       settledWorld().ingress({
         annotations: { ...wanted, [`${prefix}/auth-tls-verify-client`]: 'off' },
         managers: { [FIELD_MANAGER]: keys.slice(0, 1), argocd: [`${prefix}/auth-tls-verify-client`] },
       }),
-    said: ['AnnotationConflict!'],
+    said: ['ConfigurationConflict!'],
     step: 'writeBundle',
   },
   {
-    title: 'AnnotationConflict: then it rests',
+    title: 'ConfigurationConflict: then it rests',
     world: () =>
       settledWorld()
         .bundle(bundlePem)
         .ingress({ annotations: { [`${prefix}/auth-tls-secret`]: 'payments/mine' } }),
-    said: ['AnnotationConflict!'],
+    said: ['ConfigurationConflict!'],
     step: undefined,
   },
   {
@@ -433,7 +433,7 @@ const cases: Case[] = [
           managers: { [FIELD_MANAGER]: keys },
         }),
     said: [],
-    step: 'annotate',
+    step: 'configure',
   },
 ];
 
@@ -481,34 +481,34 @@ test('a problem of one Ingress leaves the others of its host to be acted on', ()
   const { findings, next } = world.plan();
   assert.deepEqual(
     findings.map(({ reason }) => reason),
-    ['AnnotationConflict', 'TrustBundlePending'],
+    ['ConfigurationConflict', 'TrustBundlePending'],
   );
   assert.ok(next?.name === 'writeBundle' && next.namespace === 'orders');
 });
 
-test('AnnotationReverted: three losses in ten minutes, and not again before the first of them is past', () => {
+test('ConfigurationReverted: three losses in ten minutes, and not again before the first of them is past', () => {
   const world = settledWorld().bundle(bundlePem);
   world.memory.applied('payments/api', writtenOut(wanted));
   for (const version of ['1', '2', '2', '3']) {
     world.now += 1000;
-    assert.equal(nextStep(world), 'annotate');
+    assert.equal(nextStep(world), 'configure');
     world.memory.lost('payments/api', writtenOut(wanted), version, world.now);
   }
-  assert.deepEqual(world.said(), ['AnnotationReverted!']);
+  assert.deepEqual(world.said(), ['ConfigurationReverted!']);
   const { next, at } = world.plan();
   assert.equal(next, undefined);
   assert.ok(at !== undefined);
   world.now = at;
-  assert.equal(nextStep(world), 'annotate');
+  assert.equal(nextStep(world), 'configure');
 });
 
 test('BundleReverted: put right at once three times, then after pauses; what is new waits for nobody', () => {
   const world = settledWorld().ingress({ annotations: wanted }).bundle('damaged');
-  const target = bundleTarget('payments', bundleName(SCOPE));
+  const target = objectTarget('Secret', 'payments', bundleName(SCOPE));
   const write = () => {
     const { next } = world.plan();
     assert.ok(next?.name === 'writeBundle');
-    world.memory.bundleWritten(target, bundleContent(next.wanted), world.now);
+    world.memory.rewrote(target, bundleContent(next.wanted), world.now);
   };
   for (let count = 0; count < 4; count++) write();
   assert.deepEqual(world.said(), ['BundleReverted!']);
@@ -534,11 +534,11 @@ test('a refused write waits for its time, or for the Ingress to change', () => {
   const world = settledWorld().bundle(bundlePem);
   const version = world.ingresses.get('payments', 'api')?.resourceVersion ?? '';
   const refusal = new OperatorError('KubernetesForbidden', 'You may not.');
-  world.memory.refuse(ingressTarget('payments/api'), version, refusal, world.now);
+  world.memory.refuse(frontendTarget('payments/api'), version, refusal, world.now);
   assert.deepEqual(world.said(), ['KubernetesForbidden!']);
   const { next, at } = world.plan();
   assert.equal(next, undefined);
   assert.equal(at, world.now + 1000);
   world.ingress();
-  assert.equal(nextStep(world), 'annotate');
+  assert.equal(nextStep(world), 'configure');
 });

@@ -3,13 +3,16 @@ import { CLIENT_CERTIFICATES, MODE, OPT_IN } from '../../src/api/annotations.ts'
 import { authorizationServer } from '../../src/api/authorization-server.ts';
 import { clientCertificateIssuer } from '../../src/api/client-certificate-issuer.ts';
 import type { GrantedNamespace } from '../../src/api/namespace-grant.ts';
+import { KindUnion } from '../../src/kube/kind-union.ts';
 import { type Change, ObjectCache } from '../../src/kube/object-cache.ts';
 import type { KubernetesObject, ObjectMeta } from '../../src/kube/resource.ts';
 import { evaluate, type Plan } from '../../src/runtime/pass.ts';
-import { bundleSecret, projectBundle } from '../../src/terminator/bundle-secret.ts';
+import { bundleObject, type BundleProjection, projectBundle } from '../../src/terminator/bundle.ts';
 import { checks, type TerminatorViewOfScope } from '../../src/terminator/checks.ts';
 import { desired } from '../../src/terminator/desired.ts';
-import { projectIngressClass } from '../../src/terminator/ingress-class.ts';
+import { projectIngressClass } from '../../src/terminator/class.ts';
+import type { CompanionProjection } from '../../src/terminator/companion.ts';
+import type { Frontend } from '../../src/terminator/frontend.ts';
 import { projectIngress } from '../../src/terminator/ingress.ts';
 import { TerminatorMemory } from '../../src/terminator/memory.ts';
 import { judge } from '../../src/terminator/rules.ts';
@@ -128,7 +131,11 @@ export interface ServerRequest {
 export class World {
   readonly ingresses = new Cache(projectIngress);
   readonly ingressClasses = new Cache(projectIngressClass);
-  readonly bundles = new Cache(projectBundle);
+  readonly secrets = new Cache(projectBundle('Secret'));
+  readonly frontends = new KindUnion<Frontend>(new Map([['Ingress', this.ingresses]]));
+  readonly bundles = new KindUnion<BundleProjection>(new Map([['Secret', this.secrets]]));
+  readonly companions = new KindUnion<CompanionProjection>(new Map());
+  readonly drivers: ReadonlySet<string> = new Set(['nginx']);
   readonly servers = new Cache((object) => authorizationServer.parse(object));
   readonly issuers = new Cache((object) => clientCertificateIssuer.parse(object));
   readonly namespaces = new Cache(({ metadata: { name, labels = {} } }): GrantedNamespace => ({ name, labels }));
@@ -191,7 +198,7 @@ export class World {
     change: (secret: KubernetesObject) => KubernetesObject = (same) => same,
     namespace = 'payments',
   ): this {
-    this.bundles.set(change(bundleSecret({ namespace, scope: SCOPE, server: 'corporate', ca })));
+    this.secrets.set(change(bundleObject({ kind: 'Secret', namespace, scope: SCOPE, server: 'corporate', ca })));
     return this;
   }
 
@@ -208,7 +215,7 @@ export class World {
   /** What is said of one Ingress, as `Reason` or `Reason!` where it keeps its annotations from being written. */
   said(ref = 'payments/api', key = KEY): string[] {
     const view = this.view(key);
-    const member = view.observed.members.find(({ ingress: { namespace, name } }) => `${namespace}/${name}` === ref);
+    const member = view.observed.members.find(({ frontend: { namespace, name } }) => `${namespace}/${name}` === ref);
     if (member === undefined) return ['(not in this scope)'];
     return judge(member, view).map(({ reason, bundle }) => (bundle === undefined ? reason : `${reason}!`));
   }

@@ -8,6 +8,7 @@ import type { ServerConnection } from '../../src/authserver/connection.ts';
 import { issuerRegistry } from '../../src/issuer/registry.ts';
 import { IssuerReconciler } from '../../src/issuer/reconcile.ts';
 import { KubeClient } from '../../src/kube/client.ts';
+import type { Cache } from '../../src/kube/informer.ts';
 import { EventRecorder } from '../../src/kube/event-recorder.ts';
 import { OPERATOR_FIELD_MANAGER } from '../../src/kube/field-managers.ts';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
@@ -52,7 +53,8 @@ export class OperatorLife {
 
   constructor({ transport, clock, connect, objects, observer, onEvent }: LifeOptions) {
     const kube = new KubeClient(transport, OPERATOR_FIELD_MANAGER);
-    const served = { namespace: OPERATOR_NAMESPACE, watchNamespaces: [] };
+    const drivers = new Set(['nginx']);
+    const served = { namespace: OPERATOR_NAMESPACE, watchNamespaces: [], terminators: drivers };
     const caches = createCaches(kube, served, logger, metrics);
     this.caches = caches;
     caches.clients.addIndex(SECRET_NAME_INDEX, (client) => [secretKey(client)]);
@@ -62,7 +64,7 @@ export class OperatorLife {
     };
     const unheard = { create, patch: () => Promise.reject(new TypeError('no event is repeated here')) };
     const recorder = new EventRecorder({ client: unheard, controller: 'certbound', instance: clusterId, clock });
-    const terminators = new TerminatorKind({ client: kube, ...caches, recorder, clock, logger });
+    const terminators = new TerminatorKind({ client: kube, ...caches, drivers, recorder, clock, logger });
     this.#terminators = terminators;
     const clients = oauthClientKind(
       {
@@ -153,11 +155,11 @@ export class OperatorLife {
   }
 
   #scopes(): string[] {
-    const keys = [...this.caches.ingresses.list()].flatMap((ingress) => this.#terminators.keysForIngress(ingress));
+    const keys = [...this.caches.frontends.list()].flatMap((frontend) => this.#terminators.keysForFrontend(frontend));
     return [...new Set(keys)];
   }
 
-  #cachesOf({ kind, metadata }: KubernetesObject) {
+  #cachesOf({ kind, metadata }: KubernetesObject): Written[] {
     const { caches } = this;
     const role = metadata.labels?.[ROLE_LABEL];
     switch (kind) {
@@ -170,14 +172,14 @@ export class OperatorLife {
       case 'Namespace':
         return [caches.namespaces];
       case 'Ingress':
-        return [caches.ingresses];
+        return [writtenTo(caches.frontends, kind)];
       case 'IngressClass':
         return [caches.ingressClasses];
       case 'ConfigMap':
         return role === Role.claim ? [caches.claims] : [];
       case 'Secret':
         if (role === Role.published) return [caches.published];
-        if (role === Role.trustBundle) return [caches.bundles];
+        if (role === Role.trustBundle) return [writtenTo(caches.bundles, kind)];
         if (metadata.namespace !== OPERATOR_NAMESPACE) return [];
         return role === Role.client ? [caches.records] : [caches.authoritySecrets];
       default:
@@ -185,6 +187,13 @@ export class OperatorLife {
     }
   }
 }
+
+type Written = Pick<Cache<never>, 'remember' | 'forget'>;
+
+const writtenTo = (union: Caches['frontends'] | Caches['bundles'], kind: string): Written => ({
+  remember: (object) => union.remember(kind, object),
+  forget: (ref, uid) => union.forget(kind, ref, uid),
+});
 
 /** One after the other. */
 async function soonest<T>(of: Iterable<T>, reconcile: (one: T) => Promise<Result>): Promise<Result> {

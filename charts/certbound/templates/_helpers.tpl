@@ -45,9 +45,41 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch, create, update, delete]
+{{- $drivers := .Values.terminators.enabled }}
+{{- if include "certbound.annotatesIngresses" . }}
 - apiGroups: [networking.k8s.io]
   resources: [ingresses]
   verbs: [list, watch, patch]
+{{- end }}
+{{- if has "traefik" $drivers }}
+- apiGroups: [traefik.io]
+  resources: [tlsoptions, middlewares]
+  verbs: [get, list, watch, create, update, delete]
+{{- end }}
+{{- if has "contour" $drivers }}
+- apiGroups: [projectcontour.io]
+  resources: [httpproxies]
+  verbs: [list, watch, patch]
+{{- end }}
+{{- if or (has "gateway-api" $drivers) (has "envoy-gateway" $drivers) }}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gateways]
+  verbs: [list, watch, patch]
+# CAs for Gateways. The admission policies hold every write to ConfigMaps of our own.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch, create, update, delete]
+{{- end }}
+{{- if has "envoy-gateway" $drivers }}
+- apiGroups: [gateway.envoyproxy.io]
+  resources: [clienttrafficpolicies]
+  verbs: [get, list, watch, create, update, delete]
+{{- end }}
+{{- end }}
+
+{{- /* Not empty where a driver that is switched on writes annotations of Ingresses. */}}
+{{- define "certbound.annotatesIngresses" -}}
+{{- range .Values.terminators.enabled }}{{ if has . (list "nginx" "traefik" "haproxy" "aws-alb") }}{{ . }}{{ end }}{{ end }}
 {{- end }}
 
 {{- define "certbound.eventRules" -}}
@@ -77,6 +109,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [networking.k8s.io]
   resources: [ingressclasses]
   verbs: [list, watch]
+{{- if or (has "gateway-api" .Values.terminators.enabled) (has "envoy-gateway" .Values.terminators.enabled) }}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gatewayclasses]
+  verbs: [list, watch]
+{{- end }}
 # Before anything is deregistered: deleting a CRD marks all its objects deleted, which nobody meant.
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]

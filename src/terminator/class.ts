@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import type { KubernetesObject } from '../kube/resource.ts';
 
-export interface IngressClassProjection {
+/** An IngressClass or a GatewayClass. */
+export interface ClassProjection {
   name: string;
-  /** `spec.controller`; '' when the class names none. */
+  /** `spec.controller`, `spec.controllerName`; '' when the class names none. */
   controller: string;
   isDefault: boolean;
 }
@@ -13,7 +14,7 @@ const schema = z.object({
   spec: z.object({ controller: z.string().default('') }).prefault({}),
 });
 
-export function projectIngressClass(object: KubernetesObject): IngressClassProjection {
+export function projectIngressClass(object: KubernetesObject): ClassProjection {
   const { metadata, spec } = schema.parse(object);
   return {
     name: metadata.name,
@@ -22,11 +23,21 @@ export function projectIngressClass(object: KubernetesObject): IngressClassProje
   };
 }
 
+const gatewayClass = z.object({
+  metadata: z.object({ name: z.string() }),
+  spec: z.object({ controllerName: z.string().default('') }).prefault({}),
+});
+
+export function projectGatewayClass(object: KubernetesObject): ClassProjection {
+  const { metadata, spec } = gatewayClass.parse(object);
+  return { name: metadata.name, controller: spec.controllerName, isDefault: false };
+}
+
 /**
  * The controller of Ingresses that name no class: the default class's, if there is exactly one (the API server refuses to
  * choose among several too); else ''.
  */
-export function defaultController(classes: Iterable<IngressClassProjection>): string {
+export function defaultController(classes: Iterable<ClassProjection>): string {
   const [only, second] = [...classes].filter(({ isDefault }) => isDefault);
   return second === undefined ? (only?.controller ?? '') : '';
 }
