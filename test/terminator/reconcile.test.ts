@@ -139,7 +139,7 @@ test('another manager’s value is not overwritten: its owner is told who, and w
   await environment.ingress(api, { server: api.server });
   await operator.settle();
   assert.deepEqual(written(await environment.live(api)), wanted(api));
-  assert.deepEqual(await reasons(api.namespace), ['ConfigurationConflict', 'ClientCertificatesConfigured']);
+  assert.deepEqual(await reasons(api.namespace), ['ClientCertificatesConfigured', 'ConfigurationConflict']);
 });
 
 test('what is still wrong after a restart is not told again; what comes back is', async () => {
@@ -161,7 +161,7 @@ test('what is still wrong after a restart is not told again; what comes back is'
   const told = (await environment.events(api.namespace)).toSorted((a, b) => a.reason.localeCompare(b.reason));
   assert.deepEqual(
     told.map((event) => `${event.reason} ${event.count}`),
-    ['ConfigurationConflict 2', 'ClientCertificatesConfigured 1'],
+    ['ClientCertificatesConfigured 1', 'ConfigurationConflict 2'],
   );
 });
 
@@ -341,7 +341,7 @@ test('a CA rollover reaches every bundle without a write to an Ingress', async (
 });
 
 test('killed before or after any step, the next life ends in the same state', async () => {
-  const steps = ['writeBundle', 'annotate', 'withdraw', 'deleteBundle'];
+  const steps = ['writeBundle', 'configure', 'withdraw', 'deleteBundle'];
   for (const moment of ['before', 'after'] as const) {
     for (const killedAt of steps) {
       const api = await target();
@@ -360,7 +360,7 @@ test('killed before or after any step, the next life ends in the same state', as
         assert.deepEqual(written(await environment.live(api)), expected);
       };
       await environment.ingress(api, { server: api.server });
-      await live(wanted(api), ['writeBundle', 'annotate'].includes(killedAt));
+      await live(wanted(api), ['writeBundle', 'configure'].includes(killedAt));
       assert.equal(caOf(await environment.bundle(api)), bundlePem);
       await environment.ingress(api, undefined);
       await live(nothing, ['withdraw', 'deleteBundle'].includes(killedAt));
