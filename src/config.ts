@@ -21,8 +21,14 @@ const schema = z.object({
   CERTBOUND_TERMINATORS: z
     .string()
     .transform((list) => (list === 'none' ? [] : [...new Set(list.split(',').map((each) => each.trim()))]))
-    .pipe(z.array(z.enum(drivers.map((driver) => driver.name))))
+    .pipe(z.array(z.enum(drivers.map((driver) => driver.name).filter((each) => each !== 'manual'))))
     .default(['nginx']),
+  /** `spec.controller` of IngressClasses whose terminators the platform configures by hand, by commas. */
+  CERTBOUND_TERMINATORS_MANUAL: z
+    .string()
+    .transform((list) => [...new Set(list.split(',').map((each) => each.trim()))])
+    .pipe(z.array(z.string().regex(/^[a-z0-9][-a-z0-9.]*\/[-a-zA-Z0-9._/]+$/, 'spec.controller of an IngressClass').max(250)))
+    .default([]),
   CERTBOUND_CONTROLLER_NAME: z.string().min(1).max(253).default(DEFAULT_CONTROLLER_NAME),
   /** Without it a second instance would do everything twice. */
   CERTBOUND_LEADER_ELECTION: z.stringbool({ truthy: ['true'], falsy: ['false'] }).default(true),
@@ -52,6 +58,8 @@ export interface Config {
   readonly watchNamespaces: readonly string[];
   /** Names of the terminator drivers that are switched on. */
   readonly terminators: ReadonlySet<string>;
+  /** Controllers of the terminators that the platform configures by hand. */
+  readonly manualTerminators: ReadonlySet<string>;
   readonly controllerName: string;
   readonly leaderElection: boolean;
   /** Of those that act on the same AuthorizationServers one works at a time. */
@@ -83,7 +91,11 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     clusterId: env.CERTBOUND_CLUSTER_ID,
     namespace: env.CERTBOUND_NAMESPACE,
     watchNamespaces: env.CERTBOUND_WATCH_NAMESPACES,
-    terminators: new Set(env.CERTBOUND_TERMINATORS),
+    terminators: new Set([
+      ...env.CERTBOUND_TERMINATORS,
+      ...(env.CERTBOUND_TERMINATORS_MANUAL.length === 0 ? [] : ['manual']),
+    ]),
+    manualTerminators: new Set(env.CERTBOUND_TERMINATORS_MANUAL),
     controllerName: env.CERTBOUND_CONTROLLER_NAME,
     leaderElection: env.CERTBOUND_LEADER_ELECTION,
     leaseName: leaseName(env.CERTBOUND_CONTROLLER_NAME),

@@ -140,6 +140,7 @@ export async function startOperator(
     client: kube,
     ...caches,
     drivers: config.terminators,
+    manualControllers: config.manualTerminators,
     recorder,
     clock,
     logger,

@@ -11,6 +11,13 @@ export const OPT_IN = `${GROUP}/authorization-server`;
 export const CLIENT_CERTIFICATES = `${GROUP}/client-certificates`;
 /** Beside it: `manage` (default), `report` or `off`. */
 export const MODE = `${GROUP}/mode`;
+/** On an Ingress: ARN of the trust store that a terminator outside the cluster reads its CAs from (AWS). */
+export const TRUST_STORE = `${GROUP}/trust-store`;
+/** On an Ingress, by whoever fills that trust store: SHA-256 of the bundle that was uploaded, lower-case hexadecimal. */
+export const TRUST_STORE_SHA256 = `${GROUP}/trust-store-sha256`;
+
+/** On an IngressClass, by the platform: `true` where no TLS session of one host is resumed on another. */
+export const SESSIONS_ISOLATED = `${GROUP}/sessions-isolated`;
 
 /** Label of every Secret and ConfigMap that the operator makes; its value says what the object is for. */
 export const ROLE_LABEL = `${GROUP}/role`;

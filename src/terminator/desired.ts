@@ -34,9 +34,11 @@ export function desired({ scope, members }: Pick<Observed, 'scope' | 'members'>)
   };
 }
 
-function wantedBy({ frontend, optedIn, driver, server, trust }: Member, scope: Scope): Wanted | undefined {
+function wantedBy(
+  { frontend, optedIn, driver, classAnnotations, server, trust }: Member, scope: Scope): Wanted | undefined {
   if (!optedIn || frontend.optIn.invalid !== undefined || driver === undefined) return undefined;
   if (!canAsk(driver, frontend)) return undefined;
+  if (driver.missing?.({ settings: frontend.settings, classAnnotations }) !== undefined) return undefined;
   if (server === undefined || trust === undefined || trust.error !== undefined) return undefined;
   // Issuers that have no CA yet are no reason to trust nobody for good.
   if (trust.bundle === undefined && trust.pending.length > 0) return undefined;

@@ -54,6 +54,19 @@ export interface TerminatorCapabilities {
   header: string;
 }
 
+/** A bundle and what is in it. */
+export interface TrustedPem {
+  namespace: string;
+  name: string;
+  pem: string;
+}
+
+/** What people have said of a frontend: its owner in its settings, the platform in its class's annotations. */
+export interface Prepared {
+  settings: Settings;
+  classAnnotations: Readonly<Record<string, string>>;
+}
+
 /** One product's way to be told about client certificates. Pure. */
 export interface TerminatorDriver {
   readonly name: string;
@@ -69,6 +82,15 @@ export interface TerminatorDriver {
   readonly companionKinds: readonly Resource[];
   /** @param controller `spec.controller` of an IngressClass, `spec.controllerName` of a GatewayClass */
   detect(controller: string): boolean;
+  /**
+   * How it is known that the terminator does what the settings say. `proof`: there are none that the operator could read,
+   * so it counts only once a live connection has shown it. Default `settings`.
+   */
+  readonly inEffectBy?: 'settings' | 'proof';
+  /** What somebody has to say before anything can be rendered safely, as a sentence to them. Then nothing is changed. */
+  missing?(said: Prepared): string | undefined;
+  /** Where the product reads its CAs from outside the cluster: what to do until they are the bundle's, as a sentence. */
+  outdated?(settings: Settings, bundle: TrustedPem): string | undefined;
   render(rendering: Rendering): Rendered;
   /** Whether a client's own copy of the certificate header is overwritten on the hosts of a frontend set so. */
   overwritesHeaders(settings: Settings): boolean;

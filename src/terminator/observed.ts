@@ -33,6 +33,10 @@ export interface Member {
   /** The driver that knows the product, where the platform has not switched it on. */
   switchedOff: string | undefined;
   /** Undefined also where it exists and has not granted anything: the two are told apart nowhere. */
+  /** Of its class, what the platform says there. */
+  classAnnotations: Readonly<Record<string, string>>;
+  /** A live connection to it has shown that it verifies; asked of drivers that say `inEffectBy: 'proof'` alone. */
+  proved: boolean;
   server: AuthorizationServer | undefined;
   listed: boolean;
   trust: Trust | undefined;

@@ -31,18 +31,6 @@ export const terminatorSwitchedOff: Rule = {
         },
 };
 
-export const unknownIngressClass: Rule = {
-  name: 'UnknownIngressClass',
-  find({ frontend: { kind, className }, driver }) {
-    if (driver !== undefined) return undefined;
-    const of = className === undefined ? `a ${kind} without a class` : `${kind} class ${className}`;
-    return {
-      message: `No terminator of ${of} is known: use a class whose controller is k8s.io/ingress-nginx, or another that docs/terminators.md names. The host is not protected.`,
-      bundle: 'keep',
-    };
-  },
-};
-
 export const modeUnsupported: Rule = {
   name: 'ModeUnsupported',
   find({ frontend, driver }) {

@@ -34,6 +34,10 @@ export interface TerminatorKindOptions {
   companions: KindUnion<CompanionProjection>;
   /** Names of the drivers that are switched on. */
   drivers: ReadonlySet<string>;
+  /** Controllers whose terminators the platform configures by hand. */
+  manualControllers?: ReadonlySet<string>;
+  /** Whether a live connection has shown that a frontend's terminator verifies. */
+  proved?: (frontend: Frontend) => boolean;
   servers: Informer<AuthorizationServer>;
   issuers: Informer<ClientCertificateIssuer>;
   namespaces: Source<GrantedNamespace>;

@@ -1,9 +1,12 @@
 import type { Resource } from '../kube/resource.ts';
 import type { FrontendKind, Settings, TerminatorDriver } from './driver.ts';
+import { awsAlb } from './aws-alb.ts';
+import { haproxy } from './haproxy.ts';
+import { manual } from './manual.ts';
 import { nginx } from './nginx.ts';
 
 /** A new terminator is one file, one line here, and one run of the contract suite. */
-export const drivers: readonly TerminatorDriver[] = [nginx];
+export const drivers: readonly TerminatorDriver[] = [nginx, haproxy, awsAlb, manual];
 
 /** The driver for a controller; undefined where none of ours knows the product. */
 export function driverFor(controller: string): TerminatorDriver | undefined {

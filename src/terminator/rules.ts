@@ -13,8 +13,8 @@ import {
   selfSignedOnSharedHost,
   terminatorSwitchedOff,
   trustBundle,
-  unknownIngressClass,
 } from './opt-in-rules.ts';
+import { terminatorNotPrepared, terminatorNotProved, trustStoreOutdated, unknownIngressClass } from './product-rules.ts';
 import type { Problem, Rule, ScopeView } from './rule.ts';
 import {
   configurationConflict,
@@ -37,6 +37,7 @@ export const rules: readonly Rule[] = [
   modeUnsupported,
   noHost,
   noTls,
+  terminatorNotPrepared,
   scopeConflict,
   selfSignedOnSharedHost,
   trustBundle,
@@ -54,6 +55,8 @@ export const rules: readonly Rule[] = [
   configurationConflict,
   configurationReverted,
   configurationRefused,
+  trustStoreOutdated,
+  terminatorNotProved,
 ];
 
 /** Everything there is to say of an Ingress, up to the first problem that keeps it from being configured. */
@@ -75,9 +78,11 @@ export function judge(member: Member, view: ScopeView): Problem[] {
 }
 
 /** Settings, companions and bundle are what they should be. */
-export function inEffect(member: Member, view: Pick<ScopeView, 'desired'>): boolean {
+export function inEffect(member: Member, view: ScopeView): boolean {
   const wanted = view.desired.wanted.get(member.frontend.uid);
   if (wanted === undefined || differingKeys(member.frontend, wanted).length > 0) return false;
   if (companionsToWrite(member, wanted).length > 0) return false;
+  if (member.driver?.inEffectBy === 'proof' && !member.proved) return false;
+  if (trustStoreOutdated.find(member, view) !== undefined) return false;
   return member.frontend.optIn.mode === 'report' ? holdsTrustedCas(member) : bundleHolds(member.bundle, wanted);
 }

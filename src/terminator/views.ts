@@ -6,11 +6,13 @@ import type { KindUnion } from '../kube/kind-union.ts';
 import { bundleName, type BundleProjection } from './bundle.ts';
 import { desired } from './desired.ts';
 import type { TerminatorView } from './distribution.ts';
-import { type ClassProjection, defaultController } from './class.ts';
+import { type ClassProjection, defaultClass } from './class.ts';
 import type { CompanionProjection } from './companion.ts';
+import type { TerminatorDriver } from './driver.ts';
 import { type Frontend, frontendName, isOptedIn } from './frontend.ts';
 import { frontendTarget, objectTarget, type TerminatorMemory } from './memory.ts';
 import type { Exposure, Made, Member, Neighbour, Observed } from './observed.ts';
+import { manual } from './manual.ts';
 import { bundlesNamedBy, driverFor } from './registry.ts';
 import { inEffect, judge } from './rules.ts';
 import { leadScope, type Scope, scopeKey } from './scope.ts';
@@ -33,6 +35,10 @@ export interface TerminatorSources {
   namespaces: Source<GrantedNamespace>;
   /** Names of the drivers that are switched on. */
   drivers: ReadonlySet<string>;
+  /** `spec.controller` of IngressClasses whose terminators the platform configures by hand. Default: none. */
+  manualControllers?: ReadonlySet<string> | undefined;
+  /** Whether a live connection has shown that a frontend's terminator verifies. Absent: none ever has. */
+  proved?: ((frontend: Frontend) => boolean) | undefined;
 }
 
 const Index = {
@@ -215,12 +221,20 @@ export class TerminatorViews {
   }
 
   #controllerOf({ kind, className }: Frontend): string {
-    const { ingressClasses, gatewayClasses } = this.#sources;
     // Whoever has its kind in the cluster has its controller; its classes are names that no object describes.
-    if (kind === 'HTTPProxy') return CONTOUR;
-    if (kind === 'Gateway') return gatewayClasses?.get(undefined, className ?? '')?.controller ?? '';
-    if (className === undefined) return defaultController(ingressClasses.list());
-    return ingressClasses.get(undefined, className)?.controller ?? '';
+    return kind === 'HTTPProxy' ? CONTOUR : (this.#classOf({ kind, className })?.controller ?? '');
+  }
+
+  #classOf({ kind, className }: Pick<Frontend, 'kind' | 'className'>): ClassProjection | undefined {
+    const { ingressClasses, gatewayClasses } = this.#sources;
+    if (kind === 'HTTPProxy') return undefined;
+    if (kind === 'Gateway') return gatewayClasses?.get(undefined, className ?? '');
+    return className === undefined ? defaultClass(ingressClasses.list()) : ingressClasses.get(undefined, className);
+  }
+
+  /** What the platform says that it configures by hand goes before what a driver would do. */
+  #driverFor(controller: string): TerminatorDriver | undefined {
+    return this.#sources.manualControllers?.has(controller) === true ? manual : driverFor(controller);
   }
 
   #grants(server: AuthorizationServer, frontend: Ref): boolean {
@@ -245,7 +259,7 @@ export class TerminatorViews {
 
   #member(frontend: Frontend, scope: Scope, now: number): Member {
     const { frontends, bundles, companions, drivers } = this.#sources;
-    const known = driverFor(scope.controller);
+    const known = this.#driverFor(scope.controller);
     const driver = known?.frontend === frontend.kind ? known : undefined;
     const server = this.#serverOf(frontend);
     const alike = frontend.hosts.map((host) => ({
@@ -263,6 +277,8 @@ export class TerminatorViews {
       optedIn: isOptedIn(frontend),
       driver: driver !== undefined && drivers.has(driver.name) ? driver : undefined,
       switchedOff: driver === undefined || drivers.has(driver.name) ? undefined : driver.name,
+      classAnnotations: this.#classOf(frontend)?.annotations ?? {},
+      proved: this.#sources.proved?.(frontend) ?? false,
       server,
       listed: server !== undefined && isListed(server, frontend),
       trust: server === undefined ? undefined : this.#trustOf(server),
@@ -308,7 +324,7 @@ export class TerminatorViews {
 
   /** Whether a client's own certificate headers are overwritten on a host; one frontend decides for all of it. */
   #overwrites(controller: string, host: string): boolean {
-    const driver = driverFor(controller);
+    const driver = this.#driverFor(controller);
     if (driver?.capabilities.strips === 'always') return true;
     return this.#sources.frontends
       .byIndex(Index.host, host)

@@ -10,12 +10,14 @@ import type { Server } from 'node:net';
 import { createLocalJWKSet, exportJWK, generateKeyPair, type JWTVerifyGetKey } from 'jose';
 import { type Context, errors, Provider } from 'oidc-provider';
 import { type CertificateVerification, decodeCertificateHeader } from '../../src/verifier/certificate-header.ts';
+import type { TerminatorName } from '../../src/verifier/terminators.ts';
 import { AuthorizationServerStore, ForgetfulClients, StoreAdapter } from './authorization-server-store.ts';
 import { certificateSubjectMatches } from './certificate-subject.ts';
 import { answer, type Fault, type ReceivedRequest } from './fault.ts';
 import { interact } from './interaction.ts';
 import { listen } from './listen.ts';
 import type { KeyPairPem } from './throwaway-ca.ts';
+import { verifiedBy } from './verified-by.ts';
 
 export interface AuthorizationServerOptions {
   /** The browser host at the terminator, such as https://as.example.test:8443. */
@@ -24,6 +26,8 @@ export interface AuthorizationServerOptions {
   mtlsOrigin?: string;
   /** Origin of the host in `request` mode, where the terminator verifies nothing: for self_signed_tls_client_auth. */
   selfSignedOrigin?: string;
+  /** Whose header has the client's certificate. Default nginx. */
+  terminator?: TerminatorName;
   /** Of the backend on 127.0.0.1. Default: a free one. */
   port?: number;
   /** The backend's own TLS. Default: plain HTTP. */
@@ -87,11 +91,12 @@ const ALIASED = {
 /** What the terminator says of the caller's certificate. Only the terminator reaches the backend's loopback port. */
 function presentedCertificate(
   request: IncomingMessage,
+  terminator: TerminatorName,
   verification: CertificateVerification,
 ): X509Certificate | undefined {
   const peer = request.socket.remoteAddress ?? '';
   if (isIP(peer) === 0 || !['127.0.0.1', '::ffff:127.0.0.1', '::1'].includes(peer)) return undefined;
-  const decoded = decodeCertificateHeader(request.headersDistinct, { terminator: 'nginx', verification });
+  const decoded = decodeCertificateHeader(request.headersDistinct, { terminator, verification });
   return decoded.ok ? decoded.certificate : undefined;
 }
 
@@ -99,7 +104,7 @@ interface Trust {
   unverified: boolean;
 }
 
-function mutualTls(selfSignedOrigin: string | undefined, trust: Trust) {
+function mutualTls({ selfSignedOrigin, terminator = 'nginx' }: AuthorizationServerOptions, trust: Trust) {
   const selfSignedHost = selfSignedOrigin === undefined ? undefined : new URL(selfSignedOrigin).host;
   const onSelfSignedHost = ({ req }: Context) =>
     selfSignedHost !== undefined && req.headers['x-forwarded-host'] === selfSignedHost;
@@ -108,7 +113,7 @@ function mutualTls(selfSignedOrigin: string | undefined, trust: Trust) {
   const certificateOf = (context: Context) => {
     const { req } = context;
     if (!read.has(req)) {
-      read.set(req, presentedCertificate(req, onSelfSignedHost(context) ? 'none' : 'required'));
+      read.set(req, presentedCertificate(req, terminator, onSelfSignedHost(context) ? 'none' : verifiedBy(terminator)));
     }
     return read.get(req);
   };
@@ -194,7 +199,7 @@ async function createProvider(options: AuthorizationServerOptions, store: Author
           return { scope: SCOPE, audience: resource, accessTokenFormat: 'jwt', jwt: { sign: { alg } } };
         },
       },
-      mTLS: mutualTls(options.selfSignedOrigin, trust),
+      mTLS: mutualTls(options, trust),
     },
   });
   // Its URLs are the terminator's, by X-Forwarded-Host and -Proto, which the terminator always sets.

@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from './free-port.ts';
 import { buildIngressModel, type IngressModel, type IngressModelOptions } from './ingress-model.ts';
 import { clusterObjects, type ObjectSource } from './ingress-objects.ts';
+import { findHaproxy } from './haproxy.ts';
+import { createHaproxyTerminator } from './haproxy-terminator.ts';
 import { findNginx } from './nginx-binary.ts';
 import { createNginxTerminator } from './nginx-terminator.ts';
 import { createNodeTerminator } from './node-terminator.ts';
@@ -27,16 +29,20 @@ export interface IngressControllerOptions extends IngressModelOptions {
   reloadDelayMs?: () => number;
   /** Install nginx from Debian where it is missing and we are root. Default false. */
   installNginx?: boolean;
-  /** `nginx`: fail where there is none. `node`: the stand-in. Default: nginx, or the stand-in with a word about it. */
-  terminator?: 'nginx' | 'node';
+  /** `nginx`, `haproxy`: fail where there is none. `node`: the stand-in. Default: nginx, or the stand-in with a word about it. */
+  terminator?: 'nginx' | 'node' | 'haproxy';
+  /** haproxy-ingress' `config-global`: lines of HAProxy's global section. */
+  configGlobal?: readonly string[];
 }
 
+type TerminatorKind = 'nginx' | 'node' | 'haproxy';
+
 export interface IngressController {
-  readonly kind: 'nginx' | 'node';
+  readonly kind: TerminatorKind;
   readonly address: string;
   readonly httpsPort: number;
   readonly httpPort: number;
-  /** What the terminator runs with: nginx.conf. */
+  /** What the terminator runs with: nginx.conf, haproxy.cfg. */
   config(): string;
   model(): IngressModel;
   /** How often a changed configuration went live. */
@@ -52,7 +58,14 @@ export interface IngressController {
 async function createTerminator(
   options: IngressControllerOptions,
   terminatorOptions: TerminatorOptions,
-): Promise<{ kind: 'nginx' | 'node'; terminator: Terminator }> {
+): Promise<{ kind: TerminatorKind; terminator: Terminator }> {
+  if (options.terminator === 'haproxy') {
+    const haproxy = await findHaproxy();
+    if (haproxy === undefined) throw new Error('haproxy is missing: install it, for example with apt-get install haproxy');
+    const { configGlobal } = options;
+    const haproxyOptions = { ...terminatorOptions, ...(configGlobal && { configGlobal }) };
+    return { kind: 'haproxy', terminator: await createHaproxyTerminator(haproxy, haproxyOptions) };
+  }
   const nginx = options.terminator === 'node' ? undefined : await findNginx({ install: options.installNginx ?? false });
   if (nginx !== undefined) return { kind: 'nginx', terminator: await createNginxTerminator(nginx, terminatorOptions) };
   if (options.terminator === 'nginx')
@@ -64,7 +77,7 @@ async function createTerminator(
 
 class Controller implements IngressController {
   readonly address: string;
-  readonly kind: 'nginx' | 'node';
+  readonly kind: TerminatorKind;
   readonly httpsPort: number;
   readonly httpPort: number;
   readonly #terminator: Terminator;
@@ -79,7 +92,7 @@ class Controller implements IngressController {
 
   constructor(parts: {
     address: string;
-    kind: 'nginx' | 'node';
+    kind: TerminatorKind;
     ports: { httpsPort: number; httpPort: number };
     terminator: Terminator;
     source: ObjectSource;

@@ -1,11 +1,17 @@
 /**
  * What ingress-nginx 1.15 makes of Ingresses, Secrets and Services, as data: its rules in one pure function, so that
  * nginx and the Node stand-in serve the same hosts. Followed: internal/ingress/controller/controller.go
- * (getBackendServers), annotations/authtls/main.go and store/backend_ssl.go of the last release.
+ * (getBackendServers), annotations/authtls/main.go and store/backend_ssl.go of the last release. Where haproxy-ingress
+ * 0.16 has other rules, they follow pkg/converters/ingress/annotations/host.go (setAuthTLSConfig).
  */
 import { z } from 'zod';
 
-const prefix = 'nginx.ingress.kubernetes.io/';
+export type IngressDialect = 'ingress-nginx' | 'haproxy-ingress';
+
+const prefixes: Readonly<Record<IngressDialect, string>> = {
+  'ingress-nginx': 'nginx.ingress.kubernetes.io/',
+  'haproxy-ingress': 'haproxy-ingress.github.io/',
+};
 
 const metadataSchema = z.object({
   name: z.string(),
@@ -87,6 +93,7 @@ export interface KeyPair {
 export interface ClientAuthentication {
   /** namespace/name of the Secret with the CAs. */
   secret: string;
+  /** Empty: there is none, and nobody is let in. */
   ca: string;
   crl?: string;
   verify: 'on' | 'off' | 'optional' | 'optional_no_ca';
@@ -125,6 +132,8 @@ export interface IngressModel {
 export interface IngressModelOptions {
   /** Default `nginx`. Ingresses of other classes, or of none, are not ours. */
   ingressClass?: string;
+  /** Whose annotations are read. Default ingress-nginx. */
+  dialect?: IngressDialect;
   /** ingress-nginx's allow-cross-namespace-resources. Default false. */
   allowCrossNamespaceResources?: boolean;
 }
@@ -144,11 +153,15 @@ const dataOf = (secret: Secret | undefined, key: string): string | undefined => 
   return value === undefined || value === '' ? undefined : Buffer.from(value, 'base64').toString('utf8');
 };
 
+const annotationOf = (ingress: Ingress, name: string, { options }: Lookup): string | undefined =>
+  ingress.metadata.annotations[`${prefixes[options.dialect ?? 'ingress-nginx']}${name}`];
+
 type ClientAuthenticationOutcome = { denied: string } | { off: true } | ClientAuthentication;
 
 /** annotations/authtls/main.go: a CA that cannot be had denies the host; a Secret without one switches it all off. */
 function clientAuthenticationOf(ingress: Ingress, lookup: Lookup): ClientAuthenticationOutcome {
-  const annotation = (name: string): string | undefined => ingress.metadata.annotations[`${prefix}auth-tls-${name}`];
+  const annotation = (name: string): string | undefined => annotationOf(ingress, `auth-tls-${name}`, lookup);
+  if (lookup.options.dialect === 'haproxy-ingress') return haproxyClientAuthenticationOf(ingress, lookup);
   const reference = annotation('secret');
   if (reference === undefined || reference === '') return { off: true };
   const [namespace, name, ...rest] = reference.split('/');
@@ -180,6 +193,28 @@ function clientAuthenticationOf(ingress: Ingress, lookup: Lookup): ClientAuthent
   };
 }
 
+/** A CA that cannot be had lets nobody in where `auth-tls-strict` is true, as it is by default, else everybody. */
+function haproxyClientAuthenticationOf(ingress: Ingress, lookup: Lookup): ClientAuthenticationOutcome {
+  const annotation = (name: string): string | undefined => annotationOf(ingress, `auth-tls-${name}`, lookup);
+  const named = annotation('secret');
+  if (named === undefined || named === '' || annotation('verify-client') === 'off') return { off: true };
+  const reference = named.includes('/') ? named : `${ingress.metadata.namespace}/${named}`;
+  const own = reference.startsWith(`${ingress.metadata.namespace}/`);
+  if (own) lookup.named.add(reference);
+  const secret = own ? lookup.secrets.get(reference) : undefined;
+  const ca = dataOf(secret, 'ca.crt');
+  if (ca === undefined && (annotation('strict') ?? 'true') !== 'true') return { off: true };
+  const crl = dataOf(secret, 'ca.crl');
+  return {
+    secret: reference,
+    ca: ca ?? '',
+    verify: z.enum(['on', 'optional', 'optional_no_ca']).catch('on').parse(annotation('verify-client')),
+    depth: 0,
+    passCertificate: annotation('cert-header') === 'true',
+    ...(crl === undefined ? {} : { crl }),
+  };
+}
+
 function backendOf(ingress: Ingress, backend: z.infer<typeof backendSchema>, lookup: Lookup): LocationModel['backend'] {
   const { name, port } = backend.service;
   const service = lookup.services.get(`${ingress.metadata.namespace}/${name}`);
@@ -189,7 +224,7 @@ function backendOf(ingress: Ingress, backend: z.infer<typeof backendSchema>, loo
   // A Service of this type needs no ports: then the Ingress's number is the backend's own.
   const number = typeof declared?.targetPort === 'number' ? declared.targetPort : (declared?.port ?? port.number);
   if (number === undefined) return undefined;
-  const secure = ingress.metadata.annotations[`${prefix}backend-protocol`]?.toUpperCase() === 'HTTPS';
+  const secure = annotationOf(ingress, 'backend-protocol', lookup)?.toUpperCase() === 'HTTPS';
   return { protocol: secure ? 'https' : 'http', host: externalName, port: number };
 }
 
@@ -221,7 +256,7 @@ function addRules(hosts: Map<string, HostModel>, ingress: Ingress, lookup: Looku
     const keyPair = keyPairOf(ingress, hostname, lookup);
     if (keyPair !== undefined) host.tls ??= keyPair;
     // Only a host with a certificate of its own is redirected, by default.
-    host.redirectToHttps ||= keyPair !== undefined && ingress.metadata.annotations[`${prefix}ssl-redirect`] !== 'false';
+    host.redirectToHttps ||= keyPair !== undefined && annotationOf(ingress, 'ssl-redirect', lookup) !== 'false';
     applyClientAuthentication(host, ingress, lookup);
     for (const { path, pathType, backend } of rule.http.paths) {
       const exact = pathType === 'Exact';

@@ -3,12 +3,16 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { JWTVerifyGetKey } from 'jose';
 import { decodeCertificateHeader } from '../../src/verifier/certificate-header.ts';
 import { verifyBoundToken } from '../../src/verifier/bound-token.ts';
+import type { TerminatorName } from '../../src/verifier/terminators.ts';
 import { listen } from './listen.ts';
+import { verifiedBy } from './verified-by.ts';
 
 export interface ResourceServerOptions {
   issuer: string;
   audience: string;
   jwks: JWTVerifyGetKey;
+  /** Whose header has the client's certificate. Default nginx. */
+  terminator?: TerminatorName;
   /** Of the host in `request` mode, with its port: there the terminator verifies nothing. Default: none. */
   selfSignedHost?: string;
   /** Of the backend on 127.0.0.1. Default: a free one. */
@@ -36,8 +40,9 @@ export async function startResourceServer(options: ResourceServerOptions): Promi
     // RFC 8705 §6.2: the binding is what counts here, not who issued the certificate; yet the terminator verifies it.
     const unverified =
       options.selfSignedHost !== undefined && request.headers['x-forwarded-host'] === options.selfSignedHost;
-    const verification = unverified ? 'none' : 'required';
-    const certificate = decodeCertificateHeader(request.headersDistinct, { terminator: 'nginx', verification });
+    const { terminator = 'nginx' } = options;
+    const verification = unverified ? 'none' : verifiedBy(terminator);
+    const certificate = decodeCertificateHeader(request.headersDistinct, { terminator, verification });
     const verdict = await verifyBoundToken({
       token: bearerToken(request),
       certificateDer: certificate.ok ? certificate.der : undefined,

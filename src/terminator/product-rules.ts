@@ -1,0 +1,52 @@
+/** What a product wants besides its settings, or does not let the operator see. */
+import { bundleHolds } from './desired.ts';
+import { byHand } from './manual.ts';
+import type { Rule } from './rule.ts';
+
+export const unknownIngressClass: Rule = {
+  name: 'UnknownIngressClass',
+  find({ frontend: { kind, className }, driver }, { observed }) {
+    if (driver !== undefined) return undefined;
+    const { controller } = observed.scope;
+    const of = className === undefined ? `a ${kind} without a class` : `${kind} class ${className}`;
+    const message =
+      controller === ''
+        ? `There is no terminator of ${of}: name a class whose controller is k8s.io/ingress-nginx, or another that docs/terminators.md names.`
+        : byHand(controller);
+    return { message: `${message} The host is not protected.`, bundle: 'keep' };
+  },
+};
+
+export const terminatorNotPrepared: Rule = {
+  name: 'TerminatorNotPrepared',
+  find({ frontend: { settings }, driver, classAnnotations }) {
+    const message = driver?.missing?.({ settings, classAnnotations });
+    return message === undefined ? undefined : { message: `${message} Until then nothing is changed.`, bundle: 'keep' };
+  },
+};
+
+export const trustStoreOutdated: Rule = {
+  name: 'TrustStoreOutdated',
+  find({ frontend, driver, bundle }, { desired }) {
+    const wanted = desired.wanted.get(frontend.uid);
+    // What is to be uploaded has to be there first.
+    if (wanted === undefined || bundle?.ca === undefined || !bundleHolds(bundle, wanted)) return undefined;
+    const { namespace, name, ca: pem } = bundle;
+    const message = driver?.outdated?.(frontend.settings, { namespace, name, pem });
+    return message === undefined ? undefined : { message, bundle: 'write' };
+  },
+};
+
+export const terminatorNotProved: Rule = {
+  name: 'TerminatorNotProved',
+  find({ frontend, driver, proved, bundle }, { observed }) {
+    if (driver?.inEffectBy !== 'proof' || proved) return undefined;
+    const { controller } = observed.scope;
+    const cas =
+      bundle === undefined ? 'the CAs that are being written' : `the CAs of Secret ${bundle.namespace}/${bundle.name}`;
+    return {
+      message: `The terminator ${controller} is configured by hand (docs/terminators.md#by-hand): have it ask for client certificates on ${frontend.hosts.join(', ')} and verify them against ${cas}. It counts once a live connection has shown that it does.`,
+      bundle: 'write',
+    };
+  },
+};
