@@ -1,6 +1,6 @@
 /**
  * `npm run test:servers`: the slow real servers and terminators. What they showed must be what the tables of docs/ say; with
- * `--write` the tests on oidc-provider are run too, and the tables are written.
+ * `--write` the tests on oidc-provider are run too, and the tables are written. A word runs the files whose path has it.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -23,6 +23,7 @@ const ofOidcProvider = [
 ];
 
 const writes = process.argv.includes('--write');
+const words = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const directory = await mkdtemp(join(tmpdir(), 'certbound-servers-'));
 try {
   const file = join(directory, 'cells.jsonl');
@@ -30,7 +31,7 @@ try {
   const files = [
     ...globSync(['test/servers/**/*.test.ts', 'test/battery/*.test.ts'], { cwd: root }).toSorted(),
     ...(writes ? ofOidcProvider : []),
-  ];
+  ].filter((path) => words.length === 0 || words.some((word) => path.includes(word)));
   const args = ['--test', '--test-reporter=spec', '--test-concurrency=2', ...files];
   const env = { ...process.env, [SUPPORT_FILE]: file };
   const [code] = await once(spawn(process.execPath, args, { cwd: root, env, stdio: 'inherit' }), 'exit');

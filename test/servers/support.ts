@@ -38,7 +38,7 @@ export const tables = {
     document: 'docs/terminators.md',
     columns: products,
     rows: titles(attacks),
-    remarks: { title: 'Where it is let by', of: (row) => attacks[row]?.remedy ?? '' },
+    remarks: { title: 'Where it is let by', of: (row) => attacks[row]?.remedy?.text ?? '' },
   },
 } as const satisfies Record<string, Table>;
 export type TableName = keyof typeof tables;

@@ -22,41 +22,76 @@ export interface Cell {
   cell: string;
 }
 
+const SEPARATOR = '; ';
 const beginOf = (name: string): string => `<!-- ${name}: npm run test:servers -- --write -->`;
 const endOf = (name: string): string => `<!-- end of ${name} -->`;
 
-function rendered({ columns, rows, remarks }: Table, cells: readonly Cell[]): string {
-  const cellOf = (row: string, column: string) => {
-    const said = new Set(cells.filter((c) => c.row === row && c.column === column).map(({ cell }) => cell));
-    if (said.size === 0) throw new Error(`no test shows "${row}" of ${column}`);
-    return [...said].join('; ');
-  };
-  const lines = Object.entries(rows).map(([row, title]) => [
-    title,
-    ...Object.keys(columns).map((column) => cellOf(row, column)),
-    ...(remarks === undefined ? [] : [remarks.of(row)]),
-  ]);
-  const head = ['', ...Object.values(columns), ...(remarks === undefined ? [] : [remarks.title])];
-  return [head, head.map(() => '---'), ...lines].map((line) => `| ${line.join(' | ')} |`).join('\n');
+const cellsOfLine = (line: string): string[] =>
+  line
+    .slice(1, -1)
+    .split(' | ')
+    .map((cell) => cell.trim());
+
+/** Where a table begins and ends in its document, and what stands there, by the titles of row and column. */
+async function read(name: string, { document }: Table) {
+  const text = await readFile(resolve(root, document), 'utf8');
+  const [begin, end] = [text.indexOf(beginOf(name)), text.indexOf(endOf(name))];
+  if (begin === -1 || end === -1) throw new Error(`${document} has no place for the table ${name}`);
+  const lines = text
+    .slice(begin, end)
+    .split('\n')
+    .filter((line) => line.startsWith('|'));
+  const [titles = [], , ...rows] = lines.map(cellsOfLine);
+  const said = new Map<string, string>(
+    rows.flatMap(([row = '', ...cells]) => cells.map((cell, n) => [`${row}|${titles[n + 1] ?? ''}`, cell] as const)),
+  );
+  return { before: text.slice(0, begin), after: text.slice(end), said };
 }
 
-/** @throws where the document has no place for it, or cells are missing */
+/** Places of a table with what was seen there. */
+function places(table: Table, cells: readonly Cell[]) {
+  return Object.entries(table.rows).flatMap(([row, title]) =>
+    Object.entries(table.columns).map(([column, columnTitle]) => ({
+      key: `${title}|${columnTitle}`,
+      seen: [...new Set(cells.filter((c) => c.row === row && c.column === column).map(({ cell }) => cell))],
+    })),
+  );
+}
+
+/**
+ * What no test of this run has shown stays as it is.
+ * @throws where the document has no place for the table, or a cell was never shown
+ */
 export async function writeTable(name: string, table: Table, cells: readonly Cell[]): Promise<void> {
   const path = resolve(root, table.document);
-  const text = await readFile(path, 'utf8');
-  const [before, after] = [text.indexOf(beginOf(name)), text.indexOf(endOf(name))];
-  if (before === -1 || after === -1) throw new Error(`${table.document} has no place for the table ${name}`);
-  const whole = `${text.slice(0, before)}${beginOf(name)}\n\n${rendered(table, cells)}\n\n${text.slice(after)}`;
+  const { before, after, said } = await read(name, table);
+  const texts = new Map(
+    places(table, cells).map(({ key, seen }) => [key, seen.length > 0 ? seen.join(SEPARATOR) : said.get(key)]),
+  );
+  const lines = Object.entries(table.rows).map(([row, title]) => [
+    title,
+    ...Object.values(table.columns).map((column) => {
+      const text = texts.get(`${title}|${column}`);
+      if (text === undefined) throw new Error(`no test shows "${title}" of ${column}`);
+      return text;
+    }),
+    ...(table.remarks === undefined ? [] : [table.remarks.of(row)]),
+  ]);
+  const head = ['', ...Object.values(table.columns), ...(table.remarks === undefined ? [] : [table.remarks.title])];
+  const rendered = [head, head.map(() => '---'), ...lines].map((line) => `| ${line.join(' | ')} |`).join('\n');
+  const whole = `${before}${beginOf(name)}\n\n${rendered}\n\n${after}`;
   await writeFile(path, await format(whole, { ...(await resolveConfig(path)), filepath: path }));
 }
 
-/** What the document says otherwise than a run. */
+/** What the document says otherwise than a run, of what the run has shown. */
 export async function contradictions(name: string, table: Table, cells: readonly Cell[]): Promise<string[]> {
-  const text = await readFile(resolve(root, table.document), 'utf8');
-  const lines = text.slice(text.indexOf(beginOf(name)), text.indexOf(endOf(name))).split('\n');
-  return cells.flatMap(({ column, row, cell }) => {
-    const line = lines.find((each) => each.startsWith(`| ${table.rows[row]} `));
-    const said = line?.split(' | ')[Object.keys(table.columns).indexOf(column) + 1];
-    return said?.includes(cell) === true ? [] : [`${table.document}: ${row} of ${column}: ${cell}`];
-  });
+  const { said } = await read(name, table);
+  return places(table, cells)
+    .filter(({ key, seen }) => {
+      const text = said.get(key) ?? '';
+      return (
+        seen.some((cell) => !text.includes(cell)) || (seen.length > 0 && seen.join(SEPARATOR).length !== text.length)
+      );
+    })
+    .map(({ key, seen }) => `${table.document}: ${key.replace('|', ' of ')}: ${seen.join(SEPARATOR)}`);
 }

@@ -22,6 +22,8 @@ export interface IngressControllerOptions extends IngressModelOptions {
   proxySetHeaders?: Readonly<Record<string, string>>;
   /** Its `ssl-reject-handshake`. Default true, which is not the product's. */
   rejectHandshake?: boolean;
+  /** Its `ssl-session-cache`. Default true. */
+  sessionCache?: boolean;
   /**
    * Milliseconds between the sight of a change and the reload, as slow controllers have them; asked for each reload. What
    * changes in the meantime is in the same reload. Default 0.
@@ -61,7 +63,8 @@ async function createTerminator(
 ): Promise<{ kind: TerminatorKind; terminator: Terminator }> {
   if (options.terminator === 'haproxy') {
     const haproxy = await findHaproxy();
-    if (haproxy === undefined) throw new Error('haproxy is missing: install it, for example with apt-get install haproxy');
+    if (haproxy === undefined)
+      throw new Error('haproxy is missing: install it, for example with apt-get install haproxy');
     const { configGlobal } = options;
     const haproxyOptions = { ...terminatorOptions, ...(configGlobal && { configGlobal }) };
     return { kind: 'haproxy', terminator: await createHaproxyTerminator(haproxy, haproxyOptions) };
@@ -207,6 +210,7 @@ export async function startIngressController(options: IngressControllerOptions):
     fakeCertificate: { certificate: fake.certPem, key: fake.keyPem },
     ...(options.proxySetHeaders && { proxySetHeaders: options.proxySetHeaders }),
     rejectHandshake: options.rejectHandshake ?? true,
+    sessionCache: options.sessionCache ?? true,
   });
   const source = 'kubeconfigPath' in options.source ? clusterObjects(options.source.kubeconfigPath) : options.source;
   const controller = new Controller({ kind, address, ports, terminator, source, options });

@@ -6,8 +6,8 @@ export interface Attack {
   readonly title: string;
   /** Whether an outcome needs nothing else to be done. */
   readonly safe: (outcome: string) => boolean;
-  /** What is done where a product lets it by. Without it, none may. */
-  readonly remedy?: string;
+  /** What is done where a product lets it by: by settings of the platform, or elsewhere. Without it, none may. */
+  readonly remedy?: { by: 'settings' | 'elsewhere'; text: string };
   /** Outcomes of all its variants; none where the product has nothing that could be attacked so. */
   run(field: Field): Promise<readonly (string | undefined)[]>;
 }

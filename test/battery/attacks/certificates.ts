@@ -43,8 +43,10 @@ export const certificateAttacks = {
   anchor: {
     title: 'The same, were it in the bundle',
     safe: harmless,
-    remedy:
-      'Bundles hold the CAs of issuers alone; self-signed clients get a host of their own: `SelfSignedOnSharedHost`.',
+    remedy: {
+      by: 'elsewhere',
+      text: 'Bundles hold the CAs of issuers alone; self-signed clients get a host of their own: `SelfSignedOnSharedHost`.',
+    },
     run: async (field) => [await field.attempt({ host: Host.anchor, client: field.people.ofOwnCa })],
   },
   ofLeaf: {

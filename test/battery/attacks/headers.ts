@@ -53,8 +53,10 @@ export const headerAttacks = {
   underscore: {
     title: 'Forged header, `_` for `-`',
     safe: harmless,
-    remedy:
-      'The API must not take `_` for `-`: src/verifier does not, WSGI, CGI and PHP do. Traefik: `underscoreHeadersStrategy: reject`.',
+    remedy: {
+      by: 'elsewhere',
+      text: 'The API must not take `_` for `-`: src/verifier does not, WSGI, CGI and PHP do. Traefik: `underscoreHeadersStrategy: reject`.',
+    },
     run: async (field) => {
       const all = await withLines(
         field,

@@ -55,6 +55,10 @@ export const sessionAttacks = {
   removedCa: {
     title: 'A session from before its CA was removed',
     safe: harmless,
+    remedy: {
+      by: 'settings',
+      text: 'ingress-nginx: `ssl-session-cache: "false"`, `ssl-session-tickets: "false"` (its default).',
+    },
     run: async (field) => {
       const { client, otherCa } = field.people;
       const before = [];

@@ -15,7 +15,6 @@ const hostLines: readonly ((path: string) => string)[] = [
   (path) => `GET ${path} HTTP/1.1\r\nHost: ${Host.open}\r\nHost: ${Host.api}`,
   (path) => `GET ${path} HTTP/1.1\r\nHost: ${Host.api}\r\nHost: ${Host.open}`,
   (path) => `GET https://${Host.api}${path} HTTP/1.1\r\nHost: ${Host.open}`,
-  (path) => `GET https://${Host.open}${path} HTTP/1.1\r\nHost: ${Host.api}`,
   (path) => `GET ${path} HTTP/1.0\r\nHost: ${Host.api}`,
 ];
 
@@ -28,7 +27,10 @@ export const wayAttacks = {
   openHost: {
     title: 'A host without client authentication that reaches the same Service, with a forged header',
     safe: harmless,
-    remedy: '`BackendExposed` says so; blanks in the controller’s `proxy-set-headers` close it.',
+    remedy: {
+      by: 'settings',
+      text: '`BackendExposed` says so; blanks in the controller’s `proxy-set-headers` close it.',
+    },
     run: async (field) => [
       await withForged(field, { host: Host.open }),
       await field.plain({ host: Host.open, lines: field.forgedLines() }),
@@ -37,7 +39,10 @@ export const wayAttacks = {
   pod: {
     title: 'Past the terminator to the Pod, with a forged header',
     safe: harmless,
-    remedy: 'A NetworkPolicy that lets in the terminator alone: no header proves who sent it.',
+    remedy: {
+      by: 'elsewhere',
+      text: 'A NetworkPolicy that lets in the terminator alone: no header proves who sent it.',
+    },
     run: async (field) => [await field.pod({ host: Host.api, lines: field.forgedLines() })],
   },
   otherSni: {
