@@ -3,11 +3,16 @@ import { Role, ROLE_LABEL } from '../api/annotations.ts';
 import { bundleName } from './bundle.ts';
 import { canonicalJson } from './settings.ts';
 import { companionsToWrite, differingKeys, holdsTrustedCas, writtenOut } from './desired.ts';
-import { nameOf, type Rule } from './rule.ts';
+import type { Desired } from './desired.ts';
+import type { Frontend } from './frontend.ts';
+import type { Member, Neighbour } from './observed.ts';
+import { nameOf, type Rule, type Said } from './rule.ts';
 
 export const hostShared: Rule = {
   name: 'HostShared',
-  find({ frontend, neighbours }) {
+  find(member, { desired }) {
+    const { frontend, neighbours, driver } = member;
+    if (driver?.hostKey !== undefined) return hostUnverified(member, driver.hostKey, desired);
     const others = neighbours.filter(({ optIn }) => optIn === undefined);
     if (others.length === 0) return undefined;
     const names = [...new Set(others.map((other) => nameOf(other, frontend.namespace)))];
@@ -16,6 +21,32 @@ export const hostShared: Rule = {
     };
   },
 };
+
+/**
+ * Of products that ask nobody for a certificate where the frontends of a host are not set alike. It is in the way of
+ * everything: what is there stays, and counts for nothing.
+ */
+function hostUnverified({ frontend, neighbours }: Member, hostKey: string, { wanted }: Desired): Said | undefined {
+  const value = wanted.get(frontend.uid)?.settings[hostKey];
+  if (value === undefined) return undefined;
+  const others = neighbours.filter((other) => other.settings[hostKey] !== value && !willBeSetAlike(other, frontend));
+  if (others.length === 0) return undefined;
+  const names = [...new Set(others.map((other) => nameOf(other, frontend.namespace)))];
+  return {
+    message: `${names.join(', ')} serves the same host without ${hostKey}: ${JSON.stringify(value)}. Where the Ingresses of a host differ in it, nobody is asked for a client certificate there, so the host is not protected: use a host of its own, or let the other opt in alike, in the same namespace and with the same hosts.`,
+    bundle: 'maintain',
+  };
+}
+
+/** Its settings are made by the same scope, of the same namespace, so that they name the same objects. */
+function willBeSetAlike(other: Neighbour, { namespace, hosts, optIn }: Frontend): boolean {
+  return (
+    other.optIn?.server === optIn.server &&
+    other.optIn?.clientCertificates === optIn.clientCertificates &&
+    other.namespace === namespace &&
+    other.leadHost === hosts[0]
+  );
+}
 
 export const backendExposed: Rule = {
   name: 'BackendExposed',

@@ -57,7 +57,9 @@ export const projectCompanion =
       .flatMap(({ conditions }) => conditions)
       .find(
         ({ type, status: value, observedGeneration }) =>
-          type === 'Accepted' && value === 'False' && (observedGeneration ?? generation) === generation,
+          // Accepted for the Gateway, a policy may still give way on the listeners that have one of their own.
+          ((type === 'Accepted' && value === 'False') || (type === 'Overridden' && value === 'True')) &&
+          (observedGeneration ?? generation) === generation,
       );
     return {
       resource,

@@ -78,6 +78,11 @@ export interface TerminatorDriver {
   readonly ownedKeys: readonly string[];
   /** Settings that are only read. */
   readonly watchedKeys: readonly string[];
+  /**
+   * The setting that all frontends of a host must have alike, or the product asks nobody on it for a certificate. Absent:
+   * one frontend decides for all.
+   */
+  readonly hostKey?: string;
   /** Kinds of its companions. */
   readonly companionKinds: readonly Resource[];
   /** @param controller `spec.controller` of an IngressClass, `spec.controllerName` of a GatewayClass */

@@ -21,7 +21,7 @@ export interface Frontend {
   uid: string;
   resourceVersion: string;
   className: string | undefined;
-  /** Named hosts that it serves, sorted, each once. */
+  /** Named hosts that it serves, sorted, each once; of a Gateway its `namespace/name`. */
   hosts: readonly string[];
   /** It serves traffic of no named host: that of the default server. */
   hostless: boolean;

@@ -1,7 +1,7 @@
 import type { AuthorizationServer } from '../api/authorization-server.ts';
 import type { BundleProjection } from './bundle.ts';
 import type { CompanionProjection } from './companion.ts';
-import type { ClientCertificates, TerminatorDriver } from './driver.ts';
+import type { ClientCertificates, Settings, TerminatorDriver } from './driver.ts';
 import type { Frontend } from './frontend.ts';
 import type { TerminatorMemory } from './memory.ts';
 import type { Scope } from './scope.ts';
@@ -13,6 +13,9 @@ export interface Neighbour extends Pick<Frontend, 'kind' | 'namespace' | 'name'>
   optIn: { server: string; clientCertificates: ClientCertificates } | undefined;
   /** In the spec.terminators of its server. */
   listed: boolean;
+  /** The host by which its settings are made. */
+  leadHost: string;
+  settings: Settings;
 }
 
 /** A way around client authentication: another host, without it, in front of the same Service. */

@@ -49,7 +49,7 @@ export const noHost: Rule = {
   find: ({ frontend }) =>
     frontend.hostless
       ? {
-          message: `${frontend.kind === 'Gateway' ? 'An HTTPS listener' : 'A rule'} has no host. Client certificates on the default server would decide for connections without SNI to any host: give every ${frontend.kind === 'Gateway' ? 'HTTPS listener a hostname' : 'rule a host'}.`,
+          message: `A rule has no host. Client certificates on the default server would decide for connections without SNI to any host: give every rule a host.`,
           bundle: 'keep',
         }
       : undefined,
@@ -57,13 +57,12 @@ export const noHost: Rule = {
 
 export const noTls: Rule = {
   name: 'NoTLS',
-  find: ({ plainHosts }) =>
-    plainHosts.length === 0
-      ? undefined
-      : {
-          message: `${plainHosts.join(', ')} has no TLS (spec.tls), and without TLS there are no client certificates: add it.`,
-          bundle: 'keep',
-        },
+  find({ frontend, plainHosts }) {
+    if (plainHosts.length === 0) return undefined;
+    const lacking =
+      frontend.kind === 'Gateway' ? 'No listener speaks HTTPS' : `${plainHosts.join(', ')} has no TLS (spec.tls)`;
+    return { message: `${lacking}, and without TLS there are no client certificates: add it.`, bundle: 'keep' };
+  },
 };
 
 const asks = ({ server, clientCertificates }: { server: string; clientCertificates: string }): string =>

@@ -84,5 +84,8 @@ export function inEffect(member: Member, view: ScopeView): boolean {
   if (companionsToWrite(member, wanted).length > 0) return false;
   if (member.driver?.inEffectBy === 'proof' && !member.proved) return false;
   if (trustStoreOutdated.find(member, view) !== undefined) return false;
+  const { hostKey } = member.driver ?? {};
+  if (hostKey !== undefined && member.neighbours.some(({ settings }) => settings[hostKey] !== wanted.settings[hostKey]))
+    return false;
   return member.frontend.optIn.mode === 'report' ? holdsTrustedCas(member) : bundleHolds(member.bundle, wanted);
 }

@@ -305,6 +305,8 @@ export class TerminatorViews {
           ? undefined
           : { server: server.metadata.name, clientCertificates: optIn.clientCertificates },
       listed: server !== undefined && isListed(server, frontend),
+      leadHost: this.scopeOf(frontend).host,
+      settings: frontend.settings,
     };
   }
 

@@ -127,7 +127,7 @@ export const companionRejected: Rule = {
       const found = member.companions.find((each) => each.resource.kind === resource.kind && each.name === name);
       if (found?.rejected === undefined) continue;
       return {
-        message: `${resource.kind} ${member.frontend.namespace}/${name} is not in effect: the controller says "${found.rejected.slice(0, 300)}".`,
+        message: `${resource.kind} ${member.frontend.namespace}/${name} is not in effect: the controller says "${found.rejected.slice(0, 300)}". Of several that are for the same listeners the product takes one: remove the others.`,
         bundle: 'write',
       };
     }

@@ -18,6 +18,8 @@ const NAMES = [
   'helm',
   'kubeconform',
   'cert-manager',
+  'envoy-gateway',
+  'traefik',
 ] as const;
 export type BinaryName = (typeof NAMES)[number];
 
@@ -67,8 +69,13 @@ interface Source {
   module: string;
   package: string;
   ldflags(goMod: string): string;
-  /** A folder of a module that is kept beside the binary, under its own last name. */
-  folder?: { module: string; path: string };
+  /** Folders of modules that are kept beside the binary, each under its own last name. */
+  folder?: Folder | readonly Folder[];
+}
+
+interface Folder {
+  module: string;
+  path: string;
 }
 
 function sourceOf(name: BinaryName): Source {
@@ -82,6 +89,18 @@ function sourceOf(name: BinaryName): Source {
     case 'cert-manager': {
       const folder = { module: 'github.com/cert-manager/cert-manager', path: 'deploy/crds' };
       return { module: 'cert-manager', package: '.', ldflags: stripped, folder };
+    }
+    case 'envoy-gateway': {
+      const folder = [
+        { module: 'sigs.k8s.io/gateway-api', path: 'config/crd/standard' },
+        { module: 'github.com/envoyproxy/gateway', path: 'charts/gateway-crds-helm/templates/generated' },
+      ];
+      const command = 'github.com/envoyproxy/gateway/cmd/envoy-gateway';
+      return { module: 'envoy-gateway', package: command, ldflags: stripped, folder };
+    }
+    case 'traefik': {
+      const folder = { module: 'github.com/traefik/traefik/v3', path: 'docs/content/reference/dynamic-configuration' };
+      return { module: 'traefik', package: 'github.com/traefik/traefik/v3/cmd/traefik', ldflags: stripped, folder };
     }
     default:
       return { module: 'kubernetes', package: `k8s.io/kubernetes/cmd/${name}`, ldflags: kubernetesLdflags };
@@ -173,19 +192,19 @@ async function provide(names: readonly BinaryName[], workDir: string): Promise<v
         { cause: error },
       );
     });
-    await keepFolder(name, recipe, workDir);
+    await keepFolders(name, recipe, workDir);
     await install(output, recipe.path);
   }
 }
 
 /** Before the binary itself: whose path is there, all of it is there. */
-async function keepFolder(name: BinaryName, { moduleDir, path }: Recipe, workDir: string): Promise<void> {
-  const { folder } = sourceOf(name);
-  if (folder === undefined) return;
-  const from = join(await moduleFolder(moduleDir, folder.module, workDir), folder.path);
-  const to = join(path, '..', basename(folder.path));
-  await rm(to, { recursive: true, force: true });
-  await cp(from, to, { recursive: true });
+async function keepFolders(name: BinaryName, { moduleDir, path }: Recipe, workDir: string): Promise<void> {
+  for (const folder of [sourceOf(name).folder ?? []].flat()) {
+    const from = join(await moduleFolder(moduleDir, folder.module, workDir), folder.path);
+    const to = join(path, '..', basename(folder.path));
+    await rm(to, { recursive: true, force: true });
+    await cp(from, to, { recursive: true });
+  }
 }
 
 /** Under the lock nobody else builds: any work folder that is there was left by a process that was killed. */
@@ -245,4 +264,20 @@ export async function binary(name: BinaryName): Promise<string> {
 export async function certManager(): Promise<{ command: string; crds: string }> {
   const command = await binary('cert-manager');
   return { command, crds: join(dirname(command), 'crds') };
+}
+
+/** Envoy Gateway with the CRDs of the same version, and those of the Gateway API that it is made for (standard channel). */
+export async function envoyGatewayBinary(): Promise<{ command: string; crds: string; gatewayApiCrds: string }> {
+  const command = await binary('envoy-gateway');
+  return {
+    command,
+    crds: join(dirname(command), 'generated'),
+    gatewayApiCrds: join(dirname(command), 'standard'),
+  };
+}
+
+/** Traefik with the folder that holds the CRDs of the same version, among other files. */
+export async function traefikBinary(): Promise<{ command: string; crds: string }> {
+  const command = await binary('traefik');
+  return { command, crds: join(dirname(command), 'dynamic-configuration') };
 }

@@ -14,6 +14,7 @@ import {
   type KubernetesObject,
   type Resource,
 } from '../../src/kube/resource.ts';
+import { gatewayResources } from './gateway-objects.ts';
 
 const rbac = (plural: string, kind: string, namespaced: boolean): Resource => ({
   group: 'rbac.authorization.k8s.io',
@@ -47,6 +48,7 @@ const resources: readonly Resource[] = [
   rbac('clusterrolebindings', 'ClusterRoleBinding', false),
   admission('validatingadmissionpolicies', 'ValidatingAdmissionPolicy'),
   admission('validatingadmissionpolicybindings', 'ValidatingAdmissionPolicyBinding'),
+  ...gatewayResources,
 ];
 
 export function resourceOf(object: KubernetesObject): Resource {
@@ -106,6 +108,7 @@ export function ingress(
   ref: { namespace: string; name: string; annotations?: Record<string, string> },
   host: string,
   service: string,
+  ingressClassName = 'nginx',
 ): KubernetesObject {
   const backend = { service: { name: service, port: { number: 80 } } };
   return {
@@ -113,7 +116,7 @@ export function ingress(
     kind: 'Ingress',
     metadata: ref,
     spec: {
-      ingressClassName: 'nginx',
+      ingressClassName,
       tls: [{ hosts: [host], secretName: 'tls' }],
       rules: [{ host, http: { paths: [{ path: '/', pathType: 'Prefix', backend }] } }],
     },

@@ -38,7 +38,7 @@ async function readDefinition(path: string): Promise<KubernetesObject> {
   return object;
 }
 
-function isEstablished(definition: KubernetesObject | undefined): boolean {
+export function isEstablished(definition: KubernetesObject | undefined): boolean {
   const status: unknown = definition?.['status'];
   if (typeof status !== 'object' || status === null || !('conditions' in status)) return false;
   const { conditions } = status;

@@ -36,11 +36,11 @@ function respond(response: ServerResponse, status: number, body: unknown, header
 }
 
 export async function startResourceServer(options: ResourceServerOptions): Promise<ResourceServer> {
+  const { terminator = 'nginx' } = options;
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     // RFC 8705 §6.2: the binding is what counts here, not who issued the certificate; yet the terminator verifies it.
     const unverified =
       options.selfSignedHost !== undefined && request.headers['x-forwarded-host'] === options.selfSignedHost;
-    const { terminator = 'nginx' } = options;
     const verification = unverified ? 'none' : verifiedBy(terminator);
     const certificate = decodeCertificateHeader(request.headersDistinct, { terminator, verification });
     const verdict = await verifyBoundToken({

@@ -11,10 +11,13 @@ import { bundleObject, type BundleProjection, projectBundle } from '../../src/te
 import { checks, type TerminatorViewOfScope } from '../../src/terminator/checks.ts';
 import { desired } from '../../src/terminator/desired.ts';
 import { projectIngressClass } from '../../src/terminator/class.ts';
-import type { CompanionProjection } from '../../src/terminator/companion.ts';
+import type { Companion } from '../../src/terminator/driver.ts';
+import { companionObject, type CompanionProjection, projectCompanion } from '../../src/terminator/companion.ts';
 import type { Frontend } from '../../src/terminator/frontend.ts';
 import { projectIngress } from '../../src/terminator/ingress.ts';
 import { TerminatorMemory } from '../../src/terminator/memory.ts';
+import type { Scope } from '../../src/terminator/scope.ts';
+import { middlewares, tlsOptions } from '../../src/terminator/traefik.ts';
 import { judge } from '../../src/terminator/rules.ts';
 import type { TerminatorStep } from '../../src/terminator/steps.ts';
 import { type Source, TerminatorViews } from '../../src/terminator/views.ts';
@@ -134,8 +137,11 @@ export class World {
   readonly secrets = new Cache(projectBundle('Secret'));
   readonly frontends = new KindUnion<Frontend>(new Map([['Ingress', this.ingresses]]));
   readonly bundles = new KindUnion<BundleProjection>(new Map([['Secret', this.secrets]]));
-  readonly companions = new KindUnion<CompanionProjection>(new Map());
-  readonly drivers: ReadonlySet<string> = new Set(['nginx']);
+  readonly companionCaches = new Map(
+    [tlsOptions, middlewares].map((resource) => [resource.kind, new Cache(projectCompanion(resource))]),
+  );
+  readonly companions = new KindUnion<CompanionProjection>(this.companionCaches);
+  readonly drivers: ReadonlySet<string> = new Set(['nginx', 'traefik']);
   readonly servers = new Cache((object) => authorizationServer.parse(object));
   readonly issuers = new Cache((object) => clientCertificateIssuer.parse(object));
   readonly namespaces = new Cache(({ metadata: { name, labels = {} } }): GrantedNamespace => ({ name, labels }));
@@ -197,8 +203,16 @@ export class World {
     ca: string,
     change: (secret: KubernetesObject) => KubernetesObject = (same) => same,
     namespace = 'payments',
+    scope: Scope = SCOPE,
   ): this {
-    this.secrets.set(change(bundleObject({ kind: 'Secret', namespace, scope: SCOPE, server: 'corporate', ca })));
+    this.secrets.set(change(bundleObject({ kind: 'Secret', namespace, scope, server: 'corporate', ca })));
+    return this;
+  }
+
+  /** As the operator writes it. */
+  companion(companion: Companion, scope: Scope, namespace = 'payments'): this {
+    const object = companionObject(companion, { namespace, scope, server: 'corporate' });
+    this.companionCaches.get(companion.resource.kind)?.set(object);
     return this;
   }
 

@@ -82,6 +82,23 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- range .Values.terminators.enabled }}{{ if has . (list "nginx" "traefik" "haproxy" "aws-alb") }}{{ . }}{{ end }}{{ end }}
 {{- end }}
 
+{{- /* Annotations of Ingresses that the drivers write, as a list of CEL. */}}
+{{- define "certbound.ingressAnnotations" -}}
+{{- $keys := list }}
+{{- range .Values.terminators.enabled }}
+{{- if eq . "nginx" }}
+{{- range list "auth-tls-secret" "auth-tls-verify-client" "auth-tls-verify-depth" "auth-tls-pass-certificate-to-upstream" }}
+{{- $keys = append $keys (printf "nginx.ingress.kubernetes.io/%s" .) }}
+{{- end }}
+{{- else if eq . "traefik" }}
+{{- range list "router.tls.options" "router.middlewares" }}
+{{- $keys = append $keys (printf "traefik.ingress.kubernetes.io/%s" .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $keys | toJson }}
+{{- end }}
+
 {{- define "certbound.eventRules" -}}
 - apiGroups: [events.k8s.io]
   resources: [events]

@@ -1,0 +1,77 @@
+import { z } from 'zod';
+import type { Rendering, Settings, TerminatorDriver } from './driver.ts';
+import { canonicalJson } from './settings.ts';
+
+const validation = 'spec.tls.frontend.default.validation';
+const CA_CERTIFICATE_REFS = `${validation}.caCertificateRefs`;
+const MODE = `${validation}.mode`;
+const PER_PORT = 'spec.tls.frontend.perPort';
+
+export const ownedKeys: readonly string[] = [CA_CERTIFICATE_REFS, MODE];
+export const watchedKeys: readonly string[] = [PER_PORT];
+
+/**
+ * Those whose conformance reports for Gateway API 1.5 or 1.6 say that they verify by `tls.frontend`
+ * (GatewayFrontendClientCertificateValidation). Others take the field and do nothing: Istio 1.30, Traefik 3.7, Cilium 1.20,
+ * Kong, AWS, haproxy-ingress say so in theirs.
+ */
+const verifying: ReadonlySet<string> = new Set([
+  'agentgateway.dev/agentgateway',
+  'gateway.nginx.org/nginx-gateway-controller',
+  'kgateway.dev/kgateway',
+  'microgateway.airlock.com/gatewayclass-controller',
+  'networking.gke.io/gateway',
+]);
+
+const caCertificateRefs = z.array(z.object({ kind: z.string(), name: z.string(), namespace: z.string().default('') }));
+
+/**
+ * Always AllowValidOnly. AllowInsecureFallback takes every certificate, also a wrong one (a client that forges one gets as
+ * far as one that has none), and there is no third mode.
+ */
+export function frontendValidation({ bundle }: Pick<Rendering, 'bundle'>): Settings {
+  const ref = { group: '', kind: 'ConfigMap', namespace: bundle.namespace, name: bundle.name };
+  return { [CA_CERTIFICATE_REFS]: canonicalJson([ref]), [MODE]: canonicalJson('AllowValidOnly') };
+}
+
+export function frontendBundle(settings: Settings): { namespace: string; name: string } | undefined {
+  const refs = caCertificateRefs.safeParse(JSON.parse(settings[CA_CERTIFICATE_REFS] ?? '[]'));
+  const [only, ...more] = refs.data ?? [];
+  if (only?.kind !== 'ConfigMap' || more.length > 0) return undefined;
+  return { namespace: only.namespace, name: only.name };
+}
+
+/** What is said for a port replaces the default there, also where it says nothing. */
+export function portHazard(settings: Settings): string | undefined {
+  if (settings[PER_PORT] === undefined) return undefined;
+  return `${PER_PORT} decides for its ports instead of ${validation}, which is the operator's: remove it, or put those ports on a Gateway of their own.`;
+}
+
+/**
+ * Any product that verifies by Gateway API (GEP-91) and nothing more: no field of it passes the certificate on, nor takes
+ * one that is not there. So it is for what needs no header, or gets one by the product's own means.
+ */
+export const gatewayApi: TerminatorDriver = {
+  name: 'gateway-api',
+  frontend: 'Gateway',
+  capabilities: {
+    scope: 'listener',
+    optional: false,
+    request: false,
+    crl: false,
+    forwards: false,
+    strips: 'whereForwarded',
+    header: '',
+  },
+  // The only kind that every implementation reads.
+  bundleKind: 'ConfigMap',
+  ownedKeys,
+  watchedKeys,
+  companionKinds: [],
+
+  detect: (controller) => verifying.has(controller),
+  render: (rendering) => ({ settings: frontendValidation(rendering), companions: [] }),
+  overwritesHeaders: () => false,
+  hazard: portHazard,
+  bundleOf: frontendBundle,
+};

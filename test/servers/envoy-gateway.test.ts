@@ -1,0 +1,272 @@
+/** A Gateway's opt-in, seen through Envoy Gateway and its Envoys: from the objects that the operator writes, and nothing else. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CLIENT_CERTIFICATES, OPT_IN, ROLE_LABEL, Role } from '../../src/api/annotations.ts';
+import { authorizationServer } from '../../src/api/authorization-server.ts';
+import { authorizationServers } from '../../src/api/resources.ts';
+import {
+  configMaps,
+  gateways,
+  type KubernetesObject,
+  type ObjectMeta,
+  type ObjectRef,
+} from '../../src/kube/resource.ts';
+import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
+import { type ApiCall, callApi, requestToken, tokenFor } from '../support/application.ts';
+import { apply } from '../support/cluster-objects.ts';
+import { clientTrafficPolicies } from '../support/gateway-objects.ts';
+import { boundTo, isTrue, TestClient } from '../support/oauth-client.ts';
+import type { KeyPairPem } from '../support/throwaway-ca.ts';
+import { waitFor } from '../support/wait-for.ts';
+import { API_GATEWAY, type EnvoyGatewayWorld, MTLS_GATEWAY, startEnvoyGatewayWorld } from './envoy-gateway-world.ts';
+
+const optedIn = { [OPT_IN]: 'corporate', [CLIENT_CERTIFICATES]: 'required' };
+const optedOut = { [OPT_IN]: null, [CLIENT_CERTIFICATES]: null };
+const LONG_MS = 60_000;
+/** No longer than propagation and tokens need: there are four certificates in a minute. */
+const certificate = { drain: '8s' };
+
+const othersFields = ({ managedFields = [] }: ObjectMeta) =>
+  managedFields
+    .filter(({ manager, subresource }) => manager !== FIELD_MANAGER && subresource === undefined)
+    .map(({ manager, operation, fieldsV1 }) => ({ manager, operation, fieldsV1 }));
+
+/** The connection was not made, or ended before an answer: nobody behind Envoy was asked. */
+async function refusedByEnvoy(attempt: Promise<unknown>): Promise<boolean> {
+  return attempt.then(
+    () => false,
+    (error: unknown) => error instanceof Error && /alert|ECONNRESET|socket hang up|EPROTO|EPIPE/.test(`${error}`),
+  );
+}
+
+describe('a Gateway of Envoy Gateway and its client certificates', () => {
+  let world: EnvoyGatewayWorld;
+  let client: TestClient;
+  let stranger: TestClient;
+
+  const current = async (ref: ObjectRef = API_GATEWAY): Promise<KubernetesObject> => {
+    const object = await world.kube.get(gateways, ref);
+    assert.ok(object !== undefined);
+    return object;
+  };
+  const ours = async (namespace = API_GATEWAY.namespace) => {
+    const made = async (resource: typeof configMaps, role: string) =>
+      (await world.kube.list(resource, { namespace, labelSelector: `${ROLE_LABEL}=${role}` })).items;
+    return {
+      bundles: await made(configMaps, Role.trustBundle),
+      policies: await made(clientTrafficPolicies, Role.terminator),
+    };
+  };
+  const annotate = (change: Record<string, string | null>, ref: ObjectRef = API_GATEWAY) =>
+    world.kube.patch(gateways, ref, { metadata: { annotations: change } }, { type: 'merge' });
+  const request = (call: Omit<ApiCall, 'url' | 'caPem'>, origin = world.origin('api')) =>
+    callApi({ url: `${origin}/accounts`, caPem: world.serverCa.certPem, ...call });
+  const rightful = async () => {
+    const credentials = await client.credentials();
+    return request({ token: await tokenFor(credentials), certificate: credentials.certificate });
+  };
+  /** As its own users would forge it: naming a certificate that they do not hold the key of. */
+  const forged = ({ certPem }: KeyPairPem) => ({
+    'x-forwarded-client-cert': `Hash=00;Cert="${encodeURIComponent(certPem)}"`,
+  });
+
+  before(async () => {
+    world = await startEnvoyGatewayWorld();
+    await apply(world.kube, ...(await world.platform()));
+    await annotate(optedIn, MTLS_GATEWAY);
+    await world.startOperator();
+    await waitFor(async () => {
+      const object = authorizationServer.parse(await world.kube.get(authorizationServers, { name: 'corporate' }));
+      return object.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true;
+    }, LONG_MS);
+    client = await new TestClient(world, { namespace: 'payments', name: 'batch' }, { certificate }).apply();
+    stranger = await new TestClient(world, { namespace: 'payments', name: 'stranger' }).apply();
+    await Promise.all([client.ready(2 * LONG_MS), stranger.ready(2 * LONG_MS)]).catch(async (cause: unknown) => {
+      throw new Error((await world.envoyGateway.log()).slice(-3000), { cause });
+    });
+  });
+  after(() => world.stop());
+
+  it('has tokens, once the one in front of the token endpoint has opted in', async () => {
+    const credentials = await client.credentials();
+    assert.equal(await boundTo(credentials), credentials.x5tS256);
+    assert.ok(isTrue(await client.status(), 'TerminatorsReady'));
+    assert.ok(await refusedByEnvoy(requestToken(credentials, { certificate: undefined })));
+    const foreign = await world.serverCa.issue({ cn: 'batch', o: 'payments', clientAuth: true });
+    assert.ok(await refusedByEnvoy(requestToken(credentials, { certificate: foreign })));
+    const other = await stranger.credentials();
+    const refused = await requestToken(credentials, { certificate: other.certificate });
+    assert.equal(refused.json['error'], 'invalid_client', 'another client’s certificate gets through, and is its own');
+  });
+
+  it('is left untouched without an opt-in, and forged headers are removed there too', async () => {
+    const untouched = await current();
+    assert.equal(JSON.stringify(untouched['spec']).includes('frontend'), false);
+    assert.deepEqual(await ours(), { bundles: [], policies: [] });
+    const credentials = await client.credentials();
+    const token = await tokenFor(credentials);
+    for (const origin of [world.origin('api'), world.plainApi]) {
+      const { status } = await request({ token, headers: forged(credentials.certificate) }, origin);
+      assert.equal(status, 401, `${origin} passes a forged header on`);
+    }
+  });
+
+  it('asks for certificates once it has opted in, forwards them, and refuses who has none', async () => {
+    await annotate(optedIn);
+    await waitFor(async () => (await rightful().catch(() => undefined))?.status === 200, LONG_MS);
+    const { bundles, policies } = await ours();
+    assert.deepEqual([bundles.length, policies.length], [1, 1]);
+    const { ['spec']: spec } = await current();
+    assert.deepEqual(Reflect.get(Object(spec), 'tls'), {
+      frontend: {
+        default: {
+          validation: {
+            caCertificateRefs: [
+              { group: '', kind: 'ConfigMap', namespace: 'accounts', name: bundles[0]?.metadata.name },
+            ],
+            mode: 'AllowValidOnly',
+          },
+        },
+      },
+    });
+    const credentials = await client.credentials();
+    const token = await tokenFor(credentials);
+    const headers = forged(credentials.certificate);
+    assert.ok(await refusedByEnvoy(request({ token })));
+    assert.ok(await refusedByEnvoy(request({ token, headers })));
+    const foreign = await world.serverCa.issue({ cn: 'batch', o: 'payments', clientAuth: true });
+    assert.ok(await refusedByEnvoy(request({ token, certificate: foreign, headers })));
+    const { certificate } = await stranger.credentials();
+    assert.equal((await request({ token, certificate })).status, 401, 'somebody else’s token');
+    assert.equal((await request({ token, certificate, headers })).status, 401, 'and a forged header with it');
+    assert.equal((await request({ token, headers }, world.plainApi)).status, 401, 'nor over plain HTTP');
+    const { certificate: own } = credentials;
+    assert.equal((await request({ token, certificate: own, headers: { x_forwarded_client_cert: 'x' } })).status, 400);
+  });
+
+  it('puts its own fields, its bundle and its policy right again', async () => {
+    const { bundles, policies } = await ours();
+    const [bundle, policy] = [bundles[0], policies[0]];
+    assert.ok(bundle !== undefined && policy !== undefined);
+    const { ['spec']: before } = await current();
+    await world.kube.patch(gateways, API_GATEWAY, { spec: { tls: null } }, { type: 'merge' });
+    await waitFor(async () => JSON.stringify((await current())['spec']) === JSON.stringify(before));
+    await world.kube.patch(configMaps, bundle.metadata, { data: { 'ca.crt': '' } }, { type: 'merge' });
+    await waitFor(async () => JSON.stringify((await ours()).bundles[0]?.['data']) === JSON.stringify(bundle['data']));
+    const relaxed = { spec: { tls: { clientValidation: { mode: 'Request' } } } };
+    await world.kube.patch(clientTrafficPolicies, policy.metadata, relaxed, { type: 'merge' });
+    await waitFor(async () => JSON.stringify((await ours()).policies[0]?.['spec']) === JSON.stringify(policy['spec']));
+    await world.kube.delete(clientTrafficPolicies, policy.metadata);
+    await waitFor(async () => (await ours()).policies.length === 1);
+    await waitFor(async () => (await rightful().catch(() => undefined))?.status === 200, LONG_MS);
+    assert.ok(await refusedByEnvoy(request({})));
+  });
+
+  it('takes callers without a certificate where it is optional, and none with a wrong one', async () => {
+    await annotate({ [CLIENT_CERTIFICATES]: 'optional' });
+    await waitFor(async () => (await request({}).catch(() => undefined))?.status === 401, LONG_MS);
+    assert.equal((await rightful()).status, 200);
+    const { certPem } = (await client.credentials()).certificate;
+    const token = await tokenFor(await client.credentials());
+    assert.equal((await request({ token, headers: forged({ certPem, keyPem: '' }) })).status, 401);
+    const foreign = await world.serverCa.issue({ cn: 'batch', o: 'payments', clientAuth: true });
+    assert.ok(await refusedByEnvoy(request({ token, certificate: foreign })));
+    await annotate({ [CLIENT_CERTIFICATES]: 'required' });
+    await waitFor(() => refusedByEnvoy(request({})), LONG_MS);
+  });
+
+  it('says so when an older policy of the Gateway’s owner is in effect instead, and verifies all the same', async () => {
+    const { namespace, name } = MTLS_GATEWAY;
+    const targetRef = { group: 'gateway.networking.k8s.io', kind: 'Gateway', name };
+    const owners: KubernetesObject = {
+      apiVersion: 'gateway.envoyproxy.io/v1alpha1',
+      kind: 'ClientTrafficPolicy',
+      metadata: { namespace, name: 'owners' },
+      spec: { targetRefs: [targetRef], timeout: { http: { requestReceivedTimeout: '30s' } } },
+    };
+    await apply(world.kube, owners);
+    const [policy] = (await ours(namespace)).policies;
+    assert.ok(policy !== undefined);
+    // The older one wins. Times are in seconds.
+    await sleep(1_100);
+    await world.kube.delete(clientTrafficPolicies, policy.metadata);
+    const status = await client.until((all) => !isTrue(all, 'TerminatorsReady'), LONG_MS);
+    const said = status.conditions?.find(({ type }) => type === 'TerminatorsReady');
+    assert.equal(said?.reason, 'CompanionRejected', JSON.stringify(said));
+    assert.match(said?.message ?? '', /another ClientTrafficPolicy has already attached/);
+    const credentials = await client.credentials();
+    await waitFor(async () => {
+      // Verified, and not forwarded: the server knows nobody.
+      const answer = await requestToken(credentials).catch(() => undefined);
+      return answer?.json['error'] === 'invalid_client';
+    }, LONG_MS);
+    assert.ok(await refusedByEnvoy(requestToken(credentials, { certificate: undefined })));
+    await world.kube.delete(clientTrafficPolicies, owners.metadata);
+    await client.until((all) => isTrue(all, 'TerminatorsReady'), LONG_MS);
+    await waitFor(async () => (await requestToken(credentials).catch(() => undefined))?.status === 200, LONG_MS);
+  });
+
+  it('refuses no call while certificates and the bundle change', async () => {
+    const second = {
+      apiVersion: 'certbound.dev/v1alpha1',
+      kind: 'ClientCertificateIssuer',
+      metadata: { name: 'second' },
+    };
+    const spec = { ca: { managed: { dn: 'CN=Second CA,O=Example' } }, policy: { namespaces: { selector: {} } } };
+    const ended = new AbortController();
+    const used = new Set<string>();
+    let calls = 0;
+    const load = (async () => {
+      while (!ended.signal.aborted) {
+        const credentials = await client.credentials();
+        assert.equal(await boundTo(credentials), credentials.x5tS256);
+        const token = await tokenFor(credentials);
+        const answer = await request({ token, certificate: credentials.certificate });
+        assert.equal(answer.status, 200, answer.text);
+        used.add(credentials.x5tS256);
+        calls += 1;
+        await sleep(25);
+      }
+    })();
+    load.catch(() => ended.abort());
+    const published = async () => (await client.credentials()).x5tS256;
+    const rotated = async (from: string) => {
+      await waitFor(async () => ended.signal.aborted || (await published()) !== from, 2 * LONG_MS);
+    };
+    for (const request of ['one', 'two']) {
+      const from = await published();
+      await client.annotate({ 'certbound.dev/renew-requested': request });
+      await rotated(from);
+    }
+    await apply(world.kube, { ...second, spec });
+    const issuers = { spec: { clients: { issuers: ['corporate-clients', 'second'] } } };
+    await world.kube.patch(authorizationServers, { name: 'corporate' }, issuers, { type: 'merge' });
+    const from = await published();
+    await client.apply({ certificate: { ...certificate, issuerRef: { name: 'second' } } });
+    await rotated(from);
+    const last = await published();
+    await waitFor(() => ended.signal.aborted || used.has(last));
+    ended.abort();
+    await load;
+    assert.equal(used.size, 4);
+    assert.ok(calls >= 10, `${calls} calls`);
+  });
+
+  it('loses what is ours when it opts out, and nothing else', async () => {
+    const before = await current();
+    await annotate(optedOut);
+    await waitFor(async () => JSON.stringify(await ours()) === JSON.stringify({ bundles: [], policies: [] }), LONG_MS);
+    const left = await current();
+    const { tls: _, ...spec } = Object(before['spec']);
+    assert.deepEqual(left['spec'], spec);
+    assert.equal(
+      left.metadata.managedFields?.some(({ manager }) => manager === FIELD_MANAGER),
+      false,
+    );
+    const own = (object: KubernetesObject) => othersFields(object.metadata).filter(({ manager }) => manager !== 'test');
+    assert.deepEqual(own(left), own(before));
+    await waitFor(async () => (await request({}).catch(() => undefined))?.status === 401, LONG_MS);
+    assert.equal((await ours(MTLS_GATEWAY.namespace)).policies.length, 1, 'the other Gateway keeps its own');
+  });
+});

@@ -1,0 +1,197 @@
+/** A cluster with the operator as the chart installs it, and Traefik in front of an authorization server and an API. */
+import { randomBytes } from 'node:crypto';
+import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { authorizationServer } from '../../src/api/authorization-server.ts';
+import { authorizationServers } from '../../src/api/resources.ts';
+import { KubeClient } from '../../src/kube/client.ts';
+import type { KubernetesObject } from '../../src/kube/resource.ts';
+import { edited, INGRESSES } from '../e2e/lifecycle-world.ts';
+import { callApi, claimsOf, requestToken, type ApiCall } from '../support/application.ts';
+import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server.ts';
+import { apply, documents, ingress, localService, namespace, opaqueSecret } from '../support/cluster-objects.ts';
+import { rendered } from '../support/chart.ts';
+import { startControlPlane } from '../support/control-plane.ts';
+import { freePort } from '../support/free-port.ts';
+import type { Answer } from '../support/https-call.ts';
+import { CLIENTS_ALLOWED, CLUSTER_ID, localised } from '../support/installation.ts';
+import { TestClient } from '../support/oauth-client.ts';
+import { HOSTS } from '../support/oauth-deployment.ts';
+import { grantOperatorRights, isRight } from '../support/operator-rights.ts';
+import { startOperator } from '../support/operator.ts';
+import { startResourceServer } from '../support/resource-server.ts';
+import { createThrowawayCa, type ThrowawayCa } from '../support/throwaway-ca.ts';
+import { applyTraefikCrds, startTraefik, type Traefik, type TraefikProvider } from '../support/traefik.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+/** By provider: the class whose Ingresses Traefik serves, and the header that it forwards certificates in. */
+const classes = {
+  kubernetesIngress: { name: 'traefik', controller: 'traefik.io/ingress-controller', header: 'traefik' },
+  kubernetesIngressNGINX: { name: 'nginx', controller: 'k8s.io/ingress-nginx', header: 'nginx' },
+} as const;
+
+export interface TraefikWorld {
+  /** As cluster admin. */
+  readonly kube: KubeClient;
+  readonly traefik: Traefik;
+  readonly authorizationServer: AuthorizationServer;
+  readonly serverCa: ThrowawayCa;
+  readonly kubeconfigPath: string;
+  /** Of the IngressClass. */
+  readonly className: string;
+  origin(host: keyof typeof HOSTS): string;
+  /** The Ingresses of examples/, of Traefik's class. */
+  ingresses(): Promise<KubernetesObject[]>;
+  client(name: string): TestClient;
+  api(call: Omit<ApiCall, 'url' | 'caPem'>): Promise<Answer>;
+  /** What the operator has logged. */
+  log(): Promise<string>;
+  stop(): Promise<void>;
+}
+
+export interface TraefikWorldOptions {
+  provider: TraefikProvider;
+  /** More of Traefik's static configuration. */
+  flags?: readonly string[];
+}
+
+export async function startTraefikWorld(options: TraefikWorldOptions): Promise<TraefikWorld> {
+  const parts = new AsyncDisposableStack();
+  try {
+    return await start(options, parts);
+  } catch (error) {
+    await parts.disposeAsync();
+    throw error;
+  }
+}
+
+async function start({ provider, flags }: TraefikWorldOptions, parts: AsyncDisposableStack): Promise<TraefikWorld> {
+  const { name: className, controller, header: terminator } = classes[provider];
+  const httpsPort = await freePort();
+  const origin = (host: keyof typeof HOSTS) => `https://${HOSTS[host]}:${httpsPort}`;
+  const initialAccessToken = randomBytes(24).toString('base64url');
+  const plane = await startControlPlane({ controllerManager: false, crds: [resolve(ROOT, 'crds')] });
+  parts.defer(() => plane.stop());
+  const { kubeconfigPath } = plane;
+  const kube = KubeClient.fromKubeconfig({ path: kubeconfigPath, userAgent: 'test', fieldManager: 'test' });
+  parts.defer(() => kube.close());
+  const serverCa = await createThrowawayCa('Example Server CA');
+  const server = await startAuthorizationServer({
+    issuer: origin('browser'),
+    mtlsOrigin: origin('mtls'),
+    initialAccessToken,
+    accessTokenTTL: 3,
+    terminator,
+  });
+  parts.defer(() => server.stop());
+  const { issuer, resource: audience, jwks } = server;
+  const api = await startResourceServer({ issuer, audience, jwks, terminator });
+  parts.defer(() => api.stop());
+  await applyTraefikCrds(kube);
+  const operatorKubeconfig = await grantOperatorRights(plane, kube);
+  const values = { clusterId: CLUSTER_ID, terminators: { enabled: ['nginx', 'traefik'] } };
+  await apply(kube, ...(await rendered(values)).filter(isRight));
+  await apply(kube, ...(await basics()));
+  const traefik = await startTraefik({ kubeconfigPath, provider, httpsPort, ...(flags && { flags }) });
+  parts.defer(() => traefik.stop());
+  const example = await documents(resolve(ROOT, 'examples/platform.yaml'));
+  await apply(kube, ...edited(localised(example, origin, serverCa.certPem)));
+  const operator = await startOperator({
+    kubeconfigPath: operatorKubeconfig,
+    clusterId: CLUSTER_ID,
+    logFile: resolve(plane.dir, 'operator.log'),
+    environment: { CERTBOUND_TERMINATORS: 'nginx,traefik' },
+  });
+  parts.defer(async () => void (await operator.stop()));
+
+  async function basics(): Promise<KubernetesObject[]> {
+    const pair = await serverCa.issue({ cn: 'server', dns: Object.values(HOSTS) });
+    const tls = { 'tls.crt': pair.certPem, 'tls.key': pair.keyPem };
+    const token = { namespace: 'certbound-system', name: 'corporate-initial-access-token' };
+    return [
+      { apiVersion: 'networking.k8s.io/v1', kind: 'IngressClass', metadata: { name: className }, spec: { controller } },
+      namespace('certbound-system'),
+      namespace('identity'),
+      namespace('accounts'),
+      namespace('payments', CLIENTS_ALLOWED),
+      opaqueSecret(token, { token: initialAccessToken }),
+      opaqueSecret({ namespace: 'identity', name: 'tls' }, tls, 'kubernetes.io/tls'),
+      opaqueSecret({ namespace: 'accounts', name: 'tls' }, tls, 'kubernetes.io/tls'),
+      localService({ namespace: 'identity', name: 'authorization-server' }, server.port),
+      localService({ namespace: 'accounts', name: 'accounts' }, api.port),
+      ingress(
+        { namespace: 'identity', name: 'authorization-server' },
+        HOSTS.browser,
+        'authorization-server',
+        className,
+      ),
+    ];
+  }
+
+  return {
+    kube,
+    kubeconfigPath,
+    traefik,
+    authorizationServer: server,
+    serverCa,
+    className,
+    origin,
+    ingresses: () =>
+      documents(INGRESSES, (text) => text.replaceAll('ingressClassName: nginx', `ingressClassName: ${className}`)),
+    client: (name) => new TestClient({ kube, authorizationServer: server }, { namespace: 'payments', name }),
+    api: (call) => callApi({ url: `${origin('api')}/accounts`, caPem: serverCa.certPem, ...call }),
+    log: () => operator.log(),
+    stop: () => parts.disposeAsync(),
+  };
+}
+
+export async function serverReady({ kube }: TraefikWorld, name: string): Promise<void> {
+  await waitFor(async () => {
+    const object = await kube.get(authorizationServers, { name });
+    const ready = authorizationServer.parse(object).status?.conditions?.find(({ type }) => type === 'Ready');
+    return ready?.status === 'True';
+  }, 90_000);
+}
+
+export interface Calls {
+  /** Thumbprints of the certificates that were used. */
+  readonly used: ReadonlySet<string>;
+  readonly count: number;
+  /** Ends it; fails with the first call that was refused. */
+  stop(): Promise<void>;
+}
+
+/** An application that reads its Secret, gets a token with it and calls the API with both, again and again. */
+export function keepCalling(world: TraefikWorld, client: TestClient): Calls {
+  const used = new Set<string>();
+  let count = 0;
+  const ended = new AbortController();
+  const running = (async () => {
+    while (!ended.signal.aborted) {
+      const credentials = await client.credentials();
+      const answer = await requestToken(credentials);
+      const token = answer.json['access_token'];
+      if (typeof token !== 'string') throw new Error(`no token: ${answer.status} ${answer.text}`);
+      const { certificate } = credentials;
+      const called = await world.api({ token, certificate });
+      if (called.status !== 200 || called.json['x5t_s256'] !== credentials.x5tS256) {
+        throw new Error(`the API: ${called.status} ${called.text} ${JSON.stringify(claimsOf(token))}`);
+      }
+      used.add(credentials.x5tS256);
+      count += 2;
+      await sleep(25);
+    }
+  })();
+  running.catch(() => undefined);
+  return {
+    used,
+    get count() {
+      return count;
+    },
+    async stop() {
+      ended.abort();
+      await running;
+    },
+  };
+}

@@ -1,0 +1,282 @@
+/** Traefik 3.7 in front of an authorization server and an API, from the objects that the operator writes and nothing else. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { RENEW_REQUESTED, CLIENT_CERTIFICATES, OPT_IN, ROLE_LABEL, Role } from '../../src/api/annotations.ts';
+import { authorizationServers, clientCertificateIssuers, oauthClients } from '../../src/api/resources.ts';
+import { ingresses, secrets, type KubernetesObject } from '../../src/kube/resource.ts';
+import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
+import { middlewares, tlsOptions } from '../../src/terminator/traefik.ts';
+import { callApi, type ClientCredentials, requestToken, tokenFor } from '../support/application.ts';
+import { apply, ingress } from '../support/cluster-objects.ts';
+import { CLIENTS_ALLOWED } from '../support/installation.ts';
+import { call, type Answer } from '../support/https-call.ts';
+import { boundTo, type TestClient } from '../support/oauth-client.ts';
+import { HOSTS } from '../support/oauth-deployment.ts';
+import type { KeyPairPem } from '../support/throwaway-ca.ts';
+import { startTraefik, type TraefikProvider } from '../support/traefik.ts';
+import { waitFor } from '../support/wait-for.ts';
+import { keepCalling, serverReady, startTraefikWorld, type TraefikWorld } from './traefik-world.ts';
+
+const limitMs = 120_000;
+const api = { namespace: 'accounts', name: 'accounts-api' };
+const traefikKey = (name: string) => `traefik.ingress.kubernetes.io/${name}`;
+
+/** Headers by which a client would say that it has somebody's certificate. */
+const forgeries: Readonly<Record<TraefikProvider, (certificate: KeyPairPem) => Record<string, string>>> = {
+  kubernetesIngress: ({ certPem }) => ({
+    'x-forwarded-tls-client-cert': certPem.replaceAll(/-----[^-]+-----|\n/g, ''),
+  }),
+  kubernetesIngressNGINX: ({ certPem }) => ({
+    'ssl-client-cert': encodeURIComponent(certPem),
+    'ssl-client-verify': 'SUCCESS',
+  }),
+};
+
+/** Traefik ended the connection: for want of a certificate, or because of the one it was shown. */
+async function refusedInTls(answer: Promise<Answer>): Promise<void> {
+  await assert.rejects(answer, /alert|ECONNRESET|socket hang up|EPIPE|certificate/i);
+}
+const isRefusedInTls = (answer: Promise<Answer>): Promise<boolean> =>
+  answer.then(
+    () => false,
+    () => true,
+  );
+
+/** managedFields of everybody but the operator, and but the test, which opts in and out; without times. */
+const othersFields = (object: KubernetesObject | undefined): unknown =>
+  (object?.metadata.managedFields ?? [])
+    .filter(({ manager = '' }) => ![FIELD_MANAGER, 'test'].includes(manager))
+    .map(({ time: _, ...entry }) => entry);
+
+for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const) {
+  describe(`Traefik, ${provider}`, () => {
+    let world: TraefikWorld;
+    let client: TestClient;
+    let stranger: TestClient;
+    /** The API's Ingress before its owner opted in. */
+    let untouched: KubernetesObject | undefined;
+
+    const forged = async (of = client) => forgeries[provider]((await of.credentials()).certificate);
+    const live = () => world.kube.get(ingresses, api);
+    const annotate = (ref: typeof api, annotations: Record<string, string | null>) =>
+      world.kube.patch(ingresses, ref, { metadata: { annotations } }, { type: 'merge' });
+    /** Objects of the operator in the API's namespace. */
+    const ours = async () => {
+      const query = {
+        namespace: api.namespace,
+        labelSelector: `${ROLE_LABEL} in (${Role.trustBundle},${Role.terminator})`,
+      };
+      const lists = await Promise.all([secrets, tlsOptions, middlewares].map((kind) => world.kube.list(kind, query)));
+      return lists.flatMap(({ items }) => items);
+    };
+    const token = async (credentials: ClientCredentials) => tokenFor(credentials);
+    /** Until Traefik has heard of it: it looks every two seconds. */
+    const asked = (ask: boolean) => waitFor(async () => (await isRefusedInTls(world.api({}))) === ask, 60_000);
+
+    before(async () => {
+      world = await startTraefikWorld({ provider });
+      const [authorizationServer, accounts] = await world.ingresses();
+      assert.ok(authorizationServer !== undefined && accounts !== undefined);
+      const { annotations: _, ...metadata } = accounts.metadata;
+      await apply(world.kube, authorizationServer, {
+        ...accounts,
+        metadata: { ...metadata, annotations: { team: 'accounts' } },
+      });
+      await serverReady(world, 'corporate');
+      [client, stranger] = [await world.client('batch').apply(), await world.client('stranger').apply()];
+      await Promise.all([client.ready(limitMs), stranger.ready(limitMs)]);
+      untouched = await live();
+    });
+    after(() => world?.stop());
+
+    it('gives a token for the published Secret alone, through the host that asks for certificates', async () => {
+      const credentials = await client.credentials();
+      assert.equal(new URL(credentials.tokenEndpoint).hostname, HOSTS.mtls);
+      assert.equal(await boundTo(credentials), credentials.x5tS256);
+      const other = await requestToken(credentials, { certificate: (await stranger.credentials()).certificate });
+      assert.equal(other.status, 401, other.text);
+    });
+
+    it('lets nobody in at the token endpoint without a certificate of the CA, whatever headers say', async () => {
+      const credentials = await client.credentials();
+      const foreign = await world.serverCa.issue({ cn: 'batch', o: 'payments', clientAuth: true });
+      const earlier = world.authorizationServer.requests();
+      await refusedInTls(requestToken(credentials, { certificate: undefined }));
+      await refusedInTls(requestToken(credentials, { certificate: foreign }));
+      const body = new URLSearchParams({ grant_type: 'client_credentials', client_id: credentials.clientId });
+      const headers = await forged();
+      const attempt = (host: string, certificate?: KeyPairPem) =>
+        call({
+          url: `https://${host}:${world.traefik.httpsPort}/token`,
+          ca: credentials.caPem,
+          headers,
+          body,
+          certificate,
+        });
+      await refusedInTls(attempt(HOSTS.mtls));
+      await refusedInTls(attempt(HOSTS.mtls, foreign));
+      assert.deepEqual(world.authorizationServer.requests(), earlier, 'the server has seen none of it');
+      // The browser's host asks for no certificate, and the other's own is the one that counts on the other.
+      for (const answer of [
+        await attempt(HOSTS.browser),
+        await attempt(HOSTS.mtls, (await stranger.credentials()).certificate),
+      ]) {
+        assert.equal(answer.status, 401, answer.text);
+        assert.equal(answer.json['error'], 'invalid_client');
+      }
+      const plain = await call({ url: `http://${HOSTS.mtls}:${world.traefik.httpPort}/token`, headers, body });
+      assert.ok([308, 301, 404].includes(plain.status), `plain HTTP: ${plain.status}`);
+    });
+
+    it('asks for certificates at the API once its owner has opted in', async () => {
+      const { certificate, ...credentials } = await client.credentials();
+      const bound = await token({ certificate, ...credentials });
+      assert.equal((await world.api({ token: bound, certificate })).status, 401, 'no certificate reaches the API');
+      await annotate(api, { [OPT_IN]: 'corporate', [CLIENT_CERTIFICATES]: 'required' });
+      await asked(true);
+      const accepted = await world.api({ token: bound, certificate });
+      assert.equal(accepted.status, 200, accepted.text);
+      assert.equal(accepted.json['x5t_s256'], credentials.x5tS256);
+      const headers = await forged();
+      const foreign = await world.serverCa.issue({ cn: 'batch', o: 'payments', clientAuth: true });
+      await refusedInTls(world.api({ token: bound, headers }));
+      await refusedInTls(world.api({ token: bound, headers, certificate: foreign }));
+      const thief = await stranger.credentials();
+      assert.equal((await world.api({ token: bound, headers, certificate: thief.certificate })).status, 401);
+      assert.deepEqual(othersFields(await live()), othersFields(untouched));
+    });
+
+    it('refuses no call through two rotations and a change of the CA', async (t) => {
+      const calls = keepCalling(world, client);
+      const renewed = async (change: () => Promise<unknown>) => {
+        const { x5tS256 } = await client.credentials();
+        await change();
+        await waitFor(async () => (await client.credentials()).x5tS256 !== x5tS256, limitMs);
+        const { x5tS256: next } = await client.credentials();
+        await waitFor(() => calls.used.has(next), 30_000);
+      };
+      try {
+        for (const round of ['1', '2']) await renewed(() => client.annotate({ [RENEW_REQUESTED]: round }));
+        await apply(world.kube, {
+          apiVersion: 'certbound.dev/v1alpha1',
+          kind: clientCertificateIssuers.kind,
+          metadata: { name: 'corporate-clients-2' },
+          spec: {
+            ca: { managed: { dn: 'CN=Corporate OAuth Clients 2,O=Example' } },
+            policy: { namespaces: { selector: { matchLabels: CLIENTS_ALLOWED } } },
+          },
+        });
+        const clients = { issuers: ['corporate-clients', 'corporate-clients-2'] };
+        await world.kube.patch(authorizationServers, { name: 'corporate' }, { spec: { clients } }, { type: 'merge' });
+        const certificate = { issuerRef: { name: 'corporate-clients-2' } };
+        await renewed(() => world.kube.patch(oauthClients, client.ref, { spec: { certificate } }, { type: 'merge' }));
+      } finally {
+        await calls.stop();
+      }
+      t.diagnostic(`${calls.count} calls, ${calls.used.size} certificates`);
+      assert.equal(calls.used.size, 4);
+      assert.ok(calls.count > 100, String(calls.count));
+    });
+
+    it('has nothing of ours left when the owner opts out, and everything of others as it was', async () => {
+      assert.ok((await ours()).length > 0);
+      await annotate(api, { [OPT_IN]: null, [CLIENT_CERTIFICATES]: null });
+      await waitFor(async () => (await ours()).length === 0, 60_000);
+      await asked(false);
+      const left = await live();
+      assert.deepEqual(left?.metadata.annotations, untouched?.metadata.annotations);
+      assert.deepEqual(left?.['spec'], untouched?.['spec']);
+      assert.deepEqual(othersFields(left), othersFields(untouched));
+      const managers = left?.metadata.managedFields?.map(({ manager }) => manager);
+      assert.ok(managers?.includes(FIELD_MANAGER) === false, String(managers));
+      assert.equal((await world.api({})).status, 401, 'the API itself refuses');
+    });
+
+    if (provider === 'kubernetesIngress') {
+      it('is not ready while an Ingress that has not opted in serves the host: Traefik then asks nobody', async () => {
+        const credentials = await client.credentials();
+        const other = { namespace: 'identity', name: 'status-page' };
+        await apply(world.kube, ingress(other, HOSTS.mtls, 'authorization-server', world.className));
+        const without = () => requestToken(credentials, { certificate: undefined });
+        await waitFor(async () => !(await isRefusedInTls(without())), 60_000);
+        assert.equal((await without()).status, 401, 'no certificate, and no header of one');
+        const forgedAnswer = await call({
+          url: credentials.tokenEndpoint,
+          ca: credentials.caPem,
+          headers: await forged(),
+          body: new URLSearchParams({ grant_type: 'client_credentials', client_id: credentials.clientId }),
+        });
+        assert.equal(forgedAnswer.status, 401, forgedAnswer.text);
+        await client.until(
+          ({ conditions }) =>
+            conditions?.some(
+              (c) => c.type === 'TerminatorsReady' && c.status === 'False' && c.reason === 'HostShared',
+            ) === true,
+          60_000,
+        );
+        await world.kube.delete(ingresses, other);
+        await waitFor(() => isRefusedInTls(without()), 60_000);
+        await client.until(
+          ({ conditions }) => conditions?.some((c) => c.type === 'TerminatorsReady' && c.status === 'True') === true,
+          60_000,
+        );
+        assert.equal(await boundTo(credentials), credentials.x5tS256);
+      });
+
+      it('leaves the owner’s middlewares alone, and works beside them', async () => {
+        const limit = { namespace: api.namespace, name: 'hello' };
+        await world.kube.create(middlewares, {
+          metadata: limit,
+          spec: { headers: { customResponseHeaders: { 'X-Hello': 'owner' } } },
+        });
+        const key = traefikKey('router.middlewares');
+        const theirs = 'accounts-hello@kubernetescrd';
+        await annotate(api, { [key]: theirs, [OPT_IN]: 'corporate' });
+        await waitFor(async () => (await world.log()).includes('ConfigurationConflict'), 60_000);
+        const kept = await live();
+        assert.equal(kept?.metadata.annotations?.[key], theirs);
+        assert.equal(
+          kept.metadata.annotations[traefikKey('router.tls.options')],
+          undefined,
+          'by halves, it is nothing',
+        );
+        const [bundle] = (await ours()).filter(({ metadata }) => metadata.name.startsWith('certbound-trust-'));
+        const name = bundle?.metadata.name ?? '';
+        const own = `accounts-${name}-blank@kubernetescrd,accounts-${name}@kubernetescrd`;
+        assert.ok((await world.log()).includes(`${own},${theirs}`), 'what to write is said');
+        await annotate(api, { [key]: `${own}, ${theirs}` });
+        await asked(true);
+        const { certificate, ...credentials } = await client.credentials();
+        const answer = await world.api({ token: await token({ certificate, ...credentials }), certificate });
+        assert.equal(answer.status, 200, answer.text);
+        assert.deepEqual(answer.headers['x-hello'], ['owner']);
+        assert.equal((await live())?.metadata.annotations?.[key], `${own}, ${theirs}`);
+      });
+
+      it('drops a forged header of a peer that the entry point trusts, also where a certificate is optional', async () => {
+        await annotate(api, { [CLIENT_CERTIFICATES]: 'optional' });
+        const flags = ['--entryPoints.websecure.forwardedHeaders.trustedIPs=127.0.0.1/32'];
+        const trusting = await startTraefik({ kubeconfigPath: world.kubeconfigPath, provider, flags });
+        try {
+          const { certificate, ...credentials } = await client.credentials();
+          const bound = await token({ certificate, ...credentials });
+          const through = (request: { certificate?: KeyPairPem; headers?: Record<string, string> }) =>
+            callApi({
+              url: `https://${HOSTS.api}:${trusting.httpsPort}/accounts`,
+              caPem: world.serverCa.certPem,
+              token: bound,
+              ...request,
+            });
+          await waitFor(async () => (await through({ certificate }).catch(() => undefined))?.status === 200, 60_000);
+          await waitFor(async () => !(await isRefusedInTls(through({}))), 60_000);
+          assert.equal((await through({})).status, 401);
+          assert.equal((await through({ headers: await forged() })).status, 401);
+          const thief = await stranger.credentials();
+          assert.equal((await through({ headers: await forged(), certificate: thief.certificate })).status, 401);
+        } finally {
+          await trusting.stop();
+        }
+      });
+    }
+  });
+}

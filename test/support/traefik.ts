@@ -1,0 +1,129 @@
+/** Traefik itself, watching an API server. */
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { KubeClient } from '../../src/kube/client.ts';
+import { customResourceDefinitions, type KubernetesObject } from '../../src/kube/resource.ts';
+import { traefikBinary } from './binaries.ts';
+import { type Child, startChild } from './child.ts';
+import { documents } from './cluster-objects.ts';
+import { freePort } from './free-port.ts';
+import { accepts } from './listen.ts';
+import { waitFor } from './wait-for.ts';
+
+/** Whose objects it serves: Ingresses with its own annotations and kinds, or those written for ingress-nginx. */
+export type TraefikProvider = 'kubernetesIngress' | 'kubernetesIngressNGINX';
+
+export interface TraefikOptions {
+  /** With the rights of Traefik's own ClusterRole, or more. */
+  kubeconfigPath: string;
+  provider: TraefikProvider;
+  /** On 127.0.0.1. Default: free ones. */
+  httpsPort?: number;
+  httpPort?: number;
+  /** More of the static configuration, as on the command line. */
+  flags?: readonly string[];
+}
+
+const routersSchema = z.array(
+  z.object({ name: z.string(), rule: z.string(), status: z.string(), error: z.array(z.string()).optional() }),
+);
+
+export interface Traefik {
+  readonly httpsPort: number;
+  readonly httpPort: number;
+  /** What it has made of the objects. */
+  routers(): Promise<z.infer<typeof routersSchema>>;
+  log(): Promise<string>;
+  stop(): Promise<void>;
+}
+
+const TRAEFIK_CRD = /^traefik\.io_.+\.yaml$/;
+
+function isServed(object: KubernetesObject | undefined): boolean {
+  const status: unknown = object?.['status'];
+  return JSON.stringify(Object(status)['conditions'] ?? []).includes('"type":"Established"');
+}
+
+/** The kinds of traefik.io of the same version. The kubernetesCRD provider serves nothing while any is missing. */
+export async function applyTraefikCrds(kube: KubeClient): Promise<void> {
+  const { crds } = await traefikBinary();
+  const files = (await readdir(crds)).filter((file) => TRAEFIK_CRD.test(file));
+  const definitions = (await Promise.all(files.map((file) => documents(join(crds, file))))).flat();
+  if (definitions.length === 0) throw new Error(`no CRDs in ${crds}`);
+  for (const definition of definitions) {
+    await kube.apply(customResourceDefinitions, definition, { fieldManager: 'traefik-chart', force: true });
+  }
+  for (const { metadata } of definitions) {
+    await waitFor(async () => isServed(await kube.get(customResourceDefinitions, { name: metadata.name })));
+  }
+}
+
+/** What a platform would have in its values; the class is of the same name as the product whose annotations it reads. */
+const providers: Readonly<Record<TraefikProvider, readonly string[]>> = {
+  kubernetesIngress: [
+    '--providers.kubernetesIngress.ingressClass=traefik',
+    '--providers.kubernetesIngress.allowExternalNameServices=true',
+    '--providers.kubernetesCRD=true',
+  ],
+  kubernetesIngressNGINX: ['--providers.kubernetesIngressNGINX=true'],
+};
+
+/** Serves when this resolves; what it makes of the objects comes a moment later. */
+export async function startTraefik(options: TraefikOptions): Promise<Traefik> {
+  const { command } = await traefikBinary();
+  const directory = await mkdtemp(join(tmpdir(), 'certbound-traefik-'));
+  const { httpsPort = await freePort(), httpPort = await freePort(), flags = [] } = options;
+  const apiPort = await freePort();
+  const logFile = join(directory, 'traefik.log');
+  const child = await startChild({
+    command,
+    args: [
+      '--global.checkNewVersion=false',
+      '--global.sendAnonymousUsage=false',
+      '--log.level=INFO',
+      `--entryPoints.web.address=127.0.0.1:${httpPort}`,
+      `--entryPoints.websecure.address=127.0.0.1:${httpsPort}`,
+      '--entryPoints.websecure.http.tls=true',
+      `--entryPoints.traefik.address=127.0.0.1:${apiPort}`,
+      '--api.insecure=true',
+      '--ping=true',
+      ...providers[options.provider],
+      ...flags,
+    ],
+    logFile,
+    env: { PATH: process.env['PATH'], HOME: directory, KUBECONFIG: options.kubeconfigPath },
+  });
+  const api = async (path: string) => {
+    const answer = await fetch(`http://127.0.0.1:${apiPort}${path}`, { signal: AbortSignal.timeout(10_000) });
+    if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+    return answer.text();
+  };
+  try {
+    await ready(child, async () => {
+      const ports = await Promise.all([httpsPort, httpPort, apiPort].map((port) => accepts(port)));
+      return ports.every(Boolean) && (await api('/ping')) === 'OK';
+    });
+  } catch (error) {
+    await child.end();
+    throw error;
+  }
+  return {
+    httpsPort,
+    httpPort,
+    routers: async () => routersSchema.parse(JSON.parse(await api('/api/http/routers?per_page=1000'))),
+    log: () => readFile(logFile, 'utf8'),
+    async stop() {
+      await child.end();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+function ready(child: Child, condition: () => Promise<boolean>): Promise<void> {
+  return waitFor(async () => {
+    if (!child.running()) throw new Error(`traefik has ended\n${await child.tail()}`);
+    return condition();
+  }, 60_000);
+}
