@@ -1,15 +1,15 @@
 import type { Resource } from '../kube/resource.ts';
 import type { FrontendKind, Settings, TerminatorDriver } from './driver.ts';
 import { awsAlb } from './aws-alb.ts';
-import { haproxy } from './haproxy.ts';
-import { manual } from './manual.ts';
 import { envoyGateway } from './envoy-gateway.ts';
 import { gatewayApi } from './gateway-api.ts';
+import { haproxy } from './haproxy.ts';
+import { manual } from './manual.ts';
 import { nginx } from './nginx.ts';
 import { traefik } from './traefik.ts';
 
 /** A new terminator is one file, one line here, and one run of the contract suite. */
-export const drivers: readonly TerminatorDriver[] = [nginx, traefik, gatewayApi, envoyGateway, haproxy, awsAlb, manual];
+export const drivers: readonly TerminatorDriver[] = [nginx, traefik, haproxy, awsAlb, envoyGateway, gatewayApi, manual];
 
 /** The driver for a controller; undefined where none of ours knows the product. */
 export function driverFor(controller: string): TerminatorDriver | undefined {

@@ -106,7 +106,7 @@ function routes({ hosts }: IngressModel, rendering: Rendering): string[] {
         const path = plain(location.path.replace(/(?<=.)\/+$/, ''));
         const below = path === '/' ? '{ path_beg / }' : `{ path ${path} } || { path_beg ${path}/ }`;
         const [first, second] = (location.exact ? `{ path ${path} }` : below).split(' || ');
-        const named = `{ var(req.host) ${plain(host.hostname)} }`;
+        const named = `{ var(req.host) -m str ${plain(host.hostname)} }`;
         const conditions = [first, second].filter((each) => each !== undefined).map((each) => `${named} ${each}`);
         return `use_backend ${rendering.backendOf(host, location)} if ${conditions.join(' || ')}`;
       }),
@@ -187,7 +187,7 @@ export function renderHaproxyConfiguration(
   const text = [
     'global',
     ...indent([
-      'stats socket admin.sock level admin expose-fd listeners mode 600',
+      'stats socket unix@admin.sock level admin expose-fd listeners mode 600',
       'maxconn 2000',
       'log stderr len 8192 format raw local0',
       'hard-stop-after 15m',

@@ -74,7 +74,7 @@ class HaproxyTerminator implements Terminator {
     if (wanted.text === this.#active.text) return false;
     for (const [name, content] of wanted.files) await writeFile(join(this.#directory, name), content, { mode: 0o600 });
     await writeFile(join(this.#directory, 'next.cfg'), wanted.text);
-    const check = ['-c', '-q', '-C', this.#directory, '-f', 'next.cfg'];
+    const check = ['-c', '-C', this.#directory, '-f', 'next.cfg'];
     await run(this.#binary, check, { timeout: DEADLINE_MS }).catch((error: unknown) => {
       throw new Error('haproxy refuses the configuration', { cause: error });
     });

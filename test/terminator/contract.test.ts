@@ -1,0 +1,124 @@
+import * as hooks from 'node:test';
+import { SESSIONS_ISOLATED, TRUST_STORE } from '../../src/api/annotations.ts';
+import { customResourceDefinitions, type KubernetesObject, type Resource } from '../../src/kube/resource.ts';
+import { awsAlb } from '../../src/terminator/aws-alb.ts';
+import type { TerminatorDriver } from '../../src/terminator/driver.ts';
+import { envoyGateway } from '../../src/terminator/envoy-gateway.ts';
+import { frontendResources } from '../../src/terminator/frontend.ts';
+import { gatewayApi } from '../../src/terminator/gateway-api.ts';
+import { haproxy } from '../../src/terminator/haproxy.ts';
+import { manual } from '../../src/terminator/manual.ts';
+import { nginx } from '../../src/terminator/nginx.ts';
+import { waitFor } from '../support/wait-for.ts';
+import { type DriverExample, driverContract, driverWriteContract } from './contract.ts';
+import { TerminatorEnvironment } from './environment.ts';
+
+const nginxPrefix = 'nginx.ingress.kubernetes.io';
+const haproxyPrefix = 'haproxy-ingress.github.io';
+const albPrefix = 'alb.ingress.kubernetes.io';
+const perPort = { 'spec.tls.frontend.perPort': '[{"port":443,"tls":{}}]' };
+
+/** A new driver is one entry here. */
+const contracts: readonly [TerminatorDriver, DriverExample][] = [
+  [
+    nginx,
+    {
+      controllers: ['k8s.io/ingress-nginx'],
+      verifiesNothing: /"off"|optional_no_ca/,
+      forwardingKeys: [`${nginxPrefix}/auth-tls-secret`, `${nginxPrefix}/auth-tls-pass-certificate-to-upstream`],
+      hazards: [{ [`${nginxPrefix}/ssl-redirect`]: 'false' }],
+    },
+  ],
+  [
+    haproxy,
+    {
+      controllers: ['haproxy-ingress.github.io/controller', 'haproxy-ingress.github.io/controller/staging'],
+      classAnnotations: { [SESSIONS_ISOLATED]: 'true' },
+      verifiesNothing: /"off"|optional_no_ca/,
+      hazards: [
+        { [`${haproxyPrefix}/ssl-redirect`]: 'false' },
+        { 'ingress.kubernetes.io/ssl-redirect': 'no' },
+        { [`${haproxyPrefix}/ssl-passthrough`]: 'true' },
+        { [`${haproxyPrefix}/ssl-options-host`]: 'no-tlsv12 verify none' },
+        { [`${haproxyPrefix}/ssl-options-host`]: 'ca-ignore-err all' },
+        { [`${haproxyPrefix}/server-alias`]: 'other.example.test' },
+        { 'ingress.kubernetes.io/server-alias-regex': '.*' },
+        { 'ingress.kubernetes.io/auth-tls-verify-client': 'off' },
+      ],
+    },
+  ],
+  [
+    awsAlb,
+    {
+      controllers: ['ingress.k8s.aws/alb'],
+      settings: {
+        [TRUST_STORE]: 'arn:aws:elasticloadbalancing:eu-central-1:123456789012:truststore/clients/0123456789abcdef',
+        [`${albPrefix}/listen-ports`]: '[{"HTTPS": 443}, {"HTTPS": 8443}]',
+      },
+      verifiesNothing: /passthrough|"off"|ignoreClientCertificateExpiry/,
+      forwardingKeys: [`${albPrefix}/mutual-authentication`],
+      hazards: [{ [`${albPrefix}/listen-ports`]: '[{"HTTP": 80}, {"HTTPS": 443}]' }],
+      namesBundle: false,
+    },
+  ],
+  [
+    gatewayApi,
+    {
+      controllers: ['gateway.nginx.org/nginx-gateway-controller', 'kgateway.dev/kgateway'],
+      verifiesNothing: /AllowInsecureFallback/,
+      hazards: [perPort],
+    },
+  ],
+  [
+    envoyGateway,
+    {
+      controllers: ['gateway.envoyproxy.io/gatewayclass-controller'],
+      verifiesNothing: /AllowInsecureFallback|"mode":"Request"/,
+      hazards: [perPort],
+    },
+  ],
+  [manual, { controllers: [], verifiesNothing: /(?!)/, namesBundle: false }],
+];
+
+/** Any object of the kind; each driver's own tests have the product's own schema. */
+function permissive({ group, version, plural, kind }: Resource): KubernetesObject {
+  const schema = { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } };
+  return {
+    metadata: { name: `${plural}.${group}`, annotations: { 'api-approved.kubernetes.io': 'unapproved, for a test' } },
+    spec: {
+      group,
+      names: { plural, kind, singular: kind.toLowerCase() },
+      scope: 'Namespaced',
+      versions: [{ name: version, served: true, storage: true, schema }],
+    },
+  };
+}
+
+let environment: TerminatorEnvironment | undefined;
+const there = (): TerminatorEnvironment => {
+  if (environment === undefined) throw new Error('not started');
+  return environment;
+};
+
+hooks.before(async () => {
+  environment = await TerminatorEnvironment.start();
+  for (const kind of new Set(contracts.map(([{ frontend }]) => frontend))) {
+    const resource = frontendResources[kind];
+    if (kind === 'Ingress') continue;
+    await environment.put(customResourceDefinitions, permissive(resource));
+    await waitFor(() =>
+      there()
+        .people.list(resource)
+        .then(
+          () => true,
+          () => false,
+        ),
+    );
+  }
+});
+hooks.after(() => environment?.stop());
+
+for (const [driver, example] of contracts) {
+  driverContract(driver, example);
+  if (driver.ownedKeys.length > 0) driverWriteContract(driver, example, there);
+}
