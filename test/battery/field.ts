@@ -8,20 +8,20 @@ import { createPeople, type People } from './people.ts';
 import type { Product, RunningProduct, ServedHost } from './product.ts';
 import { type Answer, exchange, type Exchange, exchangeHttp2, type Hello, plainExchange } from './wire.ts';
 
-/** All in front of the same Service. */
+/** All in front of the same Service; names of one length (`renamed`). */
 export const Host = {
   /** Requires certificates of the clients' CA: the victim's server. */
   api: 'api.battery.test',
   /** Requires certificates of another server's CA. */
-  other: 'other.battery.test',
-  optional: 'optional.battery.test',
+  other: 'two.battery.test',
+  optional: 'opt.battery.test',
   /** Takes any certificate: self-signed clients' host. */
-  request: 'request.battery.test',
+  request: 'any.battery.test',
   /** Without client authentication. */
-  open: 'open.battery.test',
-  full: 'full.battery.test',
+  open: 'www.battery.test',
+  full: 'all.battery.test',
   /** As it must never be: a client's own certificate is in the bundle. */
-  anchor: 'anchor.battery.test',
+  anchor: 'own.battery.test',
   /** Without client authentication, around a host that requires it. */
   wildcard: '*.wild.battery.test',
   named: 'api.wild.battery.test',

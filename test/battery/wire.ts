@@ -100,6 +100,17 @@ function handshake(hello: Hello): TLSSocket {
   });
 }
 
+/**
+ * A session as if it were of another host, of a name of the same length: OpenSSL's client offers it to no other, by the
+ * name that it has noted in it. What the server knows of the session is its own, or sealed in the ticket.
+ */
+export function renamed(session: Buffer | undefined, from: string, to: string): Buffer | undefined {
+  if (session === undefined || from.length !== to.length) return session;
+  const at = session.indexOf(from, 0, 'latin1');
+  if (at === -1) return session;
+  return Buffer.concat([session.subarray(0, at), Buffer.from(to, 'latin1'), session.subarray(at + from.length)]);
+}
+
 /** What a server says to such bytes, up to the end of its headers. */
 function answerTo(stream: Duplex, bytes: string, ready: string): Promise<Answer> {
   return new Promise((resolve, reject) => {

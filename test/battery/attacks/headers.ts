@@ -87,7 +87,8 @@ export const headerAttacks = {
   },
   misspelt: {
     title: 'Forged header, as parsers read it differently (spaces, folding, bare CR or LF, NUL)',
-    safe: harmless,
+    // A folded line is part of the value before it.
+    safe: harmlessOrUnread,
     run: async (field) => {
       const outcomes: (string | undefined)[] = [];
       for (const spell of spellings) {

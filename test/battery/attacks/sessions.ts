@@ -1,6 +1,7 @@
 /** TLS sessions: who was let in once is to be let in again only where and as long as it would be. */
 import { Host } from '../field.ts';
 import type { Attempt, Field } from '../field.ts';
+import { renamed } from '../wire.ts';
 import { type Attack, each, harmless, itself, refused } from './attack.ts';
 
 const versions = ['TLSv1.2', 'TLSv1.3'] as const;
@@ -9,7 +10,7 @@ const versions = ['TLSv1.2', 'TLSv1.3'] as const;
 async function carried(field: Field, from: Attempt, to: Attempt): Promise<(string | undefined)[]> {
   return each(versions, async (version) => {
     const { session } = await field.exchange({ ...from, hello: { version } });
-    return field.attempt({ ...to, hello: { version, session } });
+    return field.attempt({ ...to, hello: { version, session: renamed(session, from.host, to.host) } });
   });
 }
 
@@ -41,6 +42,10 @@ export const sessionAttacks = {
   fromOtherHost: {
     title: 'A session of another server’s host, with a certificate of its CA, resumed on the protected one',
     safe: refused,
+    remedy: {
+      by: 'settings',
+      text: 'The driver `haproxy` does nothing before the platform says that `config-global` has `tune.ssl.cachesize 0`.',
+    },
     run: async (field) => {
       const { ofOtherCa, selfSigned } = field.people;
       const to = { host: Host.api, lines: field.forgedLines() };
