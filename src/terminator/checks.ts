@@ -63,11 +63,17 @@ interface Managed {
   blocking: Problem | undefined;
 }
 
+/** What keeps most from being written. */
+function blockingOf(problems: readonly Problem[]): Problem | undefined {
+  const blocking = problems.filter(({ bundle }) => bundle !== undefined);
+  return blocking.find(({ configure: all }) => all !== true) ?? blocking[0];
+}
+
 /** Undefined where nothing may be written for the frontend. */
 function managed(member: Member, view: TerminatorViewOfScope): Managed | undefined {
   const wanted = view.desired.wanted.get(member.frontend.uid);
   if (wanted === undefined || member.frontend.optIn.mode !== 'manage' || member.frontend.deleting) return undefined;
-  return { wanted, blocking: judge(member, view).find(({ bundle }) => bundle !== undefined) };
+  return { wanted, blocking: blockingOf(judge(member, view)) };
 }
 
 const writeBundle = due('writeBundle', (member, view) => {
@@ -110,7 +116,8 @@ const writeCompanion = due('writeCompanion', (member, view) => {
 const configure = due('configure', (member, view) => {
   const plan = managed(member, view);
   // What they name first: settings that name a missing object turn away every request of the host.
-  if (plan === undefined || plan.blocking !== undefined || !bundleHolds(member.bundle, plan.wanted)) return undefined;
+  if (plan === undefined || !bundleHolds(member.bundle, plan.wanted)) return undefined;
+  if (plan.blocking !== undefined && plan.blocking.configure !== true) return undefined;
   if (companionsToWrite(member, plan.wanted).length > 0) return undefined;
   const { frontend } = member;
   if (differingKeys(frontend, plan.wanted).length + leftoverKeys(frontend, plan.wanted).length === 0) return undefined;

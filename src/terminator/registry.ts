@@ -1,4 +1,5 @@
 import type { Resource } from '../kube/resource.ts';
+import { contour } from './contour.ts';
 import type { FrontendKind, Settings, TerminatorDriver } from './driver.ts';
 import { awsAlb } from './aws-alb.ts';
 import { envoyGateway } from './envoy-gateway.ts';
@@ -6,14 +7,25 @@ import { gatewayApi } from './gateway-api.ts';
 import { haproxy } from './haproxy.ts';
 import { manual } from './manual.ts';
 import { nginx } from './nginx.ts';
-import { traefik } from './traefik.ts';
+import { traefik, traefikSafeNaming } from './traefik.ts';
 
 /** A new terminator is one file, one line here, and one run of the contract suite. */
-export const drivers: readonly TerminatorDriver[] = [nginx, traefik, haproxy, awsAlb, envoyGateway, gatewayApi, manual];
+export const drivers: readonly TerminatorDriver[] = [
+  nginx,
+  traefik,
+  traefikSafeNaming,
+  haproxy,
+  awsAlb,
+  contour,
+  gatewayApi,
+  envoyGateway,
+  manual,
+];
 
-/** The driver for a controller; undefined where none of ours knows the product. */
-export function driverFor(controller: string): TerminatorDriver | undefined {
-  return drivers.find((driver) => driver.detect(controller));
+/** The driver for a controller, of several one that is switched on; undefined where none of ours knows the product. */
+export function driverFor(controller: string, enabled?: ReadonlySet<string>): TerminatorDriver | undefined {
+  const known = drivers.filter((driver) => driver.detect(controller));
+  return known.find(({ name }) => enabled?.has(name) === true) ?? known[0];
 }
 
 const keysOf = (kind: FrontendKind): ReadonlySet<string> =>

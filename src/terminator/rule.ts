@@ -13,6 +13,8 @@ export interface Problem {
    * `keep` it as it is, `maintain` it where there is one, or `write` it all the same.
    */
   bundle?: 'keep' | 'maintain' | 'write';
+  /** With `bundle`: the settings are written all the same, for without them less would be verified. */
+  configure?: true;
   /** When to look again although nothing changes; epoch milliseconds. */
   at?: number;
 }

@@ -72,7 +72,7 @@ export function judge(member: Member, view: ScopeView): Problem[] {
     const said = rule.find(member, view);
     if (said === undefined) continue;
     problems.push({ rule: rule.name, reason: rule.name, ...said });
-    if (said.bundle !== undefined) break;
+    if (said.bundle !== undefined && said.configure !== true) break;
   }
   return problems;
 }
@@ -82,6 +82,7 @@ export function inEffect(member: Member, view: ScopeView): boolean {
   const wanted = view.desired.wanted.get(member.frontend.uid);
   if (wanted === undefined || differingKeys(member.frontend, wanted).length > 0) return false;
   if (companionsToWrite(member, wanted).length > 0) return false;
+  if (companionRejected.find(member, view) !== undefined) return false;
   if (member.driver?.inEffectBy === 'proof' && !member.proved) return false;
   if (trustStoreOutdated.find(member, view) !== undefined) return false;
   const { hostKey } = member.driver ?? {};

@@ -22,12 +22,17 @@ const clientAuthType: Readonly<Record<ClientCertificates, string>> = {
   request: 'RequestClientCert',
 };
 
-/** How annotations name an object of the kubernetesCRD provider. */
-const reference = (namespace: string, name: string): string => `${namespace}-${name}@kubernetescrd`;
+/**
+ * Between namespace and name where annotations name an object of the kubernetesCRD provider: `_` with its option safeNaming.
+ * With `-` the object of another namespace can have the same name, and Traefik takes either.
+ */
+type Separator = '-' | '_';
 
-/** Namespace and name cannot be told apart in a reference, but for the form of our own names: the bundle's. */
-const OWN_OPTIONS = /^(?<namespace>.+)-(?<name>certbound-trust-[0-9a-f]{16})@kubernetescrd$/;
-const OWN_MIDDLEWARE = /-certbound-trust-[0-9a-f]{16}(-blank)?@kubernetescrd$/;
+const referenceTo = (namespace: string, separator: Separator, name: string): string =>
+  `${namespace}${separator}${name}@kubernetescrd`;
+
+const OWN_OPTIONS = /^(?<namespace>.+)(?<separator>[-_])(?<name>certbound-trust-[0-9a-f]{16})@kubernetescrd$/;
+const OWN_MIDDLEWARE = /[-_]certbound-trust-[0-9a-f]{16}(-blank)?@kubernetescrd$/;
 
 /** Both are cleared first: without a certificate Traefik leaves them as they came from a peer that its entry point trusts. */
 const CERTIFICATE_HEADERS = ['X-Forwarded-Tls-Client-Cert', 'X-Forwarded-Tls-Client-Cert-Info'];
@@ -76,55 +81,61 @@ function companionsOf(bundle: string, mode: ClientCertificates): readonly Compan
   ];
 }
 
-function bundleOf(settings: Settings): { namespace: string; name: string } | undefined {
-  const { namespace, name } = OWN_OPTIONS.exec(settings[TLS_OPTIONS] ?? '')?.groups ?? {};
-  return namespace === undefined || name === undefined ? undefined : { namespace, name };
-}
-
-const ownMiddlewares = (namespace: string, bundle: string): string[] =>
-  [blankName(bundle), bundle].map((name) => reference(namespace, name));
+const ownMiddlewares = (namespace: string, separator: Separator, bundle: string): string[] =>
+  [blankName(bundle), bundle].map((name) => referenceTo(namespace, separator, name));
 
 /** Traefik's own annotations on Ingresses (provider kubernetesIngress), and its kinds (kubernetesCRD). */
-export const traefik: TerminatorDriver = {
-  name: 'traefik',
-  frontend: 'Ingress',
-  capabilities: {
-    scope: 'host',
-    optional: true,
-    request: true,
-    crl: false,
-    forwards: true,
-    strips: 'always',
-    header: 'traefik',
-  },
-  bundleKind: 'Secret',
-  ownedKeys: [TLS_OPTIONS, MIDDLEWARES],
-  watchedKeys: [TLS],
-  hostKey: TLS_OPTIONS,
-  companionKinds: [tlsOptions, middlewares],
+function driver(driverName: string, separator: Separator): TerminatorDriver {
+  const bundleOf = (settings: Settings): { namespace: string; name: string } | undefined => {
+    const { namespace, separator: found, name } = OWN_OPTIONS.exec(settings[TLS_OPTIONS] ?? '')?.groups ?? {};
+    if (namespace === undefined || name === undefined || found !== separator) return undefined;
+    return { namespace, name };
+  };
+  return {
+    name: driverName,
+    frontend: 'Ingress',
+    capabilities: {
+      scope: 'host',
+      optional: true,
+      request: true,
+      crl: false,
+      forwards: true,
+      strips: 'always',
+      header: 'traefik',
+    },
+    bundleKind: 'Secret',
+    ownedKeys: [TLS_OPTIONS, MIDDLEWARES],
+    watchedKeys: [TLS],
+    hostKey: TLS_OPTIONS,
+    companionKinds: [tlsOptions, middlewares],
 
-  detect: (controller) => controller === 'traefik.io/ingress-controller',
+    detect: (controller) => controller === 'traefik.io/ingress-controller',
 
-  render({ bundle: { namespace, name }, frontend, mode }: Rendering) {
-    return {
-      settings: {
-        [TLS_OPTIONS]: reference(namespace, name),
-        [MIDDLEWARES]: withOwn(ownMiddlewares(namespace, name), frontend.settings[MIDDLEWARES]),
-      },
-      companions: companionsOf(name, mode),
-    };
-  },
+    render({ bundle: { namespace, name }, frontend, mode }: Rendering) {
+      return {
+        settings: {
+          [TLS_OPTIONS]: referenceTo(namespace, separator, name),
+          [MIDDLEWARES]: withOwn(ownMiddlewares(namespace, separator, name), frontend.settings[MIDDLEWARES]),
+        },
+        companions: companionsOf(name, mode),
+      };
+    },
 
-  overwritesHeaders(settings) {
-    const bundle = bundleOf(settings);
-    if (bundle === undefined) return false;
-    return hasOwn(entriesOf(settings[MIDDLEWARES]), ownMiddlewares(bundle.namespace, bundle.name));
-  },
+    overwritesHeaders(settings) {
+      const bundle = bundleOf(settings);
+      if (bundle === undefined) return false;
+      return hasOwn(entriesOf(settings[MIDDLEWARES]), ownMiddlewares(bundle.namespace, separator, bundle.name));
+    },
 
-  hazard(settings) {
-    if (settings[TLS] !== 'false') return undefined;
-    return `${TLS}: "false" serves the host over plain HTTP, where nobody is asked for a certificate: remove that annotation.`;
-  },
+    hazard(settings) {
+      if (settings[TLS] !== 'false') return undefined;
+      return `${TLS}: "false" serves the host over plain HTTP, where nobody is asked for a certificate: remove that annotation.`;
+    },
 
-  bundleOf,
-};
+    bundleOf,
+  };
+}
+
+export const traefik = driver('traefik', '-');
+/** Where the platform has switched on `providers.kubernetesCRD.safeNaming` (Traefik 3.7.11). */
+export const traefikSafeNaming = driver('traefik-safe-naming', '_');

@@ -7,6 +7,7 @@ import { bundleName, type BundleProjection } from './bundle.ts';
 import { desired } from './desired.ts';
 import type { TerminatorView } from './distribution.ts';
 import { type ClassProjection, defaultClass } from './class.ts';
+import { CONTOUR } from './contour.ts';
 import type { CompanionProjection } from './companion.ts';
 import type { TerminatorDriver } from './driver.ts';
 import { type Frontend, frontendName, isOptedIn } from './frontend.ts';
@@ -53,8 +54,6 @@ const Index = {
 } as const;
 
 type Ref = Pick<Frontend, 'kind' | 'namespace' | 'name'>;
-
-const CONTOUR = 'projectcontour.io/contour';
 
 const hostsOf = ({ hosts, hostless }: Frontend): readonly string[] => (hostless ? [...hosts, ''] : hosts);
 
@@ -234,7 +233,9 @@ export class TerminatorViews {
 
   /** What the platform says that it configures by hand goes before what a driver would do. */
   #driverFor(controller: string): TerminatorDriver | undefined {
-    return this.#sources.manualControllers?.has(controller) === true ? manual : driverFor(controller);
+    return this.#sources.manualControllers?.has(controller) === true
+      ? manual
+      : driverFor(controller, this.#sources.drivers);
   }
 
   #grants(server: AuthorizationServer, frontend: Ref): boolean {

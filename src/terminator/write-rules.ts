@@ -129,6 +129,8 @@ export const companionRejected: Rule = {
       return {
         message: `${resource.kind} ${member.frontend.namespace}/${name} is not in effect: the controller says "${found.rejected.slice(0, 300)}". Of several that are for the same listeners the product takes one: remove the others.`,
         bundle: 'write',
+        // By its settings alone the product verifies, and forwards nothing.
+        configure: true,
       };
     }
     return undefined;

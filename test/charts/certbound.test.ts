@@ -133,6 +133,7 @@ describe('values of the chart', () => {
       CERTBOUND_CLUSTER_ID: 'prod-eu-1',
       CERTBOUND_NAMESPACE: 'certbound-system',
       CERTBOUND_WATCH_NAMESPACES: 'a,b',
+      CERTBOUND_TERMINATORS: 'nginx',
       CERTBOUND_CONTROLLER_NAME: 'example.com/second',
       CERTBOUND_POD_NAME: 'metadata.name',
       CERTBOUND_LOG_LEVEL: 'debug',

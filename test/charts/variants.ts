@@ -14,6 +14,10 @@ export const variants: Record<string, Values> = {
     image: { repository: 'images.example.com/certbound', digest: `sha256:${'0'.repeat(64)}`, pullPolicy: 'Always' },
     imagePullSecrets: [{ name: 'pull' }],
   },
+  'every terminator': {
+    terminators: { enabled: ['nginx', 'traefik', 'haproxy', 'aws-alb', 'contour', 'gateway-api', 'envoy-gateway'] },
+  },
+  'no terminator': { terminators: { enabled: [] } },
   scheduling: {
     replicaCount: 3,
     priorityClassName: 'system-cluster-critical',

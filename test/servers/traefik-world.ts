@@ -93,7 +93,13 @@ async function start({ provider, flags }: TraefikWorldOptions, parts: AsyncDispo
   const values = { clusterId: CLUSTER_ID, terminators: { enabled: ['nginx', 'traefik'] } };
   await apply(kube, ...(await rendered(values)).filter(isRight));
   await apply(kube, ...(await basics()));
-  const traefik = await startTraefik({ kubeconfigPath, provider, httpsPort, ...(flags && { flags }) });
+  const traefik = await startTraefik({
+    kubeconfigPath,
+    provider,
+    ingressClass: className,
+    httpsPort,
+    ...(flags && { flags }),
+  });
   parts.defer(() => traefik.stop());
   const example = await documents(resolve(ROOT, 'examples/platform.yaml'));
   await apply(kube, ...edited(localised(example, origin, serverCa.certPem)));

@@ -256,7 +256,12 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
       it('drops a forged header of a peer that the entry point trusts, also where a certificate is optional', async () => {
         await annotate(api, { [CLIENT_CERTIFICATES]: 'optional' });
         const flags = ['--entryPoints.websecure.forwardedHeaders.trustedIPs=127.0.0.1/32'];
-        const trusting = await startTraefik({ kubeconfigPath: world.kubeconfigPath, provider, flags });
+        const trusting = await startTraefik({
+          kubeconfigPath: world.kubeconfigPath,
+          provider,
+          ingressClass: world.className,
+          flags,
+        });
         try {
           const { certificate, ...credentials } = await client.credentials();
           const bound = await token({ certificate, ...credentials });

@@ -20,6 +20,7 @@ const NAMES = [
   'cert-manager',
   'envoy-gateway',
   'traefik',
+  'contour',
 ] as const;
 export type BinaryName = (typeof NAMES)[number];
 
@@ -73,6 +74,7 @@ interface Source {
   folder?: Folder | readonly Folder[];
 }
 
+/** Or a file. */
 interface Folder {
   module: string;
   path: string;
@@ -101,6 +103,10 @@ function sourceOf(name: BinaryName): Source {
     case 'traefik': {
       const folder = { module: 'github.com/traefik/traefik/v3', path: 'docs/content/reference/dynamic-configuration' };
       return { module: 'traefik', package: 'github.com/traefik/traefik/v3/cmd/traefik', ldflags: stripped, folder };
+    }
+    case 'contour': {
+      const folder = { module: 'github.com/projectcontour/contour', path: 'examples/contour/01-crds.yaml' };
+      return { module: 'contour', package: 'github.com/projectcontour/contour/cmd/contour', ldflags: stripped, folder };
     }
     default:
       return { module: 'kubernetes', package: `k8s.io/kubernetes/cmd/${name}`, ldflags: kubernetesLdflags };

@@ -2,9 +2,11 @@ import { parseAllDocuments } from 'yaml';
 import { readFile } from 'node:fs/promises';
 import { authorizationServers, clientCertificateIssuers, oauthClients } from '../../src/api/resources.ts';
 import type { KubeClient } from '../../src/kube/client.ts';
+import { middlewares, tlsOptions } from '../../src/terminator/traefik.ts';
 import {
   apiVersionOf,
   configMaps,
+  httpProxies,
   ingressClasses,
   ingresses,
   isKubernetesObject,
@@ -41,6 +43,9 @@ const resources: readonly Resource[] = [
   services,
   ingresses,
   ingressClasses,
+  httpProxies,
+  tlsOptions,
+  middlewares,
   { group: '', version: 'v1', plural: 'serviceaccounts', kind: 'ServiceAccount', namespaced: true },
   rbac('roles', 'Role', true),
   rbac('rolebindings', 'RoleBinding', true),

@@ -4,10 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { KubeClient } from '../../src/kube/client.ts';
-import { customResourceDefinitions, type KubernetesObject } from '../../src/kube/resource.ts';
+import { customResourceDefinitions, ingresses } from '../../src/kube/resource.ts';
+import { middlewares } from '../../src/terminator/traefik.ts';
 import { traefikBinary } from './binaries.ts';
 import { type Child, startChild } from './child.ts';
-import { documents } from './cluster-objects.ts';
+import { documents, ingress } from './cluster-objects.ts';
+import { isEstablished } from './crds.ts';
 import { freePort } from './free-port.ts';
 import { accepts } from './listen.ts';
 import { waitFor } from './wait-for.ts';
@@ -19,6 +21,8 @@ export interface TraefikOptions {
   /** With the rights of Traefik's own ClusterRole, or more. */
   kubeconfigPath: string;
   provider: TraefikProvider;
+  /** Whose Ingresses it serves; for ingress-nginx' it is the class's controller that counts. */
+  ingressClass: string;
   /** On 127.0.0.1. Default: free ones. */
   httpsPort?: number;
   httpPort?: number;
@@ -31,6 +35,7 @@ const routersSchema = z.array(
 );
 
 export interface Traefik {
+  readonly version: string;
   readonly httpsPort: number;
   readonly httpPort: number;
   /** What it has made of the objects. */
@@ -40,11 +45,6 @@ export interface Traefik {
 }
 
 const TRAEFIK_CRD = /^traefik\.io_.+\.yaml$/;
-
-function isServed(object: KubernetesObject | undefined): boolean {
-  const status: unknown = object?.['status'];
-  return JSON.stringify(Object(status)['conditions'] ?? []).includes('"type":"Established"');
-}
 
 /** The kinds of traefik.io of the same version. The kubernetesCRD provider serves nothing while any is missing. */
 export async function applyTraefikCrds(kube: KubeClient): Promise<void> {
@@ -56,25 +56,62 @@ export async function applyTraefikCrds(kube: KubeClient): Promise<void> {
     await kube.apply(customResourceDefinitions, definition, { fieldManager: 'traefik-chart', force: true });
   }
   for (const { metadata } of definitions) {
-    await waitFor(async () => isServed(await kube.get(customResourceDefinitions, { name: metadata.name })));
+    await waitFor(async () => isEstablished(await kube.get(customResourceDefinitions, { name: metadata.name })));
   }
 }
 
-/** What a platform would have in its values; the class is of the same name as the product whose annotations it reads. */
-const providers: Readonly<Record<TraefikProvider, readonly string[]>> = {
-  kubernetesIngress: [
-    '--providers.kubernetesIngress.ingressClass=traefik',
-    '--providers.kubernetesIngress.allowExternalNameServices=true',
-    '--providers.kubernetesCRD=true',
-  ],
-  kubernetesIngressNGINX: ['--providers.kubernetesIngressNGINX=true'],
-};
+/** What a platform would have in its values. */
+function flagsOf({ provider, ingressClass, flags = [] }: TraefikOptions): string[] {
+  const own =
+    provider === 'kubernetesIngressNGINX'
+      ? ['--providers.kubernetesIngressNGINX=true']
+      : [
+          `--providers.kubernetesIngress.ingressClass=${ingressClass}`,
+          '--providers.kubernetesIngress.allowExternalNameServices=true',
+        ];
+  return [...own, '--providers.kubernetesCRD=true', ...flags];
+}
+
+async function pinnedVersion(): Promise<string> {
+  const goMod = await readFile(join(import.meta.dirname, '../../hack/tools/traefik/go.mod'), 'utf8');
+  return /traefik\/v3 v(\d+\.\d+\.\d+)/.exec(goMod)?.[1] ?? '';
+}
+
+let markers = 0;
+
+/**
+ * Until it serves what was written before: what is written last, of its own kinds and as an Ingress, is what it hears of
+ * last.
+ */
+export async function traefikSettled(
+  traefik: Pick<Traefik, 'routers'>,
+  kube: KubeClient,
+  { namespace, ingressClass }: { namespace: string; ingressClass: string },
+): Promise<void> {
+  const name = `marker-${++markers}`;
+  const host = `${name}.example.test`;
+  await kube.create(middlewares, {
+    metadata: { namespace, name },
+    spec: { headers: { customRequestHeaders: { 'X-Marker': name } } },
+  });
+  const annotations = { 'traefik.ingress.kubernetes.io/router.middlewares': `${namespace}-${name}@kubernetescrd` };
+  await kube.create(ingresses, ingress({ namespace, name, annotations }, host, 'backend', ingressClass));
+  const isServed = async () => {
+    const found = (await traefik.routers()).filter(({ rule }) => rule.includes(host));
+    return found.length > 0 && found.every(({ status }) => status === 'enabled');
+  };
+  await waitFor(isServed, 60_000).catch(async (cause: unknown) => {
+    throw new Error(`Traefik does not serve ${host}: ${JSON.stringify(await traefik.routers())}`, { cause });
+  });
+  await kube.delete(ingresses, { namespace, name });
+  await kube.delete(middlewares, { namespace, name });
+}
 
 /** Serves when this resolves; what it makes of the objects comes a moment later. */
 export async function startTraefik(options: TraefikOptions): Promise<Traefik> {
   const { command } = await traefikBinary();
   const directory = await mkdtemp(join(tmpdir(), 'certbound-traefik-'));
-  const { httpsPort = await freePort(), httpPort = await freePort(), flags = [] } = options;
+  const { httpsPort = await freePort(), httpPort = await freePort() } = options;
   const apiPort = await freePort();
   const logFile = join(directory, 'traefik.log');
   const child = await startChild({
@@ -89,8 +126,7 @@ export async function startTraefik(options: TraefikOptions): Promise<Traefik> {
       `--entryPoints.traefik.address=127.0.0.1:${apiPort}`,
       '--api.insecure=true',
       '--ping=true',
-      ...providers[options.provider],
-      ...flags,
+      ...flagsOf(options),
     ],
     logFile,
     env: { PATH: process.env['PATH'], HOME: directory, KUBECONFIG: options.kubeconfigPath },
@@ -110,6 +146,7 @@ export async function startTraefik(options: TraefikOptions): Promise<Traefik> {
     throw error;
   }
   return {
+    version: await pinnedVersion(),
     httpsPort,
     httpPort,
     routers: async () => routersSchema.parse(JSON.parse(await api('/api/http/routers?per_page=1000'))),

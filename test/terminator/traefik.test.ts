@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ClientCertificates, Settings } from '../../src/terminator/driver.ts';
-import { traefik } from '../../src/terminator/traefik.ts';
+import { driverFor } from '../../src/terminator/registry.ts';
+import { traefik, traefikSafeNaming } from '../../src/terminator/traefik.ts';
 
 const prefix = 'traefik.ingress.kubernetes.io';
 const OPTIONS = `${prefix}/router.tls.options`;
@@ -92,4 +93,26 @@ test('the class controller decides on the driver, exactly', () => {
 test('what serves the host without TLS is a hazard', () => {
   assert.match(traefik.hazard({ [`${prefix}/router.tls`]: 'false' }) ?? '', /plain HTTP/);
   assert.equal(traefik.hazard({ [`${prefix}/router.tls`]: 'true' }), undefined);
+});
+
+test('with safeNaming the same by other names, and only where it is switched on', () => {
+  const { settings, companions } = traefikSafeNaming.render({
+    bundle: { namespace: 'pay-ments', name },
+    // As the driver of before had written them.
+    frontend: { namespace: 'pay-ments', name: 'api', settings: { [MIDDLEWARES]: `${own},a@file` } },
+    mode: 'required',
+    depth: 1,
+  });
+  assert.deepEqual(settings, {
+    [OPTIONS]: `pay-ments_${name}@kubernetescrd`,
+    [MIDDLEWARES]: `pay-ments_${name}-blank@kubernetescrd,pay-ments_${name}@kubernetescrd,a@file`,
+  });
+  assert.deepEqual(companions, render().companions);
+  assert.deepEqual(traefikSafeNaming.bundleOf(settings), { namespace: 'pay-ments', name });
+  assert.equal(traefik.bundleOf(settings), undefined);
+  assert.ok(traefikSafeNaming.overwritesHeaders(settings) && !traefik.overwritesHeaders(settings));
+  const controller = 'traefik.io/ingress-controller';
+  assert.equal(driverFor(controller, new Set(['nginx', 'traefik-safe-naming'])), traefikSafeNaming);
+  assert.equal(driverFor(controller, new Set(['traefik'])), traefik);
+  assert.equal(driverFor(controller, new Set(['nginx'])), traefik);
 });

@@ -51,7 +51,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   resources: [ingresses]
   verbs: [list, watch, patch]
 {{- end }}
-{{- if has "traefik" $drivers }}
+{{- if include "certbound.traefik" . }}
 - apiGroups: [traefik.io]
   resources: [tlsoptions, middlewares]
   verbs: [get, list, watch, create, update, delete]
@@ -79,7 +79,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- /* Not empty where a driver that is switched on writes annotations of Ingresses. */}}
 {{- define "certbound.annotatesIngresses" -}}
-{{- range .Values.terminators.enabled }}{{ if has . (list "nginx" "traefik" "haproxy" "aws-alb") }}{{ . }}{{ end }}{{ end }}
+{{- range .Values.terminators.enabled }}{{ if has . (list "nginx" "traefik" "traefik-safe-naming" "haproxy" "aws-alb") }}{{ . }}{{ end }}{{ end }}
+{{- end }}
+
+{{- /* Between namespace and name in Traefik's references, where a driver for it is switched on. */}}
+{{- define "certbound.traefik" -}}
+{{- if has "traefik" .Values.terminators.enabled }}-{{ else if has "traefik-safe-naming" .Values.terminators.enabled }}_{{ end }}
 {{- end }}
 
 {{- /* Annotations of Ingresses that the drivers write, as a list of CEL. */}}
@@ -90,7 +95,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- range list "auth-tls-secret" "auth-tls-verify-client" "auth-tls-verify-depth" "auth-tls-pass-certificate-to-upstream" }}
 {{- $keys = append $keys (printf "nginx.ingress.kubernetes.io/%s" .) }}
 {{- end }}
-{{- else if eq . "traefik" }}
+{{- else if hasPrefix "traefik" . }}
 {{- range list "router.tls.options" "router.middlewares" }}
 {{- $keys = append $keys (printf "traefik.ingress.kubernetes.io/%s" .) }}
 {{- end }}

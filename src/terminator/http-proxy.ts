@@ -1,0 +1,78 @@
+import { z } from 'zod';
+import { objectMeta } from '../api/metadata.ts';
+import type { KubernetesObject } from '../kube/resource.ts';
+import { appliedAt, lastWriter, settingOwners } from './field-managers.ts';
+import { type Frontend, parseOptIn } from './frontend.ts';
+import { driverKeys } from './registry.ts';
+import { settingsOf } from './settings.ts';
+
+const route = z.object({
+  permitInsecure: z.boolean().default(false),
+  services: z.array(z.object({ name: z.string() })).default([]),
+});
+
+const schema = z.object({
+  metadata: objectMeta.extend({
+    namespace: z.string(),
+    managedFields: z.array(z.unknown()).default([]),
+    creationTimestamp: z.string().default(''),
+  }),
+  spec: z
+    .looseObject({
+      ingressClassName: z.string().optional(),
+      virtualhost: z
+        .looseObject({
+          fqdn: z.string().default(''),
+          tls: z
+            .looseObject({ secretName: z.string().default(''), passthrough: z.boolean().default(false) })
+            .optional(),
+        })
+        .optional(),
+      routes: z.array(route).default([]),
+    })
+    .prefault({}),
+});
+
+/**
+ * An HTTPProxy with a virtualhost decides for its whole host. One without is a part that others include: it has no host,
+ * and what it routes to is not looked at.
+ *
+ * @throws when the object is no HTTPProxy of projectcontour.io/v1
+ */
+export function projectHTTPProxy(object: KubernetesObject): Frontend {
+  const { metadata, spec } = schema.parse(object);
+  const { annotations } = metadata;
+  const keys = driverKeys('HTTPProxy');
+  const owners = settingOwners(metadata.managedFields, keys);
+  const host = spec.virtualhost?.fqdn.toLowerCase() ?? '';
+  const tls = spec.virtualhost?.tls;
+  const services = new Set(spec.routes.flatMap(({ services: each }) => each.map(({ name }) => name)));
+  return {
+    kind: 'HTTPProxy',
+    namespace: metadata.namespace,
+    name: metadata.name,
+    uid: metadata.uid,
+    resourceVersion: metadata.resourceVersion,
+    // Contour heeds the annotations before the field.
+    className:
+      annotations['projectcontour.io/ingress.class'] ??
+      annotations['kubernetes.io/ingress.class'] ??
+      spec.ingressClassName,
+    hosts: host === '' ? [] : [host],
+    hostless: host === '',
+    // Passed through, the connection ends behind Envoy, and so does the client's certificate.
+    tlsHosts: host !== '' && tls !== undefined && tls.secretName !== '' && !tls.passthrough ? [host] : [],
+    backends: host === '' ? [] : [...services].map((service) => ({ host, service })),
+    optIn: parseOptIn(annotations),
+    settings: settingsOf(
+      { metadata, spec: { ...spec, routes: { permitInsecure: spec.routes.some((each) => each.permitInsecure) } } },
+      keys,
+    ),
+    otherOwners: owners.others,
+    ownKeys: owners.own,
+    appliedAt: appliedAt(metadata.managedFields),
+    lastWriter: lastWriter(metadata.managedFields),
+    deleting: metadata.deletionTimestamp !== undefined,
+    creationTimestamp: metadata.creationTimestamp,
+  };
+}

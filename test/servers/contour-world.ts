@@ -1,0 +1,116 @@
+/** A whole installation whose hosts Contour serves: an authorization server and an API behind HTTPProxies. */
+import { randomBytes } from 'node:crypto';
+import { resolve } from 'node:path';
+import { CLIENT_CERTIFICATES, OPT_IN } from '../../src/api/annotations.ts';
+import { KubeClient } from '../../src/kube/client.ts';
+import type { KubernetesObject } from '../../src/kube/resource.ts';
+import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server.ts';
+import { apply, documents, namespace, opaqueSecret } from '../support/cluster-objects.ts';
+import { rendered } from '../support/chart.ts';
+import { type Contour, contourCrds, startContour } from '../support/contour.ts';
+import { startControlPlane } from '../support/control-plane.ts';
+import { freePort } from '../support/free-port.ts';
+import { CLIENTS_ALLOWED, CLUSTER_ID, localised } from '../support/installation.ts';
+import { HOSTS } from '../support/oauth-deployment.ts';
+import { grantOperatorRights, isRight } from '../support/operator-rights.ts';
+import { type OperatorProcess, startOperator } from '../support/operator.ts';
+import { startResourceServer } from '../support/resource-server.ts';
+import { createThrowawayCa, type ThrowawayCa } from '../support/throwaway-ca.ts';
+import { httpProxy, loopbackService } from './contour-hosts.ts';
+
+const root = resolve(import.meta.dirname, '../..');
+const terminator = 'envoy';
+export const MTLS_PROXY = { namespace: 'identity', name: 'authorization-server-mtls' };
+export const API_PROXY = { namespace: 'accounts', name: 'accounts-api' };
+/** What the owner of a host writes. */
+export const OPTED_IN = { [OPT_IN]: 'corporate', [CLIENT_CERTIFICATES]: 'required' };
+
+export interface ContourWorld {
+  readonly kube: KubeClient;
+  readonly contour: Contour;
+  readonly authorizationServer: AuthorizationServer;
+  readonly serverCa: ThrowawayCa;
+  /** The operator's own, with its rights. */
+  readonly operatorKubeconfig: string;
+  readonly operator: OperatorProcess;
+  origin(host: keyof typeof HOSTS): string;
+  stop(): Promise<void>;
+}
+
+const shortly = (object: KubernetesObject): KubernetesObject =>
+  object.kind === 'AuthorizationServer'
+    ? {
+        ...object,
+        spec: {
+          ...Object(object['spec']),
+          propagation: '5s',
+          terminators: [{ group: 'projectcontour.io', kind: 'HTTPProxy', ...MTLS_PROXY }],
+        },
+      }
+    : object;
+
+async function start(parts: AsyncDisposableStack): Promise<ContourWorld> {
+  const httpsPort = await freePort();
+  const origin = (host: keyof typeof HOSTS) => `https://${HOSTS[host]}:${httpsPort}`;
+  const plane = await startControlPlane({ crds: [resolve(root, 'crds'), await contourCrds()] });
+  parts.defer(() => plane.stop());
+  const kube = KubeClient.fromKubeconfig({ path: plane.kubeconfigPath, userAgent: 'test', fieldManager: 'test' });
+  parts.defer(() => kube.close());
+  const serverCa = await createThrowawayCa('Example Server CA');
+  const initialAccessToken = randomBytes(24).toString('base64url');
+  const authorizationServer = await startAuthorizationServer({
+    issuer: origin('browser'),
+    mtlsOrigin: origin('mtls'),
+    initialAccessToken,
+    accessTokenTTL: 3,
+    terminator,
+  });
+  parts.defer(() => authorizationServer.stop());
+  const { issuer, resource: audience, jwks } = authorizationServer;
+  const resourceServer = await startResourceServer({ issuer, audience, jwks, terminator });
+  parts.defer(() => resourceServer.stop());
+  const contour = await startContour({ kubeconfigPath: plane.kubeconfigPath, httpsPort });
+  parts.defer(() => contour.stop());
+  const kubeconfigPath = await grantOperatorRights(plane, kube);
+  const rights = await rendered({ clusterId: CLUSTER_ID, terminators: { enabled: ['contour'] } });
+  await apply(kube, ...rights.filter(isRight));
+
+  const pair = await serverCa.issue({ cn: 'server', dns: Object.values(HOSTS) });
+  const tls = { 'tls.crt': pair.certPem, 'tls.key': pair.keyPem };
+  const server = { namespace: 'identity', name: 'authorization-server' };
+  const api = { namespace: 'accounts', name: 'accounts' };
+  const token = { namespace: 'certbound-system', name: 'corporate-initial-access-token' };
+  await apply(
+    kube,
+    namespace('identity'),
+    namespace('accounts'),
+    namespace('team', CLIENTS_ALLOWED),
+    opaqueSecret(token, { token: initialAccessToken }),
+    opaqueSecret({ namespace: 'identity', name: 'tls' }, tls, 'kubernetes.io/tls'),
+    opaqueSecret({ namespace: 'accounts', name: 'tls' }, tls, 'kubernetes.io/tls'),
+    loopbackService(server, authorizationServer.port),
+    loopbackService(api, resourceServer.port),
+    httpProxy(server, HOSTS.browser, server.name),
+    httpProxy({ ...MTLS_PROXY, annotations: OPTED_IN }, HOSTS.mtls, server.name),
+    httpProxy(API_PROXY, HOSTS.api, api.name),
+    ...localised(await documents(resolve(root, 'examples/platform.yaml')), origin, serverCa.certPem).map(shortly),
+  );
+  const operator = await startOperator({
+    kubeconfigPath,
+    clusterId: CLUSTER_ID,
+    logFile: resolve(plane.dir, 'operator.log'),
+    environment: { CERTBOUND_TERMINATORS: 'contour' },
+  });
+  parts.defer(async () => void (await operator.stop()));
+  return { operatorKubeconfig: kubeconfigPath, kube, contour, authorizationServer, serverCa, operator, origin, stop: () => parts.disposeAsync() };
+}
+
+export async function startContourWorld(): Promise<ContourWorld> {
+  const parts = new AsyncDisposableStack();
+  try {
+    return await start(parts);
+  } catch (error) {
+    await parts.disposeAsync();
+    throw error;
+  }
+}
