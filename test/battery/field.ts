@@ -3,7 +3,8 @@ import { type TerminatorName, terminators } from '../../src/verifier/terminators
 import type { KeyPairPem } from '../support/throwaway-ca.ts';
 import { names, sentBy } from '../verifier/product-headers.ts';
 import { type Backend, startBackend } from './backend.ts';
-import { outcomeOf } from './outcome.ts';
+import { waitFor } from '../support/wait-for.ts';
+import { Outcome, outcomeOf } from './outcome.ts';
 import { createPeople, type People } from './people.ts';
 import type { Product, RunningProduct, ServedHost } from './product.ts';
 import { type Answer, exchange, type Exchange, exchangeHttp2, type Hello, plainExchange } from './wire.ts';
@@ -44,6 +45,9 @@ export interface Attempt {
   hello?: Pick<Hello, 'session' | 'version' | 'fragmented'>;
 }
 
+/** A limit, no measure. */
+const SERVED_MS = 90_000;
+
 const derOf = (pem: string): Buffer => Buffer.from(pem.replaceAll(/-----[^-]+-----|\s/g, ''), 'base64');
 
 export class Field {
@@ -75,11 +79,29 @@ export class Field {
       const hosts = hostsOf(product, people);
       const names = [...Object.values(Host), '*.battery.test'];
       const pair = await people.serverCa.issue({ cn: 'server', dns: names });
-      return new Field(product, people, backend, await product.start({ hosts, pair, backendPort: backend.port }));
+      const running = await product.start({ hosts, pair, backendPort: backend.port });
+      const field = new Field(product, people, backend, running);
+      try {
+        for (const host of hosts) await field.#served(host);
+      } catch (error) {
+        await running.stop();
+        throw error;
+      }
+      return field;
     } catch (error) {
       await backend.stop();
       throw error;
     }
+  }
+
+  /** Until whoever may is let in: products say nowhere that a host is live. */
+  async #served({ name, clientAuthentication }: ServedHost): Promise<void> {
+    const { client, ofOtherCa } = this.people;
+    const ca = clientAuthentication?.ca ?? '';
+    const own = ca === '' ? undefined : ca.includes(this.people.clientCa.certPem) ? client : ofOtherCa;
+    const attempt = { host: name.replace('*', 'any'), ...(own && { client: own, mayBe: own }) };
+    const wanted = own === undefined ? Outcome.nobody : Outcome.itself;
+    await waitFor(async () => (await this.attempt(attempt)) === wanted, SERVED_MS);
   }
 
   get version(): string {
@@ -169,9 +191,9 @@ export class Field {
 
   /** Serves the same hosts, with another CA for the victim's. */
   async trust(ca: string): Promise<void> {
-    await this.#running.serve(
-      hostsOf(this.product, { ...this.people, clientCa: { ...this.people.clientCa, certPem: ca } }),
-    );
+    const hosts = hostsOf(this.product, { ...this.people, clientCa: { ...this.people.clientCa, certPem: ca } });
+    await this.#running.serve(hosts);
+    for (const host of hosts.filter(({ name }) => name === Host.api)) await this.#served(host);
   }
 
   async stop(): Promise<void> {

@@ -112,10 +112,7 @@ async function start(
 }
 
 /** Wait for what you call: Contour and Envoy say nowhere that a host is live. */
-export async function startContourHosts(
-  hosts: readonly HostOptions[],
-  clientCaPem: string,
-): Promise<ContourHosts> {
+export async function startContourHosts(hosts: readonly HostOptions[], clientCaPem: string): Promise<ContourHosts> {
   const parts = new AsyncDisposableStack();
   try {
     return await start(hosts, clientCaPem, parts);

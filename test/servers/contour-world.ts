@@ -102,7 +102,16 @@ async function start(parts: AsyncDisposableStack): Promise<ContourWorld> {
     environment: { CERTBOUND_TERMINATORS: 'contour' },
   });
   parts.defer(async () => void (await operator.stop()));
-  return { operatorKubeconfig: kubeconfigPath, kube, contour, authorizationServer, serverCa, operator, origin, stop: () => parts.disposeAsync() };
+  return {
+    operatorKubeconfig: kubeconfigPath,
+    kube,
+    contour,
+    authorizationServer,
+    serverCa,
+    operator,
+    origin,
+    stop: () => parts.disposeAsync(),
+  };
 }
 
 export async function startContourWorld(): Promise<ContourWorld> {
