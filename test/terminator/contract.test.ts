@@ -80,7 +80,7 @@ const contracts: readonly [TerminatorDriver, DriverExample][] = [
     {
       controllers: [CONTOUR],
       verifiesNothing: /skipClientCertValidation":"true"/,
-      hazards: [{ 'spec.virtualhost.tls.enableFallbackCertificate': 'true' }, { 'spec.tcpproxy': '{}' }],
+      hazards: [{ 'spec.routes.permitInsecure': 'true' }],
     },
   ],
   [
