@@ -1,9 +1,20 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { OperatorError } from './errors.ts';
+import type { TerminatorAddress } from './terminator/proof/addresses.ts';
 import { drivers } from './terminator/registry.ts';
 
 const name = z.string().regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'lower-case letters, digits, "-" and "."');
+/** The platform alone names them: what is written to them is no secret, but it comes from the operator. */
+const terminatorAddress = z
+  .string()
+  .max(260)
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?):[0-9]{1,5}$/, 'host:port')
+  .transform((text) => {
+    const colon = text.lastIndexOf(':');
+    return { host: text.slice(0, colon).replace(/^\[(.*)\]$/, '$1'), port: Number(text.slice(colon + 1)) };
+  })
+  .refine(({ port }) => port > 0 && port < 65536, 'a port from 1 to 65535');
 const DEFAULT_CONTROLLER_NAME = 'certbound.dev/operator';
 
 const schema = z.object({
@@ -23,11 +34,32 @@ const schema = z.object({
     .transform((list) => (list === 'none' ? [] : [...new Set(list.split(',').map((each) => each.trim()))]))
     .pipe(z.array(z.enum(drivers.map((driver) => driver.name).filter((each) => each !== 'manual'))))
     .default(['nginx']),
+  /** Where terminators are reached, by their controllers, as JSON: `{"k8s.io/ingress-nginx": ["ingress-nginx.example:443"]}`. */
+  CERTBOUND_TERMINATOR_ADDRESSES: z
+    .string()
+    .transform((text, context) => {
+      try {
+        const value: unknown = JSON.parse(text);
+        return value;
+      } catch {
+        context.addIssue('JSON');
+        return z.NEVER;
+      }
+    })
+    .pipe(z.record(z.string().min(1).max(253), z.array(terminatorAddress).min(1).max(16)))
+    .default({}),
   /** `spec.controller` of IngressClasses whose terminators the platform configures by hand, by commas. */
   CERTBOUND_TERMINATORS_MANUAL: z
     .string()
     .transform((list) => [...new Set(list.split(',').map((each) => each.trim()))])
-    .pipe(z.array(z.string().regex(/^[a-z0-9][-a-z0-9.]*\/[-a-zA-Z0-9._/]+$/, 'spec.controller of an IngressClass').max(250)))
+    .pipe(
+      z.array(
+        z
+          .string()
+          .regex(/^[a-z0-9][-a-z0-9.]*\/[-a-zA-Z0-9._/]+$/, 'spec.controller of an IngressClass')
+          .max(250),
+      ),
+    )
     .default([]),
   CERTBOUND_CONTROLLER_NAME: z.string().min(1).max(253).default(DEFAULT_CONTROLLER_NAME),
   /** Without it a second instance would do everything twice. */
@@ -58,6 +90,8 @@ export interface Config {
   readonly watchNamespaces: readonly string[];
   /** Names of the terminator drivers that are switched on. */
   readonly terminators: ReadonlySet<string>;
+  /** Where terminators are asked whether they do what they are configured to do; by controller or frontend. */
+  readonly terminatorAddresses: ReadonlyMap<string, readonly TerminatorAddress[]>;
   /** Controllers of the terminators that the platform configures by hand. */
   readonly manualTerminators: ReadonlySet<string>;
   readonly controllerName: string;
@@ -91,6 +125,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     clusterId: env.CERTBOUND_CLUSTER_ID,
     namespace: env.CERTBOUND_NAMESPACE,
     watchNamespaces: env.CERTBOUND_WATCH_NAMESPACES,
+    terminatorAddresses: new Map(Object.entries(env.CERTBOUND_TERMINATOR_ADDRESSES)),
     terminators: new Set([
       ...env.CERTBOUND_TERMINATORS,
       ...(env.CERTBOUND_TERMINATORS_MANUAL.length === 0 ? [] : ['manual']),

@@ -31,6 +31,7 @@ export function createMetrics(): Metrics {
     leaderElection: leaderElectionMetrics(registry),
     serverCalls: serverCallMetrics(registry),
     clients: clientMetrics(registry),
+    terminatorProofs: terminatorProofMetrics(registry),
   };
 }
 
@@ -222,6 +223,16 @@ function clientMetrics(registry: Registry): Metrics['clients'] {
     registers: [registry],
   });
   return { leftBehind: (server, cause) => leftBehind.inc({ authorization_server: server, cause }) };
+}
+
+function terminatorProofMetrics(registry: Registry): Metrics['terminatorProofs'] {
+  const rounds = new Counter({
+    name: 'certbound_terminator_proofs_total',
+    help: 'Hosts asked at their terminators, by what came of it.',
+    labelNames: ['controller', 'outcome'],
+    registers: [registry],
+  });
+  return { round: (controller, outcome) => rounds.inc({ controller, outcome }) };
 }
 
 function informerMetrics(registry: Registry): Metrics['informer'] {

@@ -41,6 +41,7 @@ import { createMetrics } from './metrics.ts';
 import { registerStateMetrics } from './state-metrics.ts';
 import type { Logger } from './telemetry.ts';
 import { distribution } from './terminator/distribution.ts';
+import { TerminatorProofs } from './terminator/proof/proofs.ts';
 import { TerminatorKind } from './terminator/reconcile.ts';
 import { clientOrder, connectSources, SERVER_INDEX, type Controllers } from './sources.ts';
 
@@ -54,6 +55,8 @@ const wakeMs = 20;
 const longestWakeMs = 30_000;
 /** Clients of one server never get every worker: it may take its time, or not answer at all. */
 const largestShare = 0.75;
+/** Scopes whose terminators are asked at the same time. */
+const proofWorkers = 4;
 /** Within what kubelet grants by default before it kills (30 s); the rest is for events and for the Lease. */
 const drainMs = 20_000;
 
@@ -168,6 +171,21 @@ export async function startOperator(
     caches.records.byIndex(RECORD_ISSUER_INDEX, issuer).length +
     caches.records.byIndex(RECORD_ISSUER_INDEX, ANY_ISSUER).length;
 
+  const issuerDriver = issuerRegistry({ client: kube, authoritySecrets: caches.authoritySecrets, operatorNamespace });
+  const terminatorProofs = new TerminatorProofs({
+    addresses: config.terminatorAddresses,
+    subjectOf: (key) => terminators.proofSubject(key),
+    sign: (issuer, request, signal) => issuerDriver(issuer).sign(issuer, request, signal),
+    results: terminators.proofs,
+    clock,
+    logger,
+    metrics: metrics.terminatorProofs,
+    onChange(key, server) {
+      controllers.terminators.enqueue(key);
+      for (const { metadata } of caches.clients.byIndex(SERVER_INDEX, server))
+        controllers.clients.enqueue(`${metadata.namespace ?? ''}/${metadata.name}`);
+    },
+  });
   const clientKind = oauthClientKind(
     {
       kube,
@@ -187,7 +205,7 @@ export async function startOperator(
       enforcement,
       credentials,
       registrationDriver: driverFor,
-      issuerDriver: issuerRegistry({ client: kube, authoritySecrets: caches.authoritySecrets, operatorNamespace }),
+      issuerDriver,
       recorder,
       clock,
       logger,
@@ -268,13 +286,23 @@ export async function startOperator(
       issuerReconciler.reconcile(key, signal),
     ),
     terminators: controller('terminator', platformWorkers, (key, signal) => terminatorPass.reconcile(key, signal)),
+    ...(config.terminatorAddresses.size === 0
+      ? {}
+      : {
+          terminatorProofs: controller(
+            'terminatorproof',
+            proofWorkers,
+            (key, signal) => terminatorProofs.reconcile(key, signal),
+            { groupOf: terminatorProofs.groupOf },
+          ),
+        }),
     claims: controller('claim', 1, (name, signal) =>
       sweepClaim({ kube, claims: caches.claims, operatorNamespace, clock }, name, signal),
     ),
   };
   connectSources(caches, controllers, terminators);
   enforcement.onChange((name) => controllers.servers.enqueue(name));
-  registerStateMetrics(metrics.registry, { ...caches, controllerName });
+  registerStateMetrics(metrics.registry, { ...caches, controllerName, proofs: terminators.proofs });
 
   const server = await startOperatorServer({
     host: config.httpAddress,

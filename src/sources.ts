@@ -19,6 +19,8 @@ export interface Controllers {
   servers: Controller;
   issuers: Controller;
   terminators: Controller;
+  /** Absent where the platform names no addresses of terminators. */
+  terminatorProofs?: Controller;
   /** Identity claims that were released. */
   claims: Controller;
 }
@@ -30,7 +32,11 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
     client: (client: OAuthClient) =>
       controllers.clients.enqueue(`${client.metadata.namespace ?? ''}/${client.metadata.name}`),
     clientsOf: (server: string) => clients.byIndex(SERVER_INDEX, server).forEach(queue.client),
-    scopes: (keys: readonly string[]) => keys.forEach((key) => controllers.terminators.enqueue(key)),
+    scopes: (keys: readonly string[]) =>
+      keys.forEach((key) => {
+        controllers.terminators.enqueue(key);
+        controllers.terminatorProofs?.enqueue(key);
+      }),
   };
   const issuerOf = (client: OAuthClient) =>
     issuerNameOf(client, servers.get(undefined, client.spec.authorizationServerRef.name));

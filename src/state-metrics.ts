@@ -12,6 +12,8 @@ import {
   type CertificateState,
   type RecordState,
 } from './oauthclient/record.ts';
+import type { ProofResults } from './terminator/proof/results.ts';
+import { stateOf } from './terminator/proof/verdict.ts';
 
 /** What is read at a scrape. */
 export interface StateSources {
@@ -20,6 +22,8 @@ export interface StateSources {
   issuers: Pick<Caches['issuers'], 'list'>;
   records: Pick<Caches['records'], 'list'>;
   published: Pick<Caches['published'], 'get'>;
+  /** Of hosts whose terminators are asked. */
+  proofs: Pick<ProofResults, 'list'>;
   /** Servers that name another one are not ours, nor are their clients. */
   controllerName: string;
 }
@@ -105,6 +109,25 @@ export function registerStateMetrics(registry: Registry, sources: StateSources):
       for (const { metadata, status } of ourServers(sources)) {
         yield { labels: { authorization_server: metadata.name }, value: isReady(status) };
       }
+    },
+  });
+  add({
+    name: 'certbound_terminator_hosts',
+    help: 'Hosts by what live connections have shown: proved, disproved, or not yet either.',
+    labelNames: ['controller', 'state'],
+    read: () => byProof(sources),
+  });
+  add({
+    name: 'certbound_terminator_oldest_proof_timestamp_seconds',
+    help: 'When, of the proved hosts of a controller, the one was asked that was asked longest ago.',
+    labelNames: ['controller'],
+    *read() {
+      const oldest = new Map<string, number>();
+      for (const { controller, proof } of sources.proofs.list()) {
+        if (proof.passedAt === undefined) continue;
+        oldest.set(controller, Math.min(proof.passedAt, oldest.get(controller) ?? Infinity));
+      }
+      for (const [controller, time] of oldest) yield { labels: { controller }, value: time / 1000 };
     },
   });
   registerIssuerMetrics(registry, sources);
@@ -234,6 +257,15 @@ function suspectedOrphans(sources: StateSources) {
   for (const { state } of sources.records.list()) {
     if (state === undefined || state.suspectedOrphans.length === 0) continue;
     counts.add({ authorization_server: serverLabel(sources, state.server.name) }, state.suspectedOrphans.length);
+  }
+  return counts.samples();
+}
+
+function byProof({ proofs }: StateSources) {
+  const counts = new Counts<'controller' | 'state'>();
+  for (const { controller, proof } of proofs.list()) {
+    for (const state of ['proved', 'disproved', 'unproved']) counts.add({ controller, state }, 0);
+    counts.add({ controller, state: stateOf(proof) });
   }
   return counts.samples();
 }

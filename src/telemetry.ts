@@ -60,6 +60,12 @@ export interface ServerCallMetrics {
   restored(server: string, member: string): void;
 }
 
+/** What live connections to terminators show. */
+export interface TerminatorProofMetrics {
+  /** A host was asked, at every address. @param controller one that the platform named */
+  round(controller: string, outcome: 'passed' | 'failed' | 'unclear'): void;
+}
+
 export interface ClientMetrics {
   /** A registration outlives its OAuthClient. @param server empty where its AuthorizationServer is gone */
   leftBehind(server: string, cause: string): void;
@@ -74,6 +80,7 @@ export interface Metrics {
   leaderElection(lease: string): LeaderElectionMetrics;
   readonly serverCalls: ServerCallMetrics;
   readonly clients: ClientMetrics;
+  readonly terminatorProofs: TerminatorProofMetrics;
 }
 
 /** Field names that hold key material or tokens anywhere in this program: API objects, OAuth messages, HTTP headers. */

@@ -115,7 +115,7 @@ describe('imports', () => {
 
 /** Files in which decisions are made: from data to data, the same whenever and wherever they run. */
 const decides = (file: string) =>
-  /(^|\/)(desired|checks|status|schedule|grants|distribution|in-use|contest)\.ts$|\/checks\//.test(file);
+  /(^|\/)(desired|checks|status|schedule|grants|distribution|in-use|contest|verdict)\.ts$|\/checks\//.test(file);
 const decisions = [...sources.keys()].filter(decides);
 
 describe('decisions are pure', () => {
@@ -189,6 +189,9 @@ describe('what has one place', () => {
       'kube/credentials.ts',
       'kube/dead-connection.ts', // ends one
       'kube/transport.ts',
+      // Terminators: addresses of the platform, deadlines.
+      'terminator/proof/addresses.ts',
+      'terminator/proof/call.ts',
       'x509/subject-name.ts', // isIP alone
     ]);
   });

@@ -12,6 +12,8 @@ describe('configuration', () => {
       namespace: 'certbound-system',
       watchNamespaces: [],
       terminators: new Set(['nginx']),
+      manualTerminators: new Set(),
+      terminatorAddresses: new Map(),
       controllerName: 'certbound.dev/operator',
       leaderElection: true,
       leaseName: 'certbound',
@@ -31,6 +33,9 @@ describe('configuration', () => {
       CERTBOUND_NAMESPACE: 'oauth',
       CERTBOUND_WATCH_NAMESPACES: 'payments, accounts,payments',
       CERTBOUND_TERMINATORS: 'nginx, nginx',
+      CERTBOUND_TERMINATOR_ADDRESSES: JSON.stringify({
+        'k8s.io/ingress-nginx': ['ingress-nginx-controller.ingress-nginx.svc:443', '[2001:db8::1]:8443'],
+      }),
       CERTBOUND_CONTROLLER_NAME: 'example.com/second',
       CERTBOUND_LEADER_ELECTION: 'false',
       CERTBOUND_POD_NAME: 'certbound-7d4-x2',
@@ -49,6 +54,16 @@ describe('configuration', () => {
       namespace: 'oauth',
       watchNamespaces: ['payments', 'accounts'],
       terminators: new Set(['nginx']),
+      manualTerminators: new Set(),
+      terminatorAddresses: new Map([
+        [
+          'k8s.io/ingress-nginx',
+          [
+            { host: 'ingress-nginx-controller.ingress-nginx.svc', port: 443 },
+            { host: '2001:db8::1', port: 8443 },
+          ],
+        ],
+      ]),
       controllerName: 'example.com/second',
       leaderElection: false,
       leaseName: 'certbound-8f5cc6d1bc',
@@ -80,6 +95,12 @@ describe('configuration', () => {
     ['CERTBOUND_WATCH_NAMESPACES', 'payments,'],
     ['CERTBOUND_WATCH_NAMESPACES', '*'],
     ['CERTBOUND_TERMINATORS', 'apache'],
+    ['CERTBOUND_TERMINATOR_ADDRESSES', 'ingress-nginx:443'],
+    ['CERTBOUND_TERMINATOR_ADDRESSES', '{"k8s.io/ingress-nginx": "ingress-nginx:443"}'],
+    ['CERTBOUND_TERMINATOR_ADDRESSES', '{"k8s.io/ingress-nginx": []}'],
+    ['CERTBOUND_TERMINATOR_ADDRESSES', '{"k8s.io/ingress-nginx": ["https://ingress-nginx:443"]}'],
+    ['CERTBOUND_TERMINATOR_ADDRESSES', '{"k8s.io/ingress-nginx": ["ingress-nginx"]}'],
+    ['CERTBOUND_TERMINATOR_ADDRESSES', '{"k8s.io/ingress-nginx": ["ingress-nginx:65536"]}'],
     ['CERTBOUND_LEADER_ELECTION', 'yes'],
     ['CERTBOUND_LEADER_ELECTION', 'FALSE '],
     // Part of an identity and of a header.

@@ -8,6 +8,8 @@ import { createMetrics } from '../src/metrics.ts';
 import type { Observed } from '../src/oauthclient/observed.ts';
 import { recordName, type RecordProjection, type RecordState } from '../src/oauthclient/record.ts';
 import { registerStateMetrics } from '../src/state-metrics.ts';
+import type { HostResult } from '../src/terminator/proof/results.ts';
+import { UNPROVED } from '../src/terminator/proof/verdict.ts';
 import {
   aCertificate,
   aClient,
@@ -33,6 +35,7 @@ class World {
   secrets: NonNullable<Observed['published']>[] = [];
   servers: AuthorizationServer[] = [aServer()];
   issuers: ClientCertificateIssuer[] = [];
+  proofs: HostResult[] = [];
   readonly #metrics = createMetrics();
 
   constructor() {
@@ -51,6 +54,7 @@ class World {
       published: {
         get: (inNamespace, name) => this.secrets.find((one) => one.namespace === inNamespace && one.name === name),
       },
+      proofs: { list: () => this.proofs },
       controllerName: 'certbound.dev/operator',
     });
   }
@@ -250,6 +254,26 @@ test('servers and issuers: who is Ready, and when each CA ends', async () => {
   ]);
 });
 
+test('terminators: hosts by what was shown, and the proof that is oldest', async () => {
+  const world = new World();
+  const doubt = { reason: 'CertificateRefused', case: 'canary', answered: '', address: 'a', clean: 0 } as const;
+  const proofs = [
+    { ...UNPROVED, passedAt: now },
+    { ...UNPROVED, passedAt: now - day },
+    { ...UNPROVED, doubts: [{ ...doubt, seen: 2 }] },
+    { ...UNPROVED, doubts: [{ ...doubt, seen: 1 }] },
+  ];
+  world.proofs = proofs.map((proof, i) => ({ controller: 'k8s.io/ingress-nginx', host: `${i}.example.test`, proof }));
+  assert.deepEqual(await world.samples('certbound_terminator_hosts'), [
+    '{controller="k8s.io/ingress-nginx",state="proved"} 2',
+    '{controller="k8s.io/ingress-nginx",state="disproved"} 1',
+    '{controller="k8s.io/ingress-nginx",state="unproved"} 1',
+  ]);
+  assert.deepEqual(await world.samples('certbound_terminator_oldest_proof_timestamp_seconds'), [
+    `{controller="k8s.io/ingress-nginx"} ${(now - day) / 1000}`,
+  ]);
+});
+
 test('10,000 clients are three series each, whatever the scrape before said', async (t) => {
   const { registry } = createMetrics();
   const observed = published();
@@ -277,6 +301,7 @@ test('10,000 clients are three series each, whatever the scrape before said', as
         ownerUid: clients.get(`${inNamespace}/${name.replace(/-oauth$/, '')}`)?.metadata.uid,
       }),
     },
+    proofs: { list: () => [] },
     controllerName: 'certbound.dev/operator',
   });
   const told = (text: string) => text.split('\n').filter((line) => line.includes(',name="')).length;

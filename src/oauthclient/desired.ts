@@ -2,6 +2,7 @@ import type { JWK } from 'jose';
 import { COMPROMISED, RENEW_REQUESTED } from '../api/annotations.ts';
 import type { Subject } from '../api/fields.ts';
 import { durationMs } from '../api/duration.ts';
+import { propagationMs } from '../api/intervals.ts';
 import { DEFAULT_DURATION, type AuthMethod, type OAuthClientSpec } from '../api/oauth-client.ts';
 import { adoptionOf, type Adoption } from '../authserver/client-ids.ts';
 import { capabilitiesOf } from '../authserver/capabilities.ts';
@@ -60,13 +61,6 @@ export interface Desired extends Schedule {
   compromised: readonly string[];
 }
 
-const defaultPropagation = '60s';
-
-/** How often a published certificate is proved again. */
-export function verifyIntervalMs(server: Observed['server']): number {
-  return durationMs(server?.spec.verifyInterval ?? '6h');
-}
-
 export function secretNameOf(client: { metadata: { name: string }; spec: Observed['client']['spec'] }): string {
   return client.spec.secret?.name ?? `${client.metadata.name}-oauth`;
 }
@@ -92,7 +86,7 @@ export function desired(observed: Observed, now: number): Desired {
   const { namespace, name } = client.metadata;
   const schedule = {
     certificate: certificateParameters(spec.certificate ?? {}),
-    propagationMs: durationMs(server?.spec.propagation ?? defaultPropagation),
+    propagationMs: propagationMs(server),
     longestTokenLifetimeMs: longestTokenLifetimeMs(observed),
     renewalSeed: `${observed.clusterId}/${namespace}/${name}`,
   };

@@ -1,6 +1,7 @@
 import { oauthClients } from '../api/resources.ts';
 import type { AuthorizationServer } from '../api/authorization-server.ts';
 import type { ClientCertificateIssuer } from '../api/client-certificate-issuer.ts';
+import { verifyIntervalMs } from '../api/intervals.ts';
 import type { OAuthClient } from '../api/oauth-client.ts';
 import { capabilitiesOf } from '../authserver/capabilities.ts';
 import { claimedClientId, claimName, type Claim } from '../authserver/claims.ts';
@@ -12,7 +13,7 @@ import { writeStatus } from '../kube/status-writer.ts';
 import type { Kind } from '../runtime/pass.ts';
 import type { Distribution } from '../terminator/distribution.ts';
 import { clientChecks } from './checks/chain.ts';
-import { desired, issuerNameOf, secretNameOf, verifyIntervalMs, type Desired } from './desired.ts';
+import { desired, issuerNameOf, secretNameOf, type Desired } from './desired.ts';
 import { doubtIn, unreadableIn, type NamespaceView, type Observed } from './observed.ts';
 import { heldBack } from './outage.ts';
 import { projectSecret, type SecretProjection } from './published-secret.ts';

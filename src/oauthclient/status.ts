@@ -3,6 +3,7 @@ import { mergeConditions, type Verdict } from '../api/conditions.ts';
 import { capabilitiesOf } from '../authserver/capabilities.ts';
 import type { OAuthClientStatus, RotationPhase } from '../api/oauth-client.ts';
 import { REFUSED_AGAIN_MS } from '../errors.ts';
+import { isShownLive } from '../terminator/proof/verdict.ts';
 import { longestRenewRequest } from './desired.ts';
 import { refusalOf } from './observed.ts';
 import { RECORD_OUTDATED } from './outdated.ts';
@@ -210,12 +211,17 @@ function provedVerdict({ observed: { record, reproof } }: ClientView): Verdict {
   };
 }
 
-function terminatorsVerdict({ observed: { distribution, record } }: ClientView): Verdict {
+function terminatorsVerdict({ observed: { distribution, record, client } }: ClientView): Verdict {
   const type = Condition.terminators;
   if (record?.state === undefined) return pending(type, 'Nothing is to be distributed yet.');
   if (distribution.state !== 'distributed') {
     const status = distribution.state === 'blocked' ? 'False' : 'Unknown';
     return { type, status, reason: distribution.reason, message: distribution.message };
+  }
+  // Since a restart nothing else was seen: it is what it was, until it is seen to be otherwise.
+  const before = client.status?.conditions?.find((condition) => condition.type === type);
+  if (distribution.proving !== undefined && before?.status === 'False' && isShownLive(before.reason)) {
+    return { type, status: before.status, reason: before.reason, message: before.message };
   }
   const lagging =
     distribution.lagging.length === 0

@@ -37,7 +37,12 @@ const gatewayClass = z.object({
 
 export function projectGatewayClass(object: KubernetesObject): ClassProjection {
   const { metadata, spec } = gatewayClass.parse(object);
-  return { name: metadata.name, controller: spec.controllerName, isDefault: false, annotations: own(metadata.annotations) };
+  return {
+    name: metadata.name,
+    controller: spec.controllerName,
+    isDefault: false,
+    annotations: own(metadata.annotations),
+  };
 }
 
 /**

@@ -35,7 +35,9 @@ export function desired({ scope, members }: Pick<Observed, 'scope' | 'members'>)
 }
 
 function wantedBy(
-  { frontend, optedIn, driver, classAnnotations, server, trust }: Member, scope: Scope): Wanted | undefined {
+  { frontend, optedIn, driver, classAnnotations, server, trust }: Member,
+  scope: Scope,
+): Wanted | undefined {
   if (!optedIn || frontend.optIn.invalid !== undefined || driver === undefined) return undefined;
   if (!canAsk(driver, frontend)) return undefined;
   if (driver.missing?.({ settings: frontend.settings, classAnnotations }) !== undefined) return undefined;

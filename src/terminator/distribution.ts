@@ -10,6 +10,8 @@ export interface TerminatorView {
   problem: { reason: string; message: string } | undefined;
   /** Its settings say what they should. */
   inEffect: boolean;
+  /** A first answer of its terminator is on its way; absent where nobody is asked. */
+  proving?: boolean;
   /** SHA-256 of each CA certificate in the bundle that those settings name, lower-case hexadecimal. */
   caHashes: readonly string[];
   /** When the operator wrote its settings or what they name last, epoch milliseconds. */
@@ -25,6 +27,8 @@ export type Distribution =
       lagging: readonly string[];
       /** When the last of them was changed that is to take the certificate, as far as is known; epoch milliseconds. */
       since?: number;
+      /** Frontends whose terminators are being asked for the first time since a change, or since a start of the operator. */
+      proving?: readonly string[];
     }
   | {
       /** `waiting`: the operator is at it. `blocked`: somebody has to do something first. */
@@ -70,6 +74,7 @@ export function distribution({ server, caSha256, terminators }: DistributionInpu
       terminators: refs(listed),
     };
   }
+  const proving = terminators.filter((terminator) => terminator.listed && terminator.proving === true);
   // Of a frontend that a tenant may write only what the platform made of it: nobody holds up the clients of others.
   const changes = terminators
     .filter(trusts)
@@ -78,5 +83,6 @@ export function distribution({ server, caSha256, terminators }: DistributionInpu
     state: 'distributed',
     lagging: refs(behind),
     ...(changes.length === 0 ? {} : { since: Math.max(...changes) }),
+    ...(proving.length === 0 ? {} : { proving: refs(proving) }),
   };
 }

@@ -1,6 +1,7 @@
 import { asOperatorError } from '../errors.ts';
 import type { Rewritten } from '../runtime/contest.ts';
 import { Rewrites } from '../runtime/rewrites.ts';
+import { ProofResults } from './proof/results.ts';
 
 /** A write that the API server refused for reasons of one object: held back, so that the others of its scope go on. */
 export interface Refusal {
@@ -40,6 +41,8 @@ export class TerminatorMemory {
   readonly #trustChangedAt = new Map<string, number>();
   readonly #rewrites = new Rewrites();
   #version = 0;
+  /** What live connections have shown. */
+  readonly proofs = new ProofResults(() => (this.#version += 1));
 
   /** Changes whenever the answers do. */
   get version(): number {

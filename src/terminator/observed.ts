@@ -70,5 +70,5 @@ export interface Observed {
   bundles: readonly Made<BundleProjection>[];
   /** Companions of ours that were made for this scope. */
   companions: readonly Made<CompanionProjection>[];
-  memory: Pick<TerminatorMemory, 'refusal' | 'rewritten'>;
+  memory: Pick<TerminatorMemory, 'refusal' | 'rewritten' | 'proofs'>;
 }

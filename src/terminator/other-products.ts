@@ -14,13 +14,15 @@ const products: readonly OtherProduct[] = [
   {
     name: 'Istio',
     controller: /^istio\.io\/(ingress|gateway)-controller$/,
-    configure: 'serve the host by a Gateway of networking.istio.io with tls.mode MUTUAL and the CAs in <credentialName>-cacert',
+    configure:
+      'serve the host by a Gateway of networking.istio.io with tls.mode MUTUAL and the CAs in <credentialName>-cacert',
     section: 'istio',
   },
   {
     name: 'NGINX Ingress Controller (F5)',
     controller: /^nginx\.org\/ingress-controller$/,
-    configure: 'put a Policy with ingressMTLS on the VirtualServer, its CAs in a Secret of type nginx.org/ca, and set the header there',
+    configure:
+      'put a Policy with ingressMTLS on the VirtualServer, its CAs in a Secret of type nginx.org/ca, and set the header there',
     section: 'nginx-ingress-controller-f5',
   },
   {
@@ -50,13 +52,15 @@ const products: readonly OtherProduct[] = [
   {
     name: 'GKE',
     controller: /^networking\.gke\.io\/gateway(-controller)?$|^k8s\.io\/ingress-gce$/,
-    configure: 'attach a TrustConfig by a ServerTlsPolicy, or Gateway spec.tls.frontend, and set custom request headers',
+    configure:
+      'attach a TrustConfig by a ServerTlsPolicy, or Gateway spec.tls.frontend, and set custom request headers',
     section: 'gke',
   },
   {
     name: 'Cloudflare',
     controller: /^strrl\.dev\/cloudflare-tunnel-ingress-controller$/,
-    configure: 'switch on API Shield mTLS for the host, block what is not verified, and add the TLS client auth headers',
+    configure:
+      'switch on API Shield mTLS for the host, block what is not verified, and add the TLS client auth headers',
     section: 'cloudflare',
   },
   {

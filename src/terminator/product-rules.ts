@@ -45,7 +45,7 @@ export const terminatorNotProved: Rule = {
     const cas =
       bundle === undefined ? 'the CAs that are being written' : `the CAs of Secret ${bundle.namespace}/${bundle.name}`;
     return {
-      message: `The terminator ${controller} is configured by hand (docs/terminators.md#by-hand): have it ask for client certificates on ${frontend.hosts.join(', ')} and verify them against ${cas}. It counts once a live connection has shown that it does.`,
+      message: `The terminator ${controller} is configured by hand (docs/terminators.md#by-hand): have it ask for client certificates on ${frontend.hosts.join(', ')} and verify them against ${cas}. It counts once a live connection has shown that it does (terminators.addresses in the chart's values).`,
       bundle: 'write',
     };
   },

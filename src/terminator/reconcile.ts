@@ -16,6 +16,9 @@ import type { CompanionProjection } from './companion.ts';
 import { type Frontend, frontendName, frontendResources } from './frontend.ts';
 import { TerminatorMemory } from './memory.ts';
 import type { Member, Observed } from './observed.ts';
+import type { ProofSubject } from './proof/proofs.ts';
+import type { ProofResults } from './proof/results.ts';
+import { proofRules } from './proof-rules.ts';
 import type { Problem } from './rule.ts';
 import { inEffect, judge } from './rules.ts';
 import { parseScopeKey, scopeKey } from './scope.ts';
@@ -36,8 +39,6 @@ export interface TerminatorKindOptions {
   drivers: ReadonlySet<string>;
   /** Controllers whose terminators the platform configures by hand. */
   manualControllers?: ReadonlySet<string>;
-  /** Whether a live connection has shown that a frontend's terminator verifies. */
-  proved?: (frontend: Frontend) => boolean;
   servers: Informer<AuthorizationServer>;
   issuers: Informer<ClientCertificateIssuer>;
   namespaces: Source<GrantedNamespace>;
@@ -59,13 +60,27 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
   readonly #memory = new TerminatorMemory();
   /** What each frontend of a scope was last told, by uid. */
   readonly #told = new Map<string, Map<string, string[]>>();
+  /** Frontends that were told what a live connection showed, by uid. */
+  readonly #disproved = new Set<string>();
 
   constructor(options: TerminatorKindOptions) {
     this.#options = options;
     this.views = new TerminatorViews(options, this.#memory);
     options.frontends.onChange(({ type, previous }) => {
-      if (type === 'deleted' && previous !== undefined) this.#memory.forgetFrontend(previous.uid);
+      if (type !== 'deleted' || previous === undefined) return;
+      this.#memory.forgetFrontend(previous.uid);
+      this.#disproved.delete(previous.uid);
     });
+  }
+
+  /** What live connections have shown; whoever asks terminators writes it there. */
+  get proofs(): ProofResults {
+    return this.#memory.proofs;
+  }
+
+  /** What of a scope (`<controller>|<host>`) a live connection can show. */
+  proofSubject(key: string): ProofSubject | undefined {
+    return this.views.proofSubject(parseScopeKey(key), this.#options.clock.now());
   }
 
   keysForFrontend(frontend: Frontend): string[] {
@@ -161,6 +176,12 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
       const ifPresent = before === undefined ? 'keep' : 'count';
       record({ type, reason: problem.reason, note: problem.message, ifPresent });
     }
+    if (problems.some(({ rule }) => isLive(rule))) this.#disproved.add(uid);
+    // Also where something else is still the matter.
+    else if (member.proved && this.#disproved.delete(uid)) {
+      const note = `Live connections to ${member.frontend.hosts.join(', ')} show again what is configured.`;
+      return record({ type: 'Normal', reason: 'ClientCertificatesProved', note });
+    }
     if (problems.length > 0 || before === undefined || before.length === 0 || !configured) return;
     record({ type: 'Normal', reason: 'ClientCertificatesConfigured', note: 'What was reported is resolved.' });
   }
@@ -180,6 +201,9 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
 }
 
 const wordsOf = ({ reason, message }: Problem): string => `${reason} ${message}`;
+
+/** A live connection showed it. */
+const isLive = (rule: string): boolean => proofRules.some(({ name }) => name === rule);
 
 /** Gone with the next event of the watch. */
 function isTransient(reason: string): boolean {

@@ -13,6 +13,8 @@ export interface Problem {
    * `keep` it as it is, `maintain` it where there is one, or `write` it all the same.
    */
   bundle?: 'keep' | 'maintain' | 'write';
+  /** It is configured, and no new certificate is to be published through it all the same. */
+  holdsUp?: true;
   /** With `bundle`: the settings are written all the same, for without them less would be verified. */
   configure?: true;
   /** When to look again although nothing changes; epoch milliseconds. */

@@ -14,7 +14,13 @@ import {
   terminatorSwitchedOff,
   trustBundle,
 } from './opt-in-rules.ts';
-import { terminatorNotPrepared, terminatorNotProved, trustStoreOutdated, unknownIngressClass } from './product-rules.ts';
+import {
+  terminatorNotPrepared,
+  terminatorNotProved,
+  trustStoreOutdated,
+  unknownIngressClass,
+} from './product-rules.ts';
+import { proofRules } from './proof-rules.ts';
 import type { Problem, Rule, ScopeView } from './rule.ts';
 import {
   configurationConflict,
@@ -42,6 +48,7 @@ export const rules: readonly Rule[] = [
   selfSignedOnSharedHost,
   trustBundle,
   issuerNotReady,
+  ...proofRules,
   hostShared,
   backendExposed,
   plainHttp,
@@ -77,13 +84,18 @@ export function judge(member: Member, view: ScopeView): Problem[] {
   return problems;
 }
 
-/** Settings, companions and bundle are what they should be. */
+/** Settings, companions and bundle are what they should be; where nothing of that says it, a live connection has shown it. */
 export function inEffect(member: Member, view: ScopeView): boolean {
+  if (member.driver?.inEffectBy === 'proof' && !member.proved) return false;
+  return isConfigured(member, view);
+}
+
+/** All that is seen of it in the cluster is what it should be. */
+export function isConfigured(member: Member, view: ScopeView): boolean {
   const wanted = view.desired.wanted.get(member.frontend.uid);
   if (wanted === undefined || differingKeys(member.frontend, wanted).length > 0) return false;
   if (companionsToWrite(member, wanted).length > 0) return false;
   if (companionRejected.find(member, view) !== undefined) return false;
-  if (member.driver?.inEffectBy === 'proof' && !member.proved) return false;
   if (trustStoreOutdated.find(member, view) !== undefined) return false;
   const { hostKey } = member.driver ?? {};
   if (hostKey !== undefined && member.neighbours.some(({ settings }) => settings[hostKey] !== wanted.settings[hostKey]))

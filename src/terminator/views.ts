@@ -1,10 +1,14 @@
 import type { AuthorizationServer } from '../api/authorization-server.ts';
 import type { ClientCertificateIssuer } from '../api/client-certificate-issuer.ts';
+import { propagationMs, verifyIntervalMs } from '../api/intervals.ts';
 import { namespaceGranted, type GrantedNamespace } from '../api/namespace-grant.ts';
 import type { Informer } from '../kube/informer.ts';
 import type { KindUnion } from '../kube/kind-union.ts';
 import { bundleName, type BundleProjection } from './bundle.ts';
 import { desired } from './desired.ts';
+import type { ProofSubject } from './proof/proofs.ts';
+import { stateOf } from './proof/verdict.ts';
+import { terminatorNotProved } from './product-rules.ts';
 import type { TerminatorView } from './distribution.ts';
 import { type ClassProjection, defaultClass } from './class.ts';
 import { CONTOUR } from './contour.ts';
@@ -15,7 +19,7 @@ import { frontendTarget, objectTarget, type TerminatorMemory } from './memory.ts
 import type { Exposure, Made, Member, Neighbour, Observed } from './observed.ts';
 import { manual } from './manual.ts';
 import { bundlesNamedBy, driverFor } from './registry.ts';
-import { inEffect, judge } from './rules.ts';
+import { inEffect, isConfigured, judge } from './rules.ts';
 import { leadScope, type Scope, scopeKey } from './scope.ts';
 import { type Trust, trustOf } from './trust.ts';
 
@@ -38,8 +42,6 @@ export interface TerminatorSources {
   drivers: ReadonlySet<string>;
   /** `spec.controller` of IngressClasses whose terminators the platform configures by hand. Default: none. */
   manualControllers?: ReadonlySet<string> | undefined;
-  /** Whether a live connection has shown that a frontend's terminator verifies. Absent: none ever has. */
-  proved?: ((frontend: Frontend) => boolean) | undefined;
 }
 
 const Index = {
@@ -144,6 +146,52 @@ export class TerminatorViews {
       );
       return { object, needed: asked || undecided || (beside.length === 0 && kept(object)) };
     });
+  }
+
+  /** What of a scope is configured, so that live connections can show it; undefined where something is in the way. */
+  proofSubject(scope: Scope, now: number): ProofSubject | undefined {
+    const observed = this.observe(scope, now);
+    const view = { observed, desired: desired(observed), now };
+    const members = observed.members.filter(
+      (member) =>
+        member.optedIn &&
+        !member.frontend.deleting &&
+        isConfigured(member, view) &&
+        judge(member, view).every(({ rule, bundle }) => bundle === undefined || rule === terminatorNotProved.name),
+    );
+    const [first] = members;
+    if (first?.server === undefined || first.trust === undefined) return undefined;
+    const { server, trust, driver } = first;
+    const mode = first.frontend.optIn.clientCertificates;
+    const changedAt = Math.max(0, ...members.flatMap((member) => this.#changedAt(member) ?? []));
+    return {
+      controller: scope.controller,
+      frontends: members.map(({ frontend }) => frontendName(frontend)),
+      hosts: [...new Set(members.flatMap(({ frontend }) => frontend.hosts))].toSorted(),
+      mode,
+      server: server.metadata.name,
+      issuers: (server.spec.clients?.issuers ?? []).flatMap((name) => {
+        const issuer = this.#sources.issuers.get(undefined, name);
+        return issuer?.spec.ca === undefined || (issuer.status?.caCertificate ?? '') === '' ? [] : [issuer];
+      }),
+      bundlePem: trust.bundle?.pem,
+      laxHost: this.#laxHost(scope.controller, driver),
+      basis: [mode, server.metadata.uid, ...(trust.bundle?.hashes ?? []), changedAt].join(' '),
+      settledAt: changedAt + propagationMs(server),
+      intervalMs: verifyIntervalMs(server),
+    };
+  }
+
+  /** One that the controller serves over TLS and asks for no certificates on. */
+  #laxHost(controller: string, driver: TerminatorDriver | undefined): string | undefined {
+    for (const frontend of this.#sources.frontends.list()) {
+      const { tlsHosts, hosts, settings, deleting } = frontend;
+      if (deleting || isMember(frontend) || driver?.bundleOf(settings) !== undefined) continue;
+      if (this.#controllerOf(frontend) !== controller) continue;
+      const host = hosts.find((each) => tlsHosts.some((tls) => covers(tls, each)));
+      if (host !== undefined) return host;
+    }
+    return undefined;
   }
 
   /** Every terminator of a server: those it lists, there or not, and all other frontends that are opted in and granted. */
@@ -279,7 +327,9 @@ export class TerminatorViews {
       driver: driver !== undefined && drivers.has(driver.name) ? driver : undefined,
       switchedOff: driver === undefined || drivers.has(driver.name) ? undefined : driver.name,
       classAnnotations: this.#classOf(frontend)?.annotations ?? {},
-      proved: this.#sources.proved?.(frontend) ?? false,
+      proved:
+        frontend.hosts.length > 0 &&
+        frontend.hosts.every((host) => stateOf(this.#memory.proofs.of(scope.controller, host)) === 'proved'),
       server,
       listed: server !== undefined && isListed(server, frontend),
       trust: server === undefined ? undefined : this.#trustOf(server),
@@ -358,11 +408,14 @@ export class TerminatorViews {
     const scopeView = { observed, desired: desired(observed), now };
     const member = observed.members.find((candidate) => candidate.frontend.uid === frontend.uid);
     if (member === undefined) return { ...view, problem: undefined };
-    const problem = judge(member, scopeView).find(({ rule, bundle }) => bundle !== undefined || rule === 'ReportOnly');
+    const problem = judge(member, scopeView).find(
+      ({ rule, bundle, holdsUp }) => bundle !== undefined || holdsUp === true || rule === 'ReportOnly',
+    );
     return {
       ...view,
       problem: problem === undefined ? undefined : { reason: problem.reason, message: problem.message },
       inEffect: inEffect(member, scopeView),
+      proving: frontend.hosts.some((host) => this.#memory.proofs.awaited(observed.scope.controller, host, view.ref)),
       caHashes: member.bundle?.hashes ?? [],
       changedAt: this.#changedAt(member),
       trustChangedAt:

@@ -52,6 +52,8 @@ function healthy(): Series {
     ...both(RENEWAL, BATCH, steady(20 * day)),
     ...both(READY, BATCH, steady(1)),
     ...both('certbound_authorizationserver_ready', 'authorization_server="corporate"', steady(1)),
+    ...both('certbound_terminator_hosts', 'controller="k8s.io/ingress-nginx",state="disproved"', steady(0)),
+    ...both('certbound_terminator_hosts', 'controller="k8s.io/ingress-nginx",state="proved"', steady(2)),
     ...both('certbound_clientcertificateissuer_ready', 'issuer="ours"', steady(1)),
     ...both(CA, 'issuer="ours",sha256="aa"', steady(3650 * day)),
     [calls('token', '2xx')]: rising(1),
@@ -159,6 +161,12 @@ const cases: Case[] = [
     change: { 'certbound_authorizationserver_ready{authorization_server="corporate",pod="a"}': steady(0) },
     at: '1h',
     firing: { CertboundAuthorizationServerNotReady: 'authorization_server="corporate",severity="warning"' },
+  },
+  {
+    name: 'a terminator that the leader has disproved',
+    change: { 'certbound_terminator_hosts{controller="k8s.io/ingress-nginx",state="disproved",pod="a"}': steady(1) },
+    at: '1h',
+    firing: { CertboundTerminatorDisproved: 'controller="k8s.io/ingress-nginx",severity="critical"' },
   },
   {
     name: 'an issuer that is not Ready',

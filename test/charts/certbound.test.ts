@@ -48,6 +48,10 @@ async function pod(values: Values = {}) {
   return { spec: pods.spec, container };
 }
 
+const egressSchema = z.object({
+  spec: z.object({ egress: z.array(z.object({ ports: z.array(z.object({ port: z.number() })) })) }),
+});
+
 const ruleSchema = z.object({
   rules: z.array(
     z.object({ apiGroups: z.array(z.string()), resources: z.array(z.string()), verbs: z.array(z.string()) }),
@@ -122,6 +126,37 @@ describe('values of the chart', () => {
       ['values.yaml', 'values.schema.json'].map((file) => readFile(join(CHART, file), 'utf8')),
     );
     compare(parse(values ?? ''), JSON.parse(schema ?? ''), 'values');
+  });
+
+  it('name where terminators are asked, and let the operator out to there', async () => {
+    const addresses = { 'k8s.io/ingress-nginx': ['ingress-nginx.svc:443', '[2001:db8::1]:10443'] };
+    const values = { terminators: { addresses } };
+    const { container } = await pod(values);
+    const env = Object.fromEntries(container.env.map((e) => [e.name, 'value' in e ? e.value : 'a field']));
+    const { terminatorAddresses } = readConfig({ ...env, CERTBOUND_POD_NAME: undefined });
+    assert.deepEqual(
+      [...terminatorAddresses],
+      [
+        [
+          'k8s.io/ingress-nginx',
+          [
+            { host: 'ingress-nginx.svc', port: 443 },
+            { host: '2001:db8::1', port: 10443 },
+          ],
+        ],
+      ],
+    );
+    const ports = async (of: Values) => {
+      const [policy] = ofKind(await render(of), 'NetworkPolicy');
+      const { egress } = egressSchema.parse(policy).spec;
+      return egress.flatMap((rule) => rule.ports.map(({ port }) => port));
+    };
+    assert.deepEqual(await ports({}), [53, 53, 443, 6443, 8443]);
+    assert.deepEqual(await ports(values), [53, 53, 443, 6443, 8443, 10443]);
+    assert.match(
+      await refused({ ...CLUSTER, terminators: { addresses: { 'k8s.io/ingress-nginx': ['https://x:443'] } } }),
+      /addresses/,
+    );
   });
 
   it('reach the operator', async () => {

@@ -189,6 +189,7 @@ describe('at most three certificates live', () => {
   ]);
 });
 
+const beingProved: Distribution = { state: 'distributed', lagging: [], proving: ['Ingress a/b'] };
 const changedAt = (since: number): Distribution => ({ state: 'distributed', lagging: [], since });
 
 describe('a certificate is distributed before it is tried', () => {
@@ -222,6 +223,13 @@ describe('a certificate is distributed before it is tried', () => {
       third,
     ],
     ['then it is proved', () => holding(due, aNext()), proving],
+    [
+      'what live connections are to show first is waited for',
+      () => ({ ...holding(aNext()), distribution: beingProved }),
+      ['TerminatorsReady=Unknown/TerminatorsBeingProved blocks'],
+    ],
+    ['until a third is left', () => ({ ...holding(due, aNext()), distribution: beingProved }), proving, third],
+    ['a client that has what it needs waits for nothing', () => ({ ...settled(), distribution: beingProved }), []],
     ['nothing waits where no certificate is on its way', () => ({ ...settled(), distribution: behind('waiting') }), []],
     [
       'a successor waits for terminators to load what was changed just now, which one that answers for the others does not tell',

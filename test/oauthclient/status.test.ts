@@ -134,6 +134,25 @@ describe('a transient fault takes nothing away (P9)', () => {
   }
 });
 
+test('what a live connection showed is the case until it shows something else, after a restart too', () => {
+  const was = {
+    type: 'TerminatorsReady',
+    status: 'False',
+    reason: 'ClientAuthenticationNotEnforced',
+    message: 'why',
+  } as const;
+  const observed = settled();
+  const conditions = [{ ...was, lastTransitionTime: instant(now), observedGeneration: 1 }];
+  const client = { ...observed.client, status: { conditions } };
+  const at = (distribution: Observed['distribution']) =>
+    conditionOf(statusAt({ ...observed, client, distribution }), 'TerminatorsReady');
+  assert.equal(
+    at({ state: 'distributed', lagging: [], proving: ['Ingress a/b'] }),
+    'False/ClientAuthenticationNotEnforced',
+  );
+  assert.equal(at({ state: 'distributed', lagging: [] }), 'True/Distributed');
+});
+
 const rotated = (change: Partial<Observed> = {}): Observed => {
   const before = aCertificate('before', { role: 'Draining', replacedAt: instant(now), notAfter: instant(now + day) });
   const was = recorded(settled(), { certificates: [{ ...before, role: 'Published' }] });

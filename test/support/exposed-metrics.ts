@@ -8,7 +8,7 @@ const metric = z.object({ name: z.string(), help: z.string(), labelNames: z.arra
 export function exposedMetrics(): z.infer<typeof metric>[] {
   const { registry } = createMetrics();
   const none = { get: () => undefined, list: () => [] };
-  const caches = { clients: none, servers: none, issuers: none, records: none, published: none };
+  const caches = { clients: none, servers: none, issuers: none, records: none, published: none, proofs: none };
   registerStateMetrics(registry, { ...caches, controllerName: '' });
   return z.array(metric).parse(registry.getMetricsAsArray());
 }

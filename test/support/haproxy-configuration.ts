@@ -71,7 +71,8 @@ class Rendering {
         // The controller's own CA, whose key nobody has, stands in for one that is missing.
         const ca = this.file('ca', clientAuthentication.ca === '' ? certificate : clientAuthentication.ca);
         settings.push(`ca-file ${ca} verify optional`);
-        if (clientAuthentication.crl !== undefined) settings.push(`crl-file ${this.file('crl', clientAuthentication.crl)}`);
+        if (clientAuthentication.crl !== undefined)
+          settings.push(`crl-file ${this.file('crl', clientAuthentication.crl)}`);
       }
       settings.push(`ciphers ${CIPHERS}`, `ciphersuites ${CIPHER_SUITES}`);
       lines.push(`${this.file('tls', pair.certificate + pair.key)} [${settings.join(' ')}] ${plain(hostname)}`);
@@ -136,9 +137,7 @@ function clientAuthenticationLines({ hosts }: IngressModel): string[] {
       : [`acl tls-need-crt ssl_fc_sni -i -m str ${needed}`, `acl tls-host-need-crt var(req.host) -i -m str ${needed}`]),
     'acl tls-has-invalid-crt ssl_c_verify gt 0',
     ...(checked === '' ? [] : [`acl tls-check-crt ssl_fc_sni -i -m str ${checked}`]),
-    ...(needed === ''
-      ? []
-      : ['http-request set-var(req.tls_nocrt_redir) str(_internal) if !tls-has-crt tls-need-crt']),
+    ...(needed === '' ? [] : ['http-request set-var(req.tls_nocrt_redir) str(_internal) if !tls-has-crt tls-need-crt']),
     ...(checked === ''
       ? []
       : ['http-request set-var(req.tls_invalidcrt_redir) str(_internal) if tls-has-invalid-crt tls-check-crt']),
@@ -155,7 +154,8 @@ function clientAuthenticationLines({ hosts }: IngressModel): string[] {
 
 function backendLines(backend: Backend): string[] {
   const { name, address, secure, redirect, clientAuthentication, certificateHeader } = backend;
-  const header = (part: string, value: string): string => `http-request set-header X-SSL-Client-${part} %{+Q}[${value}]`;
+  const header = (part: string, value: string): string =>
+    `http-request set-header X-SSL-Client-${part} %{+Q}[${value}]`;
   return [
     `backend ${name}`,
     ...indent([

@@ -33,14 +33,12 @@ const entrySchema = z
     clientSerial: text,
     sessionReused: text,
   })
-  .transform(
-    (entry): AccessLogEntry => ({
-      ...entry,
-      upstreamStatus: '',
-      verify: entry.clientSerial === '' ? 'NONE' : entry.verify === '0' ? 'SUCCESS' : `FAILED:${entry.verify}`,
-      sessionReused: entry.sessionReused === '1' ? 'r' : '.',
-    }),
-  );
+  .transform((entry): AccessLogEntry => ({
+    ...entry,
+    upstreamStatus: '',
+    verify: entry.clientSerial === '' ? 'NONE' : entry.verify === '0' ? 'SUCCESS' : `FAILED:${entry.verify}`,
+    sessionReused: entry.sessionReused === '1' ? 'r' : '.',
+  }));
 
 /** HAProxy under a master, as haproxy-ingress runs it: listeners are handed over at a reload. */
 class HaproxyTerminator implements Terminator {
@@ -140,7 +138,9 @@ class HaproxyTerminator implements Terminator {
   }
 
   configuration(): string {
-    return [this.#active.text, ...[...this.#active.files].filter(([name]) => name.endsWith('.list')).map(String)].join('\n');
+    return [this.#active.text, ...[...this.#active.files].filter(([name]) => name.endsWith('.list')).map(String)].join(
+      '\n',
+    );
   }
 
   async accessLog(): Promise<AccessLogEntry[]> {

@@ -59,7 +59,8 @@ async function createTerminator(
 ): Promise<{ kind: TerminatorKind; terminator: Terminator }> {
   if (options.terminator === 'haproxy') {
     const haproxy = await findHaproxy();
-    if (haproxy === undefined) throw new Error('haproxy is missing: install it, for example with apt-get install haproxy');
+    if (haproxy === undefined)
+      throw new Error('haproxy is missing: install it, for example with apt-get install haproxy');
     const { configGlobal } = options;
     const haproxyOptions = { ...terminatorOptions, ...(configGlobal && { configGlobal }) };
     return { kind: 'haproxy', terminator: await createHaproxyTerminator(haproxy, haproxyOptions) };

@@ -42,7 +42,14 @@ export async function resume({ port, version, from, to }: Resumption): Promise<R
   const directory = await mkdtemp(join(tmpdir(), 'certbound-session-'));
   const session = join(directory, 'session');
   const visit = async ({ host, certificate }: Visit, ...more: string[]): Promise<string> => {
-    const own = ['-connect', `127.0.0.1:${port}`, '-servername', host, '-ign_eof', version === 'TLSv1.2' ? '-tls1_2' : '-tls1_3'];
+    const own = [
+      '-connect',
+      `127.0.0.1:${port}`,
+      '-servername',
+      host,
+      '-ign_eof',
+      version === 'TLSv1.2' ? '-tls1_2' : '-tls1_3',
+    ];
     if (certificate === undefined) return sClient([...own, ...more], host);
     const pair = join(directory, 'pair.pem');
     await writeFile(pair, certificate.certPem + certificate.keyPem, { mode: 0o600 });

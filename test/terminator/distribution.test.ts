@@ -6,6 +6,7 @@ import { bundleName } from '../../src/terminator/bundle.ts';
 import { type Distribution, distribution } from '../../src/terminator/distribution.ts';
 import { frontendTarget, objectTarget } from '../../src/terminator/memory.ts';
 import { nginx } from '../../src/terminator/nginx.ts';
+import { unasked, UNPROVED } from '../../src/terminator/proof/verdict.ts';
 import { emptyTrust, isEmptyTrust } from '../../src/terminator/trust.ts';
 import { corporateCa, HOST, otherCa, SCOPE, settledWorld, World } from './world.ts';
 
@@ -145,6 +146,47 @@ test('distributed since the last write to a terminator in front of the server; o
   assert.deepEqual(distributed(world), { state: 'distributed', lagging: [], since: world.now - 500 });
   assert.equal(told(world.bundle(caBundle([otherCa]).pem)), 'distributed Ingress payments/api');
   assert.deepEqual(distributed(world), { state: 'distributed', lagging: ['Ingress payments/api'] }, 'never waited for');
+});
+
+const doubt = {
+  reason: 'CertificateRefused',
+  case: 'canary',
+  answered: 'status 400',
+  address: 'a:443',
+  clean: 0,
+} as const;
+const { controller } = SCOPE;
+
+test('what a live connection showed holds up certificates, of listed terminators alone', () => {
+  const world = listed().bundle(bundle).ingress({ annotations });
+  const { proofs } = world.memory;
+  proofs.set(controller, HOST, { ...UNPROVED, doubts: [{ ...doubt, seen: 1 }] });
+  assert.equal(told(world), 'distributed ', 'seen once');
+  proofs.set(controller, HOST, { ...UNPROVED, doubts: [{ ...doubt, seen: 2 }] });
+  assert.equal(told(world), 'blocked CertificateRefused');
+  assert.equal(told(world.server({ terminators: [] })), 'distributed ');
+  world.server({ terminators });
+  proofs.set(controller, HOST, {
+    ...UNPROVED,
+    doubts: [{ ...doubt, reason: 'CertificateRequired', case: 'none', seen: 2 }],
+  });
+  assert.equal(told(world), 'distributed ', 'nobody gets in who must not, and no client is refused');
+  proofs.forget(controller, HOST);
+  assert.equal(told(world), 'distributed ');
+});
+
+test('a first answer is waited for where terminators are asked, and no longer than it takes', () => {
+  const world = listed().bundle(bundle).ingress({ annotations });
+  const { proofs } = world.memory;
+  const proving = (): unknown => Reflect.get(distributed(world), 'proving');
+  assert.equal(proving(), undefined);
+  proofs.expect(new Set([controller]));
+  proofs.set(controller, HOST, UNPROVED);
+  assert.deepEqual(proving(), ['Ingress payments/api']);
+  proofs.set(controller, HOST, { ...UNPROVED, passes: 2, passedAt: world.now });
+  assert.equal(proving(), undefined);
+  proofs.set(controller, HOST, unasked(UNPROVED, 'no answer in time'));
+  assert.equal(proving(), undefined, 'who does not answer holds up nobody');
 });
 
 test('a restart does not forget when they were written', () => {

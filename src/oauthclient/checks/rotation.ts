@@ -212,7 +212,7 @@ const distributed: ClientCheck = {
     const patience = current === undefined ? undefined : thirdLeft(current, next);
     if (distribution.state === 'distributed') {
       const until = Math.min((distribution.since ?? -Infinity) + propagationMs, patience ?? -Infinity);
-      return propagating(distribution.since, until, now);
+      return propagating(distribution.since, until, now) ?? beingProved(distribution.proving, patience, now);
     }
     // What can't be reached blocks only until a third of the remaining life (protocols, §1 "Distributed").
     const overdue = patience !== undefined && now >= patience;
@@ -236,6 +236,17 @@ function propagating(since: number | undefined, at: number, now: number): Client
   if (since === undefined || now < since || now >= at) return undefined;
   const message = `The terminators were changed at ${new Date(since).toISOString()}, and may not all have loaded it before ${new Date(at).toISOString()} (spec.propagation).`;
   return waiting(Condition.terminators, 'Propagating', message, at);
+}
+
+/** Whatever they do comes out in seconds; a new certificate is not to be published in the meantime. */
+function beingProved(
+  terminators: readonly string[] | undefined,
+  patience: number | undefined,
+  now: number,
+): ClientFinding | undefined {
+  if (terminators === undefined || (patience !== undefined && now >= patience)) return undefined;
+  const message = `Live connections are to show first what these do: ${terminators.join(', ')}.`;
+  return waiting(Condition.terminators, 'TerminatorsBeingProved', message, now + 5_000);
 }
 
 /** When a third is left of the life that the published certificate had as its successor was begun. */

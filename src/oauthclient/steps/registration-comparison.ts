@@ -1,9 +1,9 @@
+import { verifyIntervalMs } from '../../api/intervals.ts';
 import { wholeSeconds } from '../../api/time.ts';
 import { changesByOthers, membersShown, type EchoViolation } from '../../authserver/client-metadata.ts';
 import type { Registration } from '../../authserver/driver.ts';
 import { asOperatorError, OperatorError } from '../../errors.ts';
 import type { Contest } from '../../runtime/contest.ts';
-import { verifyIntervalMs } from '../desired.ts';
 import { digestOf } from '../digest.ts';
 import type { ClientRecord } from '../record.ts';
 import type { LoadedRecord } from '../record-store.ts';
