@@ -36,6 +36,7 @@ describe('configuration', () => {
       CERTBOUND_TERMINATOR_ADDRESSES: JSON.stringify({
         'k8s.io/ingress-nginx': ['ingress-nginx-controller.ingress-nginx.svc:443', '[2001:db8::1]:8443'],
       }),
+      CERTBOUND_TERMINATORS_MANUAL: 'example.com/a_b/C, nginx.org/ingress-controller',
       CERTBOUND_CONTROLLER_NAME: 'example.com/second',
       CERTBOUND_LEADER_ELECTION: 'false',
       CERTBOUND_POD_NAME: 'certbound-7d4-x2',
@@ -53,8 +54,6 @@ describe('configuration', () => {
       clusterId: 'prod-1',
       namespace: 'oauth',
       watchNamespaces: ['payments', 'accounts'],
-      terminators: new Set(['nginx']),
-      manualTerminators: new Set(),
       terminatorAddresses: new Map([
         [
           'k8s.io/ingress-nginx',
@@ -64,6 +63,8 @@ describe('configuration', () => {
           ],
         ],
       ]),
+      terminators: new Set(['nginx', 'manual']),
+      manualTerminators: new Set(['example.com/a_b/C', 'nginx.org/ingress-controller']),
       controllerName: 'example.com/second',
       leaderElection: false,
       leaseName: 'certbound-8f5cc6d1bc',
@@ -101,6 +102,9 @@ describe('configuration', () => {
     ['CERTBOUND_TERMINATOR_ADDRESSES', '{"k8s.io/ingress-nginx": ["https://ingress-nginx:443"]}'],
     ['CERTBOUND_TERMINATOR_ADDRESSES', '{"k8s.io/ingress-nginx": ["ingress-nginx"]}'],
     ['CERTBOUND_TERMINATOR_ADDRESSES', '{"k8s.io/ingress-nginx": ["ingress-nginx:65536"]}'],
+    ['CERTBOUND_TERMINATORS', 'manual'],
+    ['CERTBOUND_TERMINATORS_MANUAL', 'istio'],
+    ['CERTBOUND_TERMINATORS_MANUAL', 'istio.io/ingress-controller,'],
     ['CERTBOUND_LEADER_ELECTION', 'yes'],
     ['CERTBOUND_LEADER_ELECTION', 'FALSE '],
     // Part of an identity and of a header.

@@ -18,6 +18,8 @@ export const TRUST_STORE_SHA256 = `${GROUP}/trust-store-sha256`;
 
 /** On an IngressClass, by the platform: `true` where no TLS session of one host is resumed on another. */
 export const SESSIONS_ISOLATED = `${GROUP}/sessions-isolated`;
+/** On an IngressClass of Traefik, by the platform: its kubernetesCRD provider has `safeNaming`. */
+export const SAFE_NAMING = `${GROUP}/safe-naming`;
 
 /** Label of every Secret and ConfigMap that the operator makes; its value says what the object is for. */
 export const ROLE_LABEL = `${GROUP}/role`;

@@ -63,18 +63,20 @@ export const contour: TerminatorDriver = {
   // Envoy's `forward_client_cert_details` is SANITIZE where nothing is forwarded, on every host and on port 80.
   overwritesHeaders: () => true,
 
-  hazard(settings: Settings) {
+  missing({ settings }) {
     if (settings[FALLBACK_CERTIFICATE] === TRUE) {
-      return `With ${FALLBACK_CERTIFICATE} Contour takes an HTTPProxy with client certificates out of service: remove it.`;
+      return `Contour takes an HTTPProxy out of service that has both ${FALLBACK_CERTIFICATE} and client certificates: remove the former.`;
     }
     if (settings[TCP_PROXY] !== undefined) {
-      return `${TCP_PROXY} forwards bytes, with no header that has the client's certificate: use routes.`;
-    }
-    if (settings[PERMIT_INSECURE] === TRUE) {
-      return 'permitInsecure serves a route over plain HTTP too, where nobody is asked for a certificate: remove it.';
+      return `${TCP_PROXY} forwards bytes, and no header with the client's certificate: use spec.routes instead.`;
     }
     return undefined;
   },
+
+  hazard: (settings: Settings) =>
+    settings[PERMIT_INSECURE] === TRUE
+      ? 'permitInsecure serves a route over plain HTTP too, where nobody is asked for a certificate: remove it.'
+      : undefined,
 
   bundleOf(settings) {
     const named: unknown = JSON.parse(settings[CA_SECRET] ?? 'null');

@@ -49,6 +49,7 @@ function wantedBy(
       bundle: { namespace: frontend.namespace, name: bundleName(scope) },
       frontend,
       mode: frontend.optIn.clientCertificates,
+      classAnnotations,
       depth: trust.bundle?.depth ?? 1,
     }),
     bundleKind: driver.bundleKind,

@@ -18,6 +18,8 @@ export interface Rendering {
   /** Whose settings are rendered. Settings that it has by others may be read, so that a list can be added to. */
   frontend: ObjectRef & { namespace: string; settings: Settings };
   mode: ClientCertificates;
+  /** Of the frontend's class, by the platform. Default: none. */
+  classAnnotations?: Readonly<Record<string, string>>;
   /** CA certificates between a leaf and the end of the longest chain in the bundle, the root included; at least 1. */
   depth: number;
 }

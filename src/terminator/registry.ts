@@ -7,13 +7,12 @@ import { gatewayApi } from './gateway-api.ts';
 import { haproxy } from './haproxy.ts';
 import { manual } from './manual.ts';
 import { nginx } from './nginx.ts';
-import { traefik, traefikSafeNaming } from './traefik.ts';
+import { traefik } from './traefik.ts';
 
 /** A new terminator is one file, one line here, and one run of the contract suite. */
 export const drivers: readonly TerminatorDriver[] = [
   nginx,
   traefik,
-  traefikSafeNaming,
   haproxy,
   awsAlb,
   contour,
@@ -22,10 +21,9 @@ export const drivers: readonly TerminatorDriver[] = [
   manual,
 ];
 
-/** The driver for a controller, of several one that is switched on; undefined where none of ours knows the product. */
-export function driverFor(controller: string, enabled?: ReadonlySet<string>): TerminatorDriver | undefined {
-  const known = drivers.filter((driver) => driver.detect(controller));
-  return known.find(({ name }) => enabled?.has(name) === true) ?? known[0];
+/** The driver for a controller; undefined where none of ours knows the product. */
+export function driverFor(controller: string): TerminatorDriver | undefined {
+  return drivers.find((driver) => driver.detect(controller));
 }
 
 const keysOf = (kind: FrontendKind): ReadonlySet<string> =>

@@ -1,3 +1,4 @@
+import { SAFE_NAMING } from '../api/annotations.ts';
 import type { Resource } from '../kube/resource.ts';
 import type { ClientCertificates, Companion, Rendering, Settings, TerminatorDriver } from './driver.ts';
 
@@ -23,13 +24,11 @@ const clientAuthType: Readonly<Record<ClientCertificates, string>> = {
 };
 
 /**
- * Between namespace and name where annotations name an object of the kubernetesCRD provider: `_` with its option safeNaming.
- * With `-` the object of another namespace can have the same name, and Traefik takes either.
+ * How annotations name an object of the kubernetesCRD provider, with its option safeNaming and without. Without, an object of
+ * another namespace can have the same name, and Traefik takes either.
  */
-type Separator = '-' | '_';
-
-const referenceTo = (namespace: string, separator: Separator, name: string): string =>
-  `${namespace}${separator}${name}@kubernetescrd`;
+const referencesOf = (namespace: string, safe: boolean) => (name: string) =>
+  `${namespace}${safe ? '_' : '-'}${name}@kubernetescrd`;
 
 const OWN_OPTIONS = /^(?<namespace>.+)(?<separator>[-_])(?<name>certbound-trust-[0-9a-f]{16})@kubernetescrd$/;
 const OWN_MIDDLEWARE = /[-_]certbound-trust-[0-9a-f]{16}(-blank)?@kubernetescrd$/;
@@ -81,61 +80,59 @@ function companionsOf(bundle: string, mode: ClientCertificates): readonly Compan
   ];
 }
 
-const ownMiddlewares = (namespace: string, separator: Separator, bundle: string): string[] =>
-  [blankName(bundle), bundle].map((name) => referenceTo(namespace, separator, name));
+const middlewaresOf = (bundle: string): string[] => [blankName(bundle), bundle];
 
-/** Traefik's own annotations on Ingresses (provider kubernetesIngress), and its kinds (kubernetesCRD). */
-function driver(driverName: string, separator: Separator): TerminatorDriver {
-  const bundleOf = (settings: Settings): { namespace: string; name: string } | undefined => {
-    const { namespace, separator: found, name } = OWN_OPTIONS.exec(settings[TLS_OPTIONS] ?? '')?.groups ?? {};
-    if (namespace === undefined || name === undefined || found !== separator) return undefined;
-    return { namespace, name };
-  };
-  return {
-    name: driverName,
-    frontend: 'Ingress',
-    capabilities: {
-      scope: 'host',
-      optional: true,
-      request: true,
-      crl: false,
-      forwards: true,
-      strips: 'always',
-      header: 'traefik',
-    },
-    bundleKind: 'Secret',
-    ownedKeys: [TLS_OPTIONS, MIDDLEWARES],
-    watchedKeys: [TLS],
-    hostKey: TLS_OPTIONS,
-    companionKinds: [tlsOptions, middlewares],
-
-    detect: (controller) => controller === 'traefik.io/ingress-controller',
-
-    render({ bundle: { namespace, name }, frontend, mode }: Rendering) {
-      return {
-        settings: {
-          [TLS_OPTIONS]: referenceTo(namespace, separator, name),
-          [MIDDLEWARES]: withOwn(ownMiddlewares(namespace, separator, name), frontend.settings[MIDDLEWARES]),
-        },
-        companions: companionsOf(name, mode),
-      };
-    },
-
-    overwritesHeaders(settings) {
-      const bundle = bundleOf(settings);
-      if (bundle === undefined) return false;
-      return hasOwn(entriesOf(settings[MIDDLEWARES]), ownMiddlewares(bundle.namespace, separator, bundle.name));
-    },
-
-    hazard(settings) {
-      if (settings[TLS] !== 'false') return undefined;
-      return `${TLS}: "false" serves the host over plain HTTP, where nobody is asked for a certificate: remove that annotation.`;
-    },
-
-    bundleOf,
-  };
+function named(settings: Settings): { namespace: string; name: string; safe: boolean } | undefined {
+  const { namespace, separator, name } = OWN_OPTIONS.exec(settings[TLS_OPTIONS] ?? '')?.groups ?? {};
+  return namespace === undefined || name === undefined ? undefined : { namespace, name, safe: separator === '_' };
 }
 
-export const traefik = driver('traefik', '-');
-/** Where the platform has switched on `providers.kubernetesCRD.safeNaming` (Traefik 3.7.11). */
-export const traefikSafeNaming = driver('traefik-safe-naming', '_');
+/** Traefik's own annotations on Ingresses (provider kubernetesIngress), and its kinds (kubernetesCRD). */
+export const traefik: TerminatorDriver = {
+  name: 'traefik',
+  frontend: 'Ingress',
+  capabilities: {
+    scope: 'host',
+    optional: true,
+    request: true,
+    crl: false,
+    forwards: true,
+    strips: 'always',
+    header: 'traefik',
+  },
+  bundleKind: 'Secret',
+  ownedKeys: [TLS_OPTIONS, MIDDLEWARES],
+  watchedKeys: [TLS],
+  hostKey: TLS_OPTIONS,
+  companionKinds: [tlsOptions, middlewares],
+
+  detect: (controller) => controller === 'traefik.io/ingress-controller',
+
+  render({ bundle: { namespace, name }, frontend, mode, classAnnotations = {} }: Rendering) {
+    const reference = referencesOf(namespace, classAnnotations[SAFE_NAMING] === 'true');
+    return {
+      settings: {
+        [TLS_OPTIONS]: reference(name),
+        [MIDDLEWARES]: withOwn(middlewaresOf(name).map(reference), frontend.settings[MIDDLEWARES]),
+      },
+      companions: companionsOf(name, mode),
+    };
+  },
+
+  overwritesHeaders(settings) {
+    const own = named(settings);
+    if (own === undefined) return false;
+    const reference = referencesOf(own.namespace, own.safe);
+    return hasOwn(entriesOf(settings[MIDDLEWARES]), middlewaresOf(own.name).map(reference));
+  },
+
+  hazard(settings) {
+    if (settings[TLS] !== 'false') return undefined;
+    return `${TLS}: "false" serves the host over plain HTTP, where nobody is asked for a certificate: remove that annotation.`;
+  },
+
+  bundleOf(settings) {
+    const own = named(settings);
+    return own === undefined ? undefined : { namespace: own.namespace, name: own.name };
+  },
+};

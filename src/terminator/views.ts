@@ -283,7 +283,7 @@ export class TerminatorViews {
   #driverFor(controller: string): TerminatorDriver | undefined {
     return this.#sources.manualControllers?.has(controller) === true
       ? manual
-      : driverFor(controller, this.#sources.drivers);
+      : driverFor(controller);
   }
 
   #grants(server: AuthorizationServer, frontend: Ref): boolean {

@@ -8,7 +8,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { readConfig } from '../../src/config.ts';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
-import { nginx } from '../../src/terminator/nginx.ts';
+import { drivers } from '../../src/terminator/registry.ts';
 import { CHART, helm, rendered, renderedRights, template, type Values } from '../support/chart.ts';
 import { documents } from '../support/cluster-objects.ts';
 import { rightsFile } from '../support/operator-rights.ts';
@@ -17,6 +17,10 @@ import { CLUSTER, variants } from './variants.ts';
 const root = resolve(CHART, '../..');
 const render = (values: Values = {}) => rendered({ ...CLUSTER, ...values });
 const ofKind = (objects: readonly KubernetesObject[], kind: string) => objects.filter((object) => object.kind === kind);
+
+const policySchema = z.object({
+  spec: z.object({ variables: z.array(z.object({ name: z.string(), expression: z.string() })) }),
+});
 
 const deploymentSchema = z.object({
   spec: z.object({
@@ -167,6 +171,7 @@ describe('values of the chart', () => {
     assert.deepEqual(env, {
       CERTBOUND_CLUSTER_ID: 'prod-eu-1',
       CERTBOUND_NAMESPACE: 'certbound-system',
+      CERTBOUND_TERMINATORS: 'nginx',
       CERTBOUND_WATCH_NAMESPACES: 'a,b',
       CERTBOUND_TERMINATORS: 'nginx',
       CERTBOUND_CONTROLLER_NAME: 'example.com/second',
@@ -336,10 +341,17 @@ describe('the chart', () => {
     assert.deepEqual(one?.['rules'], other?.['rules']);
   });
 
-  it('lets the operator write the annotations of its terminators, and no others', async () => {
-    const [policy] = (await render()).filter(({ metadata }) => metadata.name === 'certbound-ingresses');
-    const listed = [...new Set(JSON.stringify(policy).match(/nginx\.ingress\.kubernetes\.io\/[a-z-]+/g))];
-    assert.deepEqual(listed.toSorted(), [...nginx.ownedKeys].toSorted());
+  it('lets the operator write the annotations of the terminators that are switched on, and no others', async () => {
+    const onIngresses = drivers.filter(({ frontend, ownedKeys }) => frontend === 'Ingress' && ownedKeys.length > 0);
+    for (const { name, ownedKeys } of onIngresses) {
+      const objects = await render({ terminators: { enabled: [name, 'contour'] } });
+      const [policy] = objects.filter(({ metadata }) => metadata.name === 'certbound-ingresses');
+      const { variables } = z
+        .object({ spec: z.object({ variables: z.array(z.object({ name: z.string(), expression: z.string() })) }) })
+        .parse(policy).spec;
+      const keys: unknown = JSON.parse(variables.find((variable) => variable.name === 'keys')?.expression ?? '');
+      assert.deepEqual(keys, ownedKeys, name);
+    }
   });
 
   for (const mode of ['cluster', 'scoped'] as const) {

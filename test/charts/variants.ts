@@ -50,6 +50,12 @@ export const variants: Record<string, Values> = {
     extraVolumes: [{ name: 'more', emptyDir: {} }],
     extraVolumeMounts: [{ name: 'more', mountPath: '/more' }],
   },
+  terminators: {
+    terminators: { enabled: ['haproxy', 'aws-alb'], manual: { controllers: ['nginx.org/ingress-controller'] } },
+  },
+  'by hand alone': {
+    terminators: { enabled: [], manual: { controllers: ['nginx.org/ingress-controller', 'example.com/a_b/C'] } },
+  },
   'nothing optional': {
     serviceAccount: { create: false, name: 'there-already' },
     rbac: { create: false },

@@ -125,7 +125,9 @@ describe('haproxy-ingress', { skip: missing && 'haproxy or openssl is missing' }
       socket.once('error', reject);
       socket.once('close', () => {
         const [head = '', body = ''] = Buffer.concat(chunks).toString('utf8').split('\r\n\r\n');
-        const sent: unknown = body.includes('{') ? JSON.parse(body.slice(body.indexOf('{'), body.lastIndexOf('}') + 1)) : {};
+        const sent: unknown = body.includes('{')
+          ? JSON.parse(body.slice(body.indexOf('{'), body.lastIndexOf('}') + 1))
+          : {};
         resolve({
           status: Number(/^HTTP\/1\.1 (\d+)/.exec(head)?.[1] ?? 0),
           headers: Object.fromEntries(Object.entries(Object(sent)).map(([key, value]) => [key, String(value)])),
@@ -249,7 +251,11 @@ describe('haproxy-ingress', { skip: missing && 'haproxy or openssl is missing' }
     await controller.stop();
     await start(['tune.ssl.cachesize 0']);
     for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
-      for (const from of [anonymous, { host: HOSTS.rival, certificate: stranger }, { host: HOSTS.required, certificate: client }]) {
+      for (const from of [
+        anonymous,
+        { host: HOSTS.rival, certificate: stranger },
+        { host: HOSTS.required, certificate: client },
+      ]) {
         const { reused, status } = await across(version, from, 'required');
         assert.deepEqual({ reused, status }, { reused: false, status: 496 }, `${version} ${from.host}`);
       }

@@ -48,7 +48,7 @@ export function edited(
   });
 }
 
-export async function serverReady({ kube }: Installation, name: string): Promise<void> {
+export async function serverReady({ kube }: Pick<Installation, 'kube'>, name: string): Promise<void> {
   await waitFor(async () => {
     const object = await kube.get(authorizationServers, { name });
     const ready = authorizationServer.parse(object).status?.conditions?.find(({ type }) => type === 'Ready');

@@ -39,16 +39,16 @@ export interface ContourHosts extends Pick<Contour, 'httpsPort' | 'httpPort'> {
 
 const nameOf = (host: string): string => host.replaceAll('.', '-').replaceAll('*', 'any');
 
-/** A Service whose endpoint is a process on this machine. Contour serves no ExternalName `localhost`. */
+/** A Service whose endpoint is a process on this machine. Contour serves no ExternalName `localhost`, and heeds no targetPort of others. */
 export function loopbackService(ref: { namespace: string; name: string }, port: number): KubernetesObject {
-  const spec = { type: 'ExternalName', externalName: '127.0.0.1', ports: [{ port: 80, targetPort: port }] };
+  const spec = { type: 'ExternalName', externalName: '127.0.0.1', ports: [{ port }] };
   return { apiVersion: 'v1', kind: 'Service', metadata: ref, spec };
 }
 
 export function httpProxy(
   ref: { namespace: string; name: string; annotations?: Record<string, string> },
   host: string,
-  service: string,
+  service: { name: string; port: number },
   permitInsecure = false,
 ): KubernetesObject {
   return {
@@ -57,7 +57,7 @@ export function httpProxy(
     metadata: ref,
     spec: {
       virtualhost: { fqdn: host, tls: { secretName: 'tls' } },
-      routes: [{ conditions: [{ prefix: '/' }], services: [{ name: service, port: 80 }], permitInsecure }],
+      routes: [{ conditions: [{ prefix: '/' }], services: [service], permitInsecure }],
     },
   };
 }
@@ -91,7 +91,11 @@ async function start(
   await apply(kube, opaqueSecret({ namespace, name: 'tls' }, tls, 'kubernetes.io/tls'));
   for (const { host, backendPort, clientCertificates, permitInsecure } of hosts) {
     const ref = { namespace, name: nameOf(host) };
-    await apply(kube, loopbackService(ref, backendPort), httpProxy(ref, host, ref.name, permitInsecure));
+    await apply(
+      kube,
+      loopbackService(ref, backendPort),
+      httpProxy(ref, host, { name: ref.name, port: backendPort }, permitInsecure),
+    );
     if (clientCertificates !== undefined) await set(host, clientCertificates);
   }
   return {
@@ -112,10 +116,7 @@ async function start(
 }
 
 /** Wait for what you call: Contour and Envoy say nowhere that a host is live. */
-export async function startContourHosts(
-  hosts: readonly HostOptions[],
-  clientCaPem: string,
-): Promise<ContourHosts> {
+export async function startContourHosts(hosts: readonly HostOptions[], clientCaPem: string): Promise<ContourHosts> {
   const parts = new AsyncDisposableStack();
   try {
     return await start(hosts, clientCaPem, parts);

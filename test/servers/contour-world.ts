@@ -90,9 +90,12 @@ async function start(parts: AsyncDisposableStack): Promise<ContourWorld> {
     opaqueSecret({ namespace: 'accounts', name: 'tls' }, tls, 'kubernetes.io/tls'),
     loopbackService(server, authorizationServer.port),
     loopbackService(api, resourceServer.port),
-    httpProxy(server, HOSTS.browser, server.name),
-    httpProxy({ ...MTLS_PROXY, annotations: OPTED_IN }, HOSTS.mtls, server.name),
-    httpProxy(API_PROXY, HOSTS.api, api.name),
+    httpProxy(server, HOSTS.browser, { name: server.name, port: authorizationServer.port }),
+    httpProxy({ ...MTLS_PROXY, annotations: OPTED_IN }, HOSTS.mtls, {
+      name: server.name,
+      port: authorizationServer.port,
+    }),
+    httpProxy(API_PROXY, HOSTS.api, { name: api.name, port: resourceServer.port }),
     ...localised(await documents(resolve(root, 'examples/platform.yaml')), origin, serverCa.certPem).map(shortly),
   );
   const operator = await startOperator({
@@ -102,7 +105,16 @@ async function start(parts: AsyncDisposableStack): Promise<ContourWorld> {
     environment: { CERTBOUND_TERMINATORS: 'contour' },
   });
   parts.defer(async () => void (await operator.stop()));
-  return { operatorKubeconfig: kubeconfigPath, kube, contour, authorizationServer, serverCa, operator, origin, stop: () => parts.disposeAsync() };
+  return {
+    operatorKubeconfig: kubeconfigPath,
+    kube,
+    contour,
+    authorizationServer,
+    serverCa,
+    operator,
+    origin,
+    stop: () => parts.disposeAsync(),
+  };
 }
 
 export async function startContourWorld(): Promise<ContourWorld> {

@@ -1,15 +1,17 @@
 /** The operator and Contour, with Envoy: from the objects that the operator writes, and nothing else. */
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CLIENT_CERTIFICATES, OPT_IN, Role, ROLE_LABEL } from '../../src/api/annotations.ts';
-import { clientCertificateIssuers } from '../../src/api/resources.ts';
+import { CLIENT_CERTIFICATES, OPT_IN, RENEW_REQUESTED, Role, ROLE_LABEL } from '../../src/api/annotations.ts';
+import { authorizationServers, clientCertificateIssuers } from '../../src/api/resources.ts';
 import { KubeClient, KubeError } from '../../src/kube/client.ts';
 import { httpProxies, secrets, type KubernetesObject } from '../../src/kube/resource.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
-import { keepCalling, serverReady } from '../e2e/lifecycle-world.ts';
-import { Application, callApi, requestToken, secretValues, tokenFor } from '../support/application.ts';
+import { serverReady } from '../e2e/lifecycle-world.ts';
+import { callApi, requestToken, secretValues, tokenFor } from '../support/application.ts';
 import { apply } from '../support/cluster-objects.ts';
+import { call } from '../support/https-call.ts';
 import { CLIENTS_ALLOWED } from '../support/installation.ts';
 import { boundTo, isTrue, TestClient } from '../support/oauth-client.ts';
 import type { KeyPairPem } from '../support/throwaway-ca.ts';
@@ -18,6 +20,14 @@ import { API_PROXY, type ContourWorld, MTLS_PROXY, OPTED_IN, startContourWorld }
 
 const limitMs = 120_000;
 const XFCC = 'x-forwarded-client-cert';
+
+/** Who else owns what of it. */
+const othersFields = ({ metadata }: KubernetesObject): [string | undefined, unknown][] =>
+  (metadata.managedFields ?? [])
+    .filter(({ manager, subresource }) => manager !== FIELD_MANAGER && subresource !== 'status')
+    .map(({ manager, fieldsV1 }) => [manager, fieldsV1]);
+const certificatesIn = (secret: KubernetesObject): number =>
+  (secretValues(secret)['ca.crt'] ?? '').split('BEGIN CERTIFICATE').length - 1;
 
 const validation = (object: KubernetesObject): unknown => Object(object['spec']).virtualhost.tls.clientValidation;
 
@@ -45,7 +55,7 @@ describe('HTTPProxies behind Contour', () => {
 
   before(async () => {
     world = await startContourWorld();
-    await serverReady({ kube: world.kube } as Parameters<typeof serverReady>[0], 'corporate');
+    await serverReady(world, 'corporate');
     client = await new TestClient(world, { namespace: 'team', name: 'batch' }).apply();
     stranger = await new TestClient(world, { namespace: 'team', name: 'stranger' }).apply();
     await Promise.all([client.ready(limitMs), stranger.ready(limitMs)]);
@@ -72,5 +82,153 @@ describe('HTTPProxies behind Contour', () => {
     }
     const { certificate } = await stranger.credentials();
     assert.equal((await requestToken(credentials, { certificate })).json['error'], 'invalid_client');
+  });
+
+  it('ask for certificates once their owner has opted in, and take none from a caller’s header', async () => {
+    const before = await annotate(OPTED_IN);
+    await waitFor(async () => validation(await proxy()) !== undefined);
+    const credentials = await client.credentials();
+    const { certificate } = credentials;
+    const token = await tokenFor(credentials);
+    await waitFor(async () => (await status(request({ token }))) === 'no connection', limitMs);
+    const accepted = await request({ token, certificate });
+    assert.equal(accepted.status, 200, accepted.text);
+    assert.equal(accepted.json['x5t_s256'], credentials.x5tS256);
+    const hash = new X509Certificate(certificate.certPem).fingerprint256.replaceAll(':', '').toLowerCase();
+    const forged = { [XFCC]: `Hash=${hash};Cert="${encodeURIComponent(certificate.certPem)}"` };
+    const foreign = await world.serverCa.issue({ cn: 'batch', o: 'team', clientAuth: true });
+    assert.equal(await status(request({ token, headers: forged })), 'no connection');
+    assert.equal(await status(request({ token, certificate: foreign, headers: forged })), 'no connection');
+    const thief = await stranger.credentials();
+    assert.equal(await status(request({ token, certificate: thief.certificate, headers: forged })), 401);
+    // The browser's host reaches the same authorization server, and asks for no certificate.
+    const unproved = await call({
+      url: `${world.origin('browser')}/token`,
+      ca: world.serverCa.certPem,
+      headers: forged,
+      body: new URLSearchParams({ grant_type: 'client_credentials', client_id: credentials.clientId }),
+    });
+    assert.equal(unproved.json['error'], 'invalid_client', unproved.text);
+    assert.deepEqual(othersFields(await proxy()), othersFields(before));
+  });
+
+  it('are put right again', async () => {
+    const written = validation(await proxy());
+    const leaf = { spec: { virtualhost: { tls: { clientValidation: { caSecret: null } } } } };
+    await world.kube.patch(httpProxies, API_PROXY, leaf, { type: 'merge' });
+    await waitFor(async () => JSON.stringify(validation(await proxy())) === JSON.stringify(written));
+    const [bundle] = await bundles();
+    assert.ok(bundle !== undefined);
+    await world.kube.delete(secrets, bundle.metadata);
+    await waitFor(async () => (await bundles()).length === 1);
+    assert.deepEqual((await bundles())[0]?.['data'], bundle['data']);
+    const credentials = await client.credentials();
+    const { certificate } = credentials;
+    const token = await tokenFor(credentials);
+    await waitFor(async () => (await status(request({ token, certificate }))) === 200, limitMs);
+    await waitFor(async () => (await status(request({ token }))) === 'no connection', limitMs);
+  });
+
+  it('refuse no call while a certificate rotates, and while another CA is trusted and used', async () => {
+    const used = new Set<string>();
+    const answers: string[] = [];
+    const ended = new AbortController();
+    const load = (async () => {
+      while (!ended.signal.aborted) {
+        const credentials = await client.credentials();
+        const { certificate, x5tS256 } = credentials;
+        const token = await tokenFor(credentials);
+        const answer = await request({ token, certificate });
+        answers.push(`${answer.status}`);
+        assert.equal(answer.status, 200, answer.text);
+        assert.equal(answer.json['x5t_s256'], x5tS256);
+        used.add(x5tS256);
+        await sleep(25);
+      }
+    })();
+    // What it fails with is told at its end.
+    load.catch(() => ended.abort());
+    const until = (condition: () => boolean | Promise<boolean>) =>
+      waitFor(async () => ended.signal.aborted || condition(), limitMs);
+    try {
+      await until(() => used.size === 1);
+      await client.annotate({ [RENEW_REQUESTED]: 'first' });
+      await until(() => used.size === 2);
+      const second = 'second-clients';
+      await apply(world.kube, {
+        apiVersion: 'certbound.dev/v1alpha1',
+        kind: clientCertificateIssuers.kind,
+        metadata: { name: second },
+        spec: {
+          ca: { managed: { dn: 'CN=Second OAuth Clients,O=Example' } },
+          policy: { namespaces: { selector: { matchLabels: CLIENTS_ALLOWED } } },
+        },
+      });
+      const both = { spec: { clients: { issuers: ['corporate-clients', second] } } };
+      await world.kube.patch(authorizationServers, { name: 'corporate' }, both, { type: 'merge' });
+      await until(async () => (await bundles()).every((each) => certificatesIn(each) === 2));
+      await client.apply({ certificate: { issuerRef: { name: second } } });
+      await until(() => used.size === 3);
+    } finally {
+      ended.abort();
+      await load;
+    }
+    assert.deepEqual(new Set(answers), new Set(['200']));
+    assert.equal(used.size, 3);
+    const ca = (await client.values())['client-ca.crt'] ?? '';
+    assert.match(new X509Certificate(ca).subject, /Second OAuth Clients/);
+  });
+
+  it('lose our settings and the bundle when their owner opts out, and nothing else', async () => {
+    const before = othersFields(await proxy());
+    await annotate({ [OPT_IN]: null, [CLIENT_CERTIFICATES]: null });
+    await waitFor(async () => (await bundles()).length === 0, limitMs);
+    const left = await proxy();
+    assert.equal(validation(left), undefined);
+    assert.equal(
+      left.metadata.managedFields?.some(({ manager }) => manager === FIELD_MANAGER),
+      false,
+    );
+    const annotated = left.metadata.managedFields?.filter(({ manager }) => manager === 'test') ?? [];
+    assert.deepEqual(
+      othersFields(left).filter(([manager]) => manager !== 'test'),
+      before.filter(([manager]) => manager !== 'test'),
+    );
+    assert.ok(annotated.every(({ fieldsV1 }) => !JSON.stringify(fieldsV1).includes('clientValidation')));
+    await waitFor(async () => (await status(request({}))) === 401, limitMs);
+    assert.equal((await bundles(MTLS_PROXY)).length, 1, 'the host of the authorization server keeps its own');
+  });
+
+  it('are the operator’s to set no further: the API server refuses everything else of them', async () => {
+    const operator = KubeClient.fromKubeconfig({
+      path: world.operatorKubeconfig,
+      userAgent: 'test',
+      fieldManager: 'test',
+    });
+    try {
+      const refused = async (write: Promise<unknown>, words: RegExp) => {
+        await assert.rejects(write, (error: unknown) => {
+          assert.ok(error instanceof KubeError, String(error));
+          assert.match(error.message, words);
+          return true;
+        });
+      };
+      const patch = (change: Record<string, unknown>) =>
+        operator.patch(httpProxies, API_PROXY, change, { type: 'merge' });
+      const tls = (change: Record<string, unknown>) => patch({ spec: { virtualhost: { tls: change } } });
+      const own = /nothing of an HTTPProxy but the client validation/;
+      await refused(patch({ spec: { routes: [] } }), own);
+      await refused(patch({ spec: { virtualhost: { fqdn: 'other.example.test' } } }), own);
+      await refused(tls({ secretName: 'other' }), own);
+      await refused(tls({ clientValidation: { crlSecret: 'other' } }), own);
+      await refused(tls({ clientValidation: { forwardClientCertificate: { uri: true } } }), own);
+      await refused(patch({ metadata: { annotations: { [OPT_IN]: 'other' } } }), own);
+      await refused(patch({ metadata: { labels: { a: 'b' } } }), own);
+      await refused(tls({ clientValidation: { caSecret: 'accounts/tls' } }), /no CA bundle but its own/);
+      await refused(tls({ clientValidation: { caSecret: 'identity/certbound-trust-1' } }), /no CA bundle but its own/);
+      await refused(operator.delete(httpProxies, API_PROXY), /cannot delete/);
+    } finally {
+      await operator.close();
+    }
   });
 });

@@ -46,7 +46,7 @@ const isRefusedInTls = (answer: Promise<Answer>): Promise<boolean> =>
 const othersFields = (object: KubernetesObject | undefined): unknown =>
   (object?.metadata.managedFields ?? [])
     .filter(({ manager = '' }) => ![FIELD_MANAGER, 'test'].includes(manager))
-    .map(({ time: _, ...entry }) => entry);
+    .map((entry) => ({ ...entry, time: undefined }));
 
 for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const) {
   describe(`Traefik, ${provider}`, () => {
@@ -77,10 +77,9 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
       world = await startTraefikWorld({ provider });
       const [authorizationServer, accounts] = await world.ingresses();
       assert.ok(authorizationServer !== undefined && accounts !== undefined);
-      const { annotations: _, ...metadata } = accounts.metadata;
       await apply(world.kube, authorizationServer, {
         ...accounts,
-        metadata: { ...metadata, annotations: { team: 'accounts' } },
+        metadata: { ...api, annotations: { team: 'accounts' } },
       });
       await serverReady(world, 'corporate');
       [client, stranger] = [await world.client('batch').apply(), await world.client('stranger').apply()];

@@ -70,7 +70,7 @@ interface Source {
   module: string;
   package: string;
   ldflags(goMod: string): string;
-  /** Folders of modules that are kept beside the binary, each under its own last name. */
+  /** Folders or files of modules that are kept beside the binary, each under its own last name. */
   folder?: Folder | readonly Folder[];
 }
 

@@ -15,7 +15,8 @@ import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
 import { freePort } from './free-port.ts';
 import { startIngressController, type IngressController } from './ingress-controller.ts';
 import { BLANK_CERTIFICATE_HEADERS, HOSTS } from './oauth-deployment.ts';
-import { grantOperatorRights } from './operator-rights.ts';
+import { rendered } from './chart.ts';
+import { grantOperatorRights, isRight } from './operator-rights.ts';
 import { startOperator, type OperatorCommand, type OperatorProcess } from './operator.ts';
 import { startResourceServer, type ResourceServer } from './resource-server.ts';
 import { createThrowawayCa, type ThrowawayCa } from './throwaway-ca.ts';
@@ -31,6 +32,17 @@ export const INGRESS_CLASS: KubernetesObject = {
   spec: { controller: 'k8s.io/ingress-nginx' },
 };
 
+const HAPROXY_CLASS: KubernetesObject = {
+  ...INGRESS_CLASS,
+  spec: { controller: 'haproxy-ingress.github.io/controller' },
+};
+/** As the driver wants it of the platform. */
+const HAPROXY_INGRESS = {
+  terminator: 'haproxy',
+  dialect: 'haproxy-ingress',
+  configGlobal: ['tune.ssl.cachesize 0'],
+} as const;
+
 export interface InstallationOptions {
   controllerManager?: boolean;
   /** Scoped mode: the operator serves these namespaces and has rights in no other. Default: `CERTBOUND_E2E_SCOPE`, else all. */
@@ -40,6 +52,8 @@ export interface InstallationOptions {
   rotateRegistrationAccessToken?: AuthorizationServerOptions['rotateRegistrationAccessToken'];
   /** How long the authorization server keeps what it read from a client's jwks_uri. */
   keySetCacheSeconds?: number;
+  /** Which stands in front of everything. The class keeps its name, so that the examples' Ingresses are its. Default nginx. */
+  terminator?: 'haproxy';
   /** Take nginx from Debian where it is missing and we are root. Default true; else a Node stand-in serves. */
   installNginx?: boolean;
   /** The operator reaches the API server through a proxy that can be told to do wrong. Default false. */
@@ -134,6 +148,7 @@ async function start(options: InstallationOptions, parts: AsyncDisposableStack):
     mtlsOrigin: origin('mtls'),
     selfSignedOrigin: origin('selfSigned'),
     initialAccessToken,
+    ...(options.terminator && { terminator: options.terminator }),
     fetch: fetchTrusting(serverCa.certPem),
     ...(options.keySetCacheSeconds === undefined ? {} : { keySetCacheSeconds: options.keySetCacheSeconds }),
     ...(options.accessTokenTTL === undefined ? {} : { accessTokenTTL: options.accessTokenTTL }),
@@ -144,7 +159,12 @@ async function start(options: InstallationOptions, parts: AsyncDisposableStack):
   parts.defer(() => authorizationServer.stop());
   told('authorization server (oidc-provider)');
   const { issuer, resource, jwks } = authorizationServer;
-  const resourceServer = await startResourceServer({ issuer, audience: resource, jwks });
+  const resourceServer = await startResourceServer({
+    issuer,
+    audience: resource,
+    jwks,
+    ...(options.terminator && { terminator: options.terminator }),
+  });
   parts.defer(() => resourceServer.stop());
   told('API');
   await applyBasics();
@@ -152,7 +172,12 @@ async function start(options: InstallationOptions, parts: AsyncDisposableStack):
   const faultProxy = options.faultProxy === true ? await proxied() : undefined;
   const endpoint = faultProxy === undefined ? plane : { url: faultProxy.url, caPem: serverCa.certPem };
   const operatorKubeconfig = await grantOperatorRights(plane, kube, scope, endpoint);
+  if (options.terminator !== undefined) {
+    const rights = await rendered({ clusterId: CLUSTER_ID, terminators: { enabled: [options.terminator] } });
+    await apply(kube, ...rights.filter(isRight));
+  }
   const ingressController = await startIngressController({
+    ...(options.terminator && HAPROXY_INGRESS),
     source: { kubeconfigPath: plane.kubeconfigPath },
     httpsPort,
     installNginx: options.installNginx ?? true,
@@ -160,7 +185,9 @@ async function start(options: InstallationOptions, parts: AsyncDisposableStack):
   });
   parts.defer(() => ingressController.stop());
   told(
-    ingressController.kind === 'nginx' ? 'TLS terminator (nginx)' : 'TLS terminator (a Node stand-in: no nginx found)',
+    ingressController.kind === 'node'
+      ? 'TLS terminator (a Node stand-in: no nginx found)'
+      : `TLS terminator (${ingressController.kind})`,
   );
   const logFile = resolve(plane.dir, 'operator.log');
 
@@ -176,7 +203,7 @@ async function start(options: InstallationOptions, parts: AsyncDisposableStack):
     const tls = { 'tls.crt': pair.certPem, 'tls.key': pair.keyPem };
     await apply(
       kube,
-      INGRESS_CLASS,
+      options.terminator === undefined ? INGRESS_CLASS : HAPROXY_CLASS,
       namespace('certbound-system'),
       namespace('identity'),
       namespace('accounts'),

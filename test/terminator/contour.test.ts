@@ -17,7 +17,11 @@ test('every mode says both what is required and what is verified, so that nobody
       optionalClientCertificate: 'false',
       caSecret: '"payments/certbound-trust-1"',
     },
-    optional: { skipClientCertValidation: 'false', optionalClientCertificate: 'true', caSecret: '"payments/certbound-trust-1"' },
+    optional: {
+      skipClientCertValidation: 'false',
+      optionalClientCertificate: 'true',
+      caSecret: '"payments/certbound-trust-1"',
+    },
     request: { skipClientCertValidation: 'true', optionalClientCertificate: 'true' },
   };
   for (const mode of ['required', 'optional', 'request'] as const) {
@@ -34,8 +38,11 @@ test('owners are told of what undoes client certificates, and of nothing else', 
   const { settings } = render('required');
   assert.equal(contour.hazard({ ...settings, 'spec.routes.permitInsecure': 'false' }), undefined);
   assert.match(contour.hazard({ ...settings, 'spec.routes.permitInsecure': 'true' }) ?? '', /^permitInsecure /);
-  assert.match(contour.hazard({ ...settings, 'spec.tcpproxy': '{}' }) ?? '', /no header/);
-  assert.match(contour.hazard({ ...settings, [`${tls}.enableFallbackCertificate`]: 'true' }) ?? '', /out of service/);
+  const missing = (more: Record<string, string>) =>
+    contour.missing?.({ settings: { ...settings, ...more }, classAnnotations: {} });
+  assert.equal(missing({ [`${tls}.enableFallbackCertificate`]: 'false' }), undefined);
+  assert.match(missing({ [`${tls}.enableFallbackCertificate`]: 'true' }) ?? '', /out of service/);
+  assert.match(missing({ 'spec.tcpproxy': '{}' }) ?? '', /no header/);
 });
 
 test('it is the driver of HTTPProxies and of no Ingress', () => {

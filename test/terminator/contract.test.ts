@@ -71,8 +71,17 @@ const contracts: readonly [TerminatorDriver, DriverExample][] = [
     traefik,
     {
       controllers: ['traefik.io/ingress-controller'],
+      alternatives: ['traefik-safe-naming'],
       verifiesNothing: /RequestClientCert|RequireAnyClientCert|NoClientCert/,
       hazards: [{ 'traefik.ingress.kubernetes.io/router.tls': 'false' }],
+    },
+  ],
+  [
+    traefikSafeNaming,
+    {
+      controllers: ['traefik.io/ingress-controller'],
+      alternatives: ['traefik'],
+      verifiesNothing: /RequestClientCert|RequireAnyClientCert|NoClientCert/,
     },
   ],
   [

@@ -22,6 +22,8 @@ const LARGEST_SETTINGS = 4096;
 export interface DriverExample {
   /** Controllers of the product; empty where it is known by no name. */
   controllers: readonly string[];
+  /** Names of other drivers for the same controllers: the platform switches on one of them. */
+  alternatives?: readonly string[];
   /** What the owner of a frontend writes for this product before anything can be rendered. Default: nothing. */
   settings?: Settings;
   /** What the platform writes on its class before. Default: nothing. */
@@ -67,7 +69,9 @@ export function driverContract(driver: TerminatorDriver, example: DriverExample)
       for (const controller of example.controllers) {
         assert.deepEqual(
           drivers.filter((each) => each.detect(controller)).map(({ name }) => name),
-          [driver.name],
+          drivers
+            .map(({ name }) => name)
+            .filter((name) => [driver.name, ...(example.alternatives ?? [])].includes(name)),
           controller,
         );
       }
@@ -83,12 +87,18 @@ export function driverContract(driver: TerminatorDriver, example: DriverExample)
 
     test('names settings of its own and companions of its kinds alone', () => {
       const watched = new Set(driver.watchedKeys);
-      assert.deepEqual(driver.ownedKeys.filter((key) => watched.has(key)), []);
+      assert.deepEqual(
+        driver.ownedKeys.filter((key) => watched.has(key)),
+        [],
+      );
       // Values that reach a product's configuration unquoted.
       assert.doesNotMatch(driver.ownedKeys.join(), /snippet|match-cn|error-page|config-/);
       for (const mode of supported) {
         const { settings, companions } = render({ mode });
-        assert.deepEqual(Object.keys(settings).filter((key) => !driver.ownedKeys.includes(key)), []);
+        assert.deepEqual(
+          Object.keys(settings).filter((key) => !driver.ownedKeys.includes(key)),
+          [],
+        );
         for (const { resource, name } of companions) {
           assert.ok(driver.companionKinds.includes(resource), resource.kind);
           assert.match(name, /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/);
@@ -148,7 +158,10 @@ export function driverContract(driver: TerminatorDriver, example: DriverExample)
       assert.equal(driver.hazard({ ...owner, ...render().settings }), undefined);
       for (const hazard of example.hazards ?? []) {
         const said = driver.hazard({ ...owner, ...render().settings, ...hazard });
-        assert.ok(Object.keys(hazard).some((key) => said?.includes(key) === true), JSON.stringify(hazard));
+        assert.ok(
+          Object.keys(hazard).some((key) => said?.includes(key) === true),
+          JSON.stringify(hazard),
+        );
         assert.ok((said ?? '').length <= LONGEST_SENTENCE);
         for (const key of Object.keys(hazard)) assert.ok(driver.watchedKeys.includes(key), key);
       }
@@ -184,7 +197,9 @@ const SPECS = {
     rules: [
       {
         host: 'api.example.test',
-        http: { paths: [{ path: '/', pathType: 'Prefix', backend: { service: { name: 'api', port: { number: 80 } } } }] },
+        http: {
+          paths: [{ path: '/', pathType: 'Prefix', backend: { service: { name: 'api', port: { number: 80 } } } }],
+        },
       },
     ],
   },
@@ -212,7 +227,11 @@ export function driverWriteContract(
     const entries = Object.entries(example.settings ?? {}).filter(([key]) => !key.startsWith('spec.'));
     const annotations = { 'example.com/team': 'payments', ...Object.fromEntries(entries) };
     const name = `api-${++count}`;
-    return environment().put(resource, { metadata: { namespace, name, annotations }, spec: SPECS[driver.frontend] }, 'argocd');
+    return environment().put(
+      resource,
+      { metadata: { namespace, name, annotations }, spec: SPECS[driver.frontend] },
+      'argocd',
+    );
   }
   const live = async ({ metadata: { name } }: KubernetesObject): Promise<KubernetesObject> => {
     const object = await environment().people.get(resource, { namespace, name });
@@ -229,11 +248,19 @@ export function driverWriteContract(
     const frontend = frontendOf(object);
     const step: TerminatorStep = name === 'configure' ? { name, frontend, settings } : { name, frontend };
     const cache = { remember: () => undefined, forget: () => undefined };
-    const context: StepContext = { client: environment().client, frontends: cache, bundles: cache, companions: cache, memory };
+    const context: StepContext = {
+      client: environment().client,
+      frontends: cache,
+      bundles: cache,
+      companions: cache,
+      memory,
+    };
     await runStep(step, context, { now, signal: AbortSignal.timeout(30_000) });
   };
   const withoutTimes = (object: KubernetesObject): unknown =>
-    JSON.parse(JSON.stringify(othersFields(object.metadata), (key, value: unknown) => (key === 'time' ? undefined : value)));
+    JSON.parse(
+      JSON.stringify(othersFields(object.metadata), (key, value: unknown) => (key === 'time' ? undefined : value)),
+    );
 
   describe(`settings of the driver ${driver.name} at the API server`, () => {
     test('they are applied, a second time without a change, and others’ fields stay theirs', async () => {

@@ -175,6 +175,22 @@ test('what a live connection showed holds up certificates, of listed terminators
   assert.equal(told(world), 'distributed ');
 });
 
+test('a terminator that is configured by hand counts once a live connection has shown it, and no longer than that', () => {
+  const byHand = { controller: 'istio.io/ingress-controller', host: HOST };
+  const world = listed().ingressClass('by-hand', byHand.controller).ingress({ className: 'by-hand' });
+  world.manualControllers.add(byHand.controller);
+  world.bundle(bundle, undefined, undefined, byHand);
+  const { proofs } = world.memory;
+  assert.equal(told(world), 'blocked TerminatorNotProved');
+  assert.deepEqual(world.views.proofSubject(byHand, world.now)?.hosts, [HOST], 'it is asked all the same');
+  proofs.set(byHand.controller, HOST, { ...UNPROVED, passes: 2, passedAt: world.now });
+  assert.equal(told(world), 'distributed ');
+  proofs.set(byHand.controller, HOST, { ...UNPROVED, doubts: [{ ...doubt, seen: 2 }] });
+  assert.equal(told(world), 'blocked CertificateRefused');
+  proofs.forget(byHand.controller, HOST);
+  assert.equal(told(world), 'blocked TerminatorNotProved');
+});
+
 test('a first answer is waited for where terminators are asked, and no longer than it takes', () => {
   const world = listed().bundle(bundle).ingress({ annotations });
   const { proofs } = world.memory;

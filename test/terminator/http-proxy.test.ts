@@ -19,7 +19,13 @@ function proxy(spec: unknown, metadata: Partial<KubernetesObject['metadata']> = 
 
 const routes = [
   { conditions: [{ prefix: '/' }], services: [{ name: 'api', port: 80 }] },
-  { conditions: [{ prefix: '/v2' }], services: [{ name: 'api', port: 80 }, { name: 'canary', port: 80, weight: 1 }] },
+  {
+    conditions: [{ prefix: '/v2' }],
+    services: [
+      { name: 'api', port: 80 },
+      { name: 'canary', port: 80, weight: 1 },
+    ],
+  },
   { requestRedirectPolicy: { statusCode: 301 } },
 ];
 

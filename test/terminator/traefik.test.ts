@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ClientCertificates, Settings } from '../../src/terminator/driver.ts';
-import { driverFor } from '../../src/terminator/registry.ts';
-import { traefik, traefikSafeNaming } from '../../src/terminator/traefik.ts';
+import { SAFE_NAMING } from '../../src/api/annotations.ts';
+import { traefik } from '../../src/terminator/traefik.ts';
 
 const prefix = 'traefik.ingress.kubernetes.io';
 const OPTIONS = `${prefix}/router.tls.options`;
@@ -95,24 +95,21 @@ test('what serves the host without TLS is a hazard', () => {
   assert.equal(traefik.hazard({ [`${prefix}/router.tls`]: 'true' }), undefined);
 });
 
-test('with safeNaming the same by other names, and only where it is switched on', () => {
-  const { settings, companions } = traefikSafeNaming.render({
+test('with safeNaming, as the platform says on the class, the same by other names', () => {
+  const { settings, companions } = traefik.render({
     bundle: { namespace: 'pay-ments', name },
-    // As the driver of before had written them.
+    // As they were written before the platform switched it on.
     frontend: { namespace: 'pay-ments', name: 'api', settings: { [MIDDLEWARES]: `${own},a@file` } },
     mode: 'required',
     depth: 1,
+    classAnnotations: { [SAFE_NAMING]: 'true' },
   });
   assert.deepEqual(settings, {
     [OPTIONS]: `pay-ments_${name}@kubernetescrd`,
     [MIDDLEWARES]: `pay-ments_${name}-blank@kubernetescrd,pay-ments_${name}@kubernetescrd,a@file`,
   });
   assert.deepEqual(companions, render().companions);
-  assert.deepEqual(traefikSafeNaming.bundleOf(settings), { namespace: 'pay-ments', name });
-  assert.equal(traefik.bundleOf(settings), undefined);
-  assert.ok(traefikSafeNaming.overwritesHeaders(settings) && !traefik.overwritesHeaders(settings));
-  const controller = 'traefik.io/ingress-controller';
-  assert.equal(driverFor(controller, new Set(['nginx', 'traefik-safe-naming'])), traefikSafeNaming);
-  assert.equal(driverFor(controller, new Set(['traefik'])), traefik);
-  assert.equal(driverFor(controller, new Set(['nginx'])), traefik);
+  assert.deepEqual(traefik.bundleOf(settings), { namespace: 'pay-ments', name });
+  assert.ok(traefik.overwritesHeaders(settings));
+  assert.equal(traefik.overwritesHeaders({ ...settings, [MIDDLEWARES]: own }), false, 'by halves');
 });

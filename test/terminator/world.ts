@@ -141,10 +141,11 @@ export class World {
     [tlsOptions, middlewares].map((resource) => [resource.kind, new Cache(projectCompanion(resource))]),
   );
   readonly companions = new KindUnion<CompanionProjection>(this.companionCaches);
-  readonly drivers: ReadonlySet<string> = new Set(['nginx', 'traefik']);
+  readonly drivers: ReadonlySet<string> = new Set(['nginx', 'traefik', 'manual']);
   readonly servers = new Cache((object) => authorizationServer.parse(object));
   readonly issuers = new Cache((object) => clientCertificateIssuer.parse(object));
   readonly namespaces = new Cache(({ metadata: { name, labels = {} } }): GrantedNamespace => ({ name, labels }));
+  readonly manualControllers = new Set<string>();
   readonly memory = new TerminatorMemory();
   readonly views = new TerminatorViews(this, this.memory);
   now = Date.UTC(2026, 0, 1);

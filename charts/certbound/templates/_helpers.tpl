@@ -50,8 +50,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [networking.k8s.io]
   resources: [ingresses]
   verbs: [list, watch, patch]
+{{- else if .Values.terminators.manual.controllers }}
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [list, watch]
 {{- end }}
-{{- if include "certbound.traefik" . }}
+{{- if has "traefik" $drivers }}
 - apiGroups: [traefik.io]
   resources: [tlsoptions, middlewares]
   verbs: [get, list, watch, create, update, delete]
@@ -79,29 +83,23 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- /* Not empty where a driver that is switched on writes annotations of Ingresses. */}}
 {{- define "certbound.annotatesIngresses" -}}
-{{- range .Values.terminators.enabled }}{{ if has . (list "nginx" "traefik" "traefik-safe-naming" "haproxy" "aws-alb") }}{{ . }}{{ end }}{{ end }}
-{{- end }}
-
-{{- /* Between namespace and name in Traefik's references, where a driver for it is switched on. */}}
-{{- define "certbound.traefik" -}}
-{{- if has "traefik" .Values.terminators.enabled }}-{{ else if has "traefik-safe-naming" .Values.terminators.enabled }}_{{ end }}
+{{- range .Values.terminators.enabled }}{{ if has . (list "nginx" "traefik" "haproxy" "aws-alb") }}{{ . }}{{ end }}{{ end }}
 {{- end }}
 
 {{- /* Annotations of Ingresses that the drivers write, as a list of CEL. */}}
 {{- define "certbound.ingressAnnotations" -}}
+{{- $of := dict
+  "nginx" (list "nginx.ingress.kubernetes.io/auth-tls-secret" "nginx.ingress.kubernetes.io/auth-tls-verify-client"
+    "nginx.ingress.kubernetes.io/auth-tls-verify-depth" "nginx.ingress.kubernetes.io/auth-tls-pass-certificate-to-upstream")
+  "traefik" (list "traefik.ingress.kubernetes.io/router.tls.options" "traefik.ingress.kubernetes.io/router.middlewares")
+  "haproxy" (list "haproxy-ingress.github.io/auth-tls-secret" "haproxy-ingress.github.io/auth-tls-verify-client"
+    "haproxy-ingress.github.io/auth-tls-cert-header" "haproxy-ingress.github.io/auth-tls-strict")
+  "aws-alb" (list "alb.ingress.kubernetes.io/mutual-authentication") }}
 {{- $keys := list }}
 {{- range .Values.terminators.enabled }}
-{{- if eq . "nginx" }}
-{{- range list "auth-tls-secret" "auth-tls-verify-client" "auth-tls-verify-depth" "auth-tls-pass-certificate-to-upstream" }}
-{{- $keys = append $keys (printf "nginx.ingress.kubernetes.io/%s" .) }}
+{{- $keys = concat $keys (get $of . | default list) }}
 {{- end }}
-{{- else if hasPrefix "traefik" . }}
-{{- range list "router.tls.options" "router.middlewares" }}
-{{- $keys = append $keys (printf "traefik.ingress.kubernetes.io/%s" .) }}
-{{- end }}
-{{- end }}
-{{- end }}
-{{- $keys | toJson }}
+{{- $keys | default list | toJson }}
 {{- end }}
 
 {{- define "certbound.eventRules" -}}
