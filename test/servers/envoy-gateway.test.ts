@@ -144,6 +144,8 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
     assert.equal((await request({ token, certificate, headers })).status, 401, 'and a forged header with it');
     assert.equal((await request({ token, headers }, world.plainApi)).status, 401, 'nor over plain HTTP');
     const { certificate: own } = credentials;
+    const replaced = await request({ token, certificate: own, headers: forged(certificate) });
+    assert.equal(replaced.status, 200, 'what the client sent is replaced, not added to');
     assert.equal((await request({ token, certificate: own, headers: { x_forwarded_client_cert: 'x' } })).status, 400);
   });
 
