@@ -36,6 +36,6 @@ export async function startBackend(
     arrivals.set(path, { lines, believed: decoded.ok ? decoded.der : decoded.error.code });
     request.resume().once('end', () => response.writeHead(200, { 'content-length': 0 }).end());
   });
-  const { port, stop } = await listen(server);
-  return { port, stop, arrival: (path) => arrivals.get(path) };
+  const listening = await listen(server);
+  return { port: listening.port, stop: () => listening.stop(), arrival: (path) => arrivals.get(path) };
 }

@@ -77,8 +77,8 @@ export class Field {
     }));
     try {
       const hosts = hostsOf(product, people);
-      const names = [...Object.values(Host), '*.battery.test'];
-      const pair = await people.serverCa.issue({ cn: 'server', dns: names });
+      const dns = [...Object.values(Host), '*.battery.test'];
+      const pair = await people.serverCa.issue({ cn: 'server', dns });
       const running = await product.start({ hosts, pair, backendPort: backend.port });
       const field = new Field(product, people, backend, running);
       try {

@@ -20,11 +20,12 @@ async function versionOf(binary: string): Promise<string> {
 }
 
 async function start(
-  { find, driver, name }: Binary,
+  product: Binary,
   world: ProductWorld,
   options: Omit<IngressControllerOptions, 'source'>,
 ): Promise<RunningProduct> {
-  const binary = await find();
+  const { driver, name } = product;
+  const binary = await product.find();
   if (binary === undefined) throw new Error(`${name} is missing: install it from Debian`);
   const source = objectList(ingressObjects(driver, world, world.hosts, CLASS));
   const controller = await startIngressController({ ...options, source, ingressClass: CLASS });

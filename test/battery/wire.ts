@@ -72,7 +72,15 @@ class FragmentingSocket extends Duplex {
       return;
     }
     this.#first = false;
-    this.#writeFragments(chunk).then(() => callback(), callback);
+    void this.#inFragments(chunk, callback);
+  }
+
+  async #inFragments(chunk: Buffer, callback: (error?: Error | null) => void): Promise<void> {
+    const failure = await this.#writeFragments(chunk).then(
+      () => undefined,
+      (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
+    );
+    callback(failure);
   }
 
   override _final(callback: (error?: Error | null) => void): void {

@@ -139,12 +139,12 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
     assert.ok(await refusedByEnvoy(request({ token, headers })));
     const foreign = await world.serverCa.issue({ cn: 'batch', o: 'payments', clientAuth: true });
     assert.ok(await refusedByEnvoy(request({ token, certificate: foreign, headers })));
-    const { certificate } = await stranger.credentials();
-    assert.equal((await request({ token, certificate })).status, 401, 'somebody else’s token');
-    assert.equal((await request({ token, certificate, headers })).status, 401, 'and a forged header with it');
+    const { certificate: theirs } = await stranger.credentials();
+    assert.equal((await request({ token, certificate: theirs })).status, 401, 'somebody else’s token');
+    assert.equal((await request({ token, certificate: theirs, headers })).status, 401, 'and a forged header with it');
     assert.equal((await request({ token, headers }, world.plainApi)).status, 401, 'nor over plain HTTP');
     const { certificate: own } = credentials;
-    const replaced = await request({ token, certificate: own, headers: forged(certificate) });
+    const replaced = await request({ token, certificate: own, headers: forged(theirs) });
     assert.equal(replaced.status, 200, 'what the client sent is replaced, not added to');
     assert.equal((await request({ token, certificate: own, headers: { x_forwarded_client_cert: 'x' } })).status, 400);
   });
@@ -188,9 +188,9 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
     const { bundles, policies } = await ours();
     const [bundle, policy] = [bundles[0], policies[0]];
     assert.ok(bundle !== undefined && policy !== undefined);
-    const { ['spec']: before } = await current();
+    const { ['spec']: initial } = await current();
     await world.kube.patch(gateways, API_GATEWAY, { spec: { tls: null } }, { type: 'merge' });
-    await waitFor(async () => JSON.stringify((await current())['spec']) === JSON.stringify(before));
+    await waitFor(async () => JSON.stringify((await current())['spec']) === JSON.stringify(initial));
     await world.kube.patch(configMaps, bundle.metadata, { data: { 'ca.crt': '' } }, { type: 'merge' });
     await waitFor(async () => JSON.stringify((await ours()).bundles[0]?.['data']) === JSON.stringify(bundle['data']));
     const relaxed = { spec: { tls: { clientValidation: { mode: 'Request' } } } };
@@ -281,9 +281,9 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
     const rotated = async (from: string) => {
       await waitFor(async () => ended.signal.aborted || (await published()) !== from, 2 * LONG_MS);
     };
-    for (const request of ['one', 'two']) {
+    for (const asked of ['one', 'two']) {
       const from = await published();
-      await client.annotate({ 'certbound.dev/renew-requested': request });
+      await client.annotate({ 'certbound.dev/renew-requested': asked });
       await rotated(from);
     }
     await apply(world.kube, { ...second, spec });
@@ -302,18 +302,18 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
   });
 
   it('loses what is ours when it opts out, and nothing else', async () => {
-    const before = await current();
+    const earlier = await current();
     await annotate(optedOut);
     await waitFor(async () => JSON.stringify(await ours()) === JSON.stringify({ bundles: [], policies: [] }), LONG_MS);
     const left = await current();
-    const { tls: _, ...spec } = Object(before['spec']);
+    const { tls: _, ...spec } = Object(earlier['spec']);
     assert.deepEqual(left['spec'], spec);
     assert.equal(
       left.metadata.managedFields?.some(({ manager }) => manager === FIELD_MANAGER),
       false,
     );
     const own = (object: KubernetesObject) => othersFields(object.metadata).filter(({ manager }) => manager !== 'test');
-    assert.deepEqual(own(left), own(before));
+    assert.deepEqual(own(left), own(earlier));
     await waitFor(async () => (await request({}).catch(() => undefined))?.status === 401, LONG_MS);
     assert.equal((await ours(MTLS_GATEWAY.namespace)).policies.length, 1, 'the other Gateway keeps its own');
   });
