@@ -75,7 +75,7 @@ export const contour: TerminatorDriver = {
 
   hazard: (settings: Settings) =>
     settings[PERMIT_INSECURE] === TRUE
-      ? 'permitInsecure serves a route over plain HTTP too, where nobody is asked for a certificate: remove it.'
+      ? `${PERMIT_INSECURE} serves a route over plain HTTP too, where nobody is asked for a certificate: remove it.`
       : undefined,
 
   bundleOf(settings) {

@@ -281,9 +281,7 @@ export class TerminatorViews {
 
   /** What the platform says that it configures by hand goes before what a driver would do. */
   #driverFor(controller: string): TerminatorDriver | undefined {
-    return this.#sources.manualControllers?.has(controller) === true
-      ? manual
-      : driverFor(controller);
+    return this.#sources.manualControllers?.has(controller) === true ? manual : driverFor(controller);
   }
 
   #grants(server: AuthorizationServer, frontend: Ref): boolean {

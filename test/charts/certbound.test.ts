@@ -18,10 +18,6 @@ const root = resolve(CHART, '../..');
 const render = (values: Values = {}) => rendered({ ...CLUSTER, ...values });
 const ofKind = (objects: readonly KubernetesObject[], kind: string) => objects.filter((object) => object.kind === kind);
 
-const policySchema = z.object({
-  spec: z.object({ variables: z.array(z.object({ name: z.string(), expression: z.string() })) }),
-});
-
 const deploymentSchema = z.object({
   spec: z.object({
     template: z.object({
@@ -171,7 +167,6 @@ describe('values of the chart', () => {
     assert.deepEqual(env, {
       CERTBOUND_CLUSTER_ID: 'prod-eu-1',
       CERTBOUND_NAMESPACE: 'certbound-system',
-      CERTBOUND_TERMINATORS: 'nginx',
       CERTBOUND_WATCH_NAMESPACES: 'a,b',
       CERTBOUND_TERMINATORS: 'nginx',
       CERTBOUND_CONTROLLER_NAME: 'example.com/second',

@@ -122,7 +122,8 @@ export const rivalFaults: readonly FaultCase[] = [
     area: AREA,
     fault:
       'the annotation of the mTLS host’s Ingress that names the trust bundle is set to something else 50 times a second, for 12 s, and then withdrawn',
-    outcome: 'leaves it alone (event `ConfigurationConflict` names the other writer); once withdrawn it is applied again',
+    outcome:
+      'leaves it alone (event `ConfigurationConflict` names the other writer); once withdrawn it is applied again',
     lastsMs,
     async begin(world) {
       const annotated = (value: string | null) => ({ metadata: { annotations: { [AUTH_TLS_SECRET]: value } } });

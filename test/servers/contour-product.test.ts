@@ -40,10 +40,10 @@ describe('Contour with our settings', () => {
   };
   const fingerprint = ({ certPem }: KeyPairPem): string => new X509Certificate(certPem).fingerprint256;
   const lines = async (answer: Promise<Answer>) => whatWasSeen(await answer).headers[XFCC];
-  /** Whose certificate the backend believes, if anybody's; or that there was no connection. */
+  /** Whose certificate the backend believes, if anybody's; or that Envoy answered by itself, or not at all. */
   const outcome = (answer: Promise<Answer>) =>
     answer.then(
-      (each) => presented(whatWasSeen(each)),
+      (each) => (each.status === 200 ? presented(whatWasSeen(each)) : `status ${each.status}`),
       () => 'refused',
     );
 

@@ -45,8 +45,8 @@ describe('HTTPProxies behind Contour', () => {
     (await world.kube.list(secrets, { namespace, labelSelector: `${ROLE_LABEL}=${Role.trustBundle}` })).items;
   const annotate = (annotations: Record<string, string | null>) =>
     world.kube.patch(httpProxies, API_PROXY, { metadata: { annotations } }, { type: 'merge' });
-  const request = (call: { token?: string; certificate?: KeyPairPem; headers?: Record<string, string> }) =>
-    callApi({ url: `${world.origin('api')}/accounts`, caPem: world.serverCa.certPem, ...call });
+  const request = (its: { token?: string; certificate?: KeyPairPem; headers?: Record<string, string> }) =>
+    callApi({ url: `${world.origin('api')}/accounts`, caPem: world.serverCa.certPem, ...its });
   const status = (answer: Promise<{ status: number }>) =>
     answer.then(
       (each) => each.status,
@@ -85,7 +85,7 @@ describe('HTTPProxies behind Contour', () => {
   });
 
   it('ask for certificates once their owner has opted in, and take none from a caller’s header', async () => {
-    const before = await annotate(OPTED_IN);
+    const annotated = await annotate(OPTED_IN);
     await waitFor(async () => validation(await proxy()) !== undefined);
     const credentials = await client.credentials();
     const { certificate } = credentials;
@@ -109,7 +109,7 @@ describe('HTTPProxies behind Contour', () => {
       body: new URLSearchParams({ grant_type: 'client_credentials', client_id: credentials.clientId }),
     });
     assert.equal(unproved.json['error'], 'invalid_client', unproved.text);
-    assert.deepEqual(othersFields(await proxy()), othersFields(before));
+    assert.deepEqual(othersFields(await proxy()), othersFields(annotated));
   });
 
   it('are put right again', async () => {
@@ -180,7 +180,7 @@ describe('HTTPProxies behind Contour', () => {
   });
 
   it('lose our settings and the bundle when their owner opts out, and nothing else', async () => {
-    const before = othersFields(await proxy());
+    const owners = othersFields(await proxy());
     await annotate({ [OPT_IN]: null, [CLIENT_CERTIFICATES]: null });
     await waitFor(async () => (await bundles()).length === 0, limitMs);
     const left = await proxy();
@@ -192,7 +192,7 @@ describe('HTTPProxies behind Contour', () => {
     const annotated = left.metadata.managedFields?.filter(({ manager }) => manager === 'test') ?? [];
     assert.deepEqual(
       othersFields(left).filter(([manager]) => manager !== 'test'),
-      before.filter(([manager]) => manager !== 'test'),
+      owners.filter(([manager]) => manager !== 'test'),
     );
     assert.ok(annotated.every(({ fieldsV1 }) => !JSON.stringify(fieldsV1).includes('clientValidation')));
     await waitFor(async () => (await status(request({}))) === 401, limitMs);

@@ -54,9 +54,11 @@ async function start(options: ContourOptions, parts: AsyncDisposableStack): Prom
   const ports = { xds: await freePort(), stats: await freePort(), health: await freePort(), debug: await freePort() };
   const configuration = join(directory, 'contour.json');
   const bootstrap = join(directory, 'envoy.json');
+  const flags = (values: Readonly<Record<string, string | number>>) =>
+    Object.entries(values).flatMap(([name, value]) => [`--${name}`, String(value)]);
   // JSON is YAML. EndpointSlices refuse loopback addresses, so that Services of tests are of type ExternalName.
   await writeFile(configuration, JSON.stringify({ enableExternalNameService: true, ...options.configuration }));
-  const xds = ['--xds-address', ADDRESS, '--xds-port', String(ports.xds)];
+  const xds = flags({ 'xds-address': ADDRESS, 'xds-port': ports.xds });
 
   const run = async (name: string, command: string, args: readonly string[]): Promise<Child> => {
     const child = await startChild({ command, args, cwd: directory, logFile: join(directory, `${name}.log`) });
@@ -75,18 +77,19 @@ async function start(options: ContourOptions, parts: AsyncDisposableStack): Prom
     'serve',
     '--insecure',
     '--disable-leader-election',
-    ...['--kubeconfig', options.kubeconfigPath, '--config-path', configuration],
+    ...flags({ kubeconfig: options.kubeconfigPath, 'config-path': configuration }),
     ...xds,
-    ...['--envoy-service-https-address', ADDRESS, '--envoy-service-https-port', String(httpsPort)],
-    ...['--envoy-service-http-address', ADDRESS, '--envoy-service-http-port', String(httpPort)],
-    ...['--stats-address', ADDRESS, '--stats-port', String(ports.stats)],
-    ...['--http-address', ADDRESS, '--http-port', String(ports.health)],
-    ...['--health-address', ADDRESS, '--health-port', String(ports.health)],
-    ...['--debug-http-address', ADDRESS, '--debug-http-port', String(ports.debug)],
+    ...flags({ 'envoy-service-https-address': ADDRESS, 'envoy-service-https-port': httpsPort }),
+    ...flags({ 'envoy-service-http-address': ADDRESS, 'envoy-service-http-port': httpPort }),
+    ...flags({ 'stats-address': ADDRESS, 'stats-port': ports.stats }),
+    ...flags({ 'http-address': ADDRESS, 'http-port': ports.health }),
+    ...flags({ 'health-address': ADDRESS, 'health-port': ports.health }),
+    ...flags({ 'debug-http-address': ADDRESS, 'debug-http-port': ports.debug }),
   ]);
   const proxy = await run('envoy', envoy, [
-    ...['--config-path', bootstrap, '--disable-hot-restart', '--concurrency', '1', '--log-level', 'warning'],
-    ...['--service-node', 'envoy', '--service-cluster', 'contour'],
+    '--disable-hot-restart',
+    ...flags({ 'config-path': bootstrap, concurrency: 1, 'log-level': 'warning' }),
+    ...flags({ 'service-node': 'envoy', 'service-cluster': 'contour' }),
   ]);
   const children = [serve, proxy];
   const tail = async () => (await Promise.all(children.map((child) => child.tail(15)))).join('\n');

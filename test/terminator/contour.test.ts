@@ -37,7 +37,10 @@ test('every mode says both what is required and what is verified, so that nobody
 test('owners are told of what undoes client certificates, and of nothing else', () => {
   const { settings } = render('required');
   assert.equal(contour.hazard({ ...settings, 'spec.routes.permitInsecure': 'false' }), undefined);
-  assert.match(contour.hazard({ ...settings, 'spec.routes.permitInsecure': 'true' }) ?? '', /^permitInsecure /);
+  assert.match(
+    contour.hazard({ ...settings, 'spec.routes.permitInsecure': 'true' }) ?? '',
+    /^spec\.routes\.permitInsecure /,
+  );
   const missing = (more: Record<string, string>) =>
     contour.missing?.({ settings: { ...settings, ...more }, classAnnotations: {} });
   assert.equal(missing({ [`${tls}.enableFallbackCertificate`]: 'false' }), undefined);

@@ -71,17 +71,8 @@ const contracts: readonly [TerminatorDriver, DriverExample][] = [
     traefik,
     {
       controllers: ['traefik.io/ingress-controller'],
-      alternatives: ['traefik-safe-naming'],
       verifiesNothing: /RequestClientCert|RequireAnyClientCert|NoClientCert/,
       hazards: [{ 'traefik.ingress.kubernetes.io/router.tls': 'false' }],
-    },
-  ],
-  [
-    traefikSafeNaming,
-    {
-      controllers: ['traefik.io/ingress-controller'],
-      alternatives: ['traefik'],
-      verifiesNothing: /RequestClientCert|RequireAnyClientCert|NoClientCert/,
     },
   ],
   [
@@ -89,7 +80,7 @@ const contracts: readonly [TerminatorDriver, DriverExample][] = [
     {
       controllers: [CONTOUR],
       verifiesNothing: /skipClientCertValidation":"true"/,
-      hazards: [{ 'spec.virtualhost.tls.enableFallbackCertificate': 'true' }, { 'spec.tcpproxy': '{}' }],
+      hazards: [{ 'spec.routes.permitInsecure': 'true' }],
     },
   ],
   [

@@ -7,6 +7,7 @@ import { SESSIONS_ISOLATED, TRUST_STORE, TRUST_STORE_SHA256 } from '../../src/ap
 import { bundleObject } from '../../src/terminator/bundle.ts';
 import { distribution, type TerminatorView } from '../../src/terminator/distribution.ts';
 import { otherProduct } from '../../src/terminator/other-products.ts';
+import { UNPROVED } from '../../src/terminator/proof/verdict.ts';
 import { caBundle } from '../../src/x509/bundle.ts';
 import { corporateCa, HOST, type IngressRequest, otherCa, World } from './world.ts';
 
@@ -19,9 +20,6 @@ const LONGEST_NOTE = 1024;
 
 class ProductWorld extends World {
   override readonly drivers: ReadonlySet<string> = new Set(['nginx', 'haproxy', 'aws-alb', 'manual']);
-  readonly manualControllers = new Set<string>();
-  readonly proved = (): boolean => this.isProved;
-  isProved = false;
   readonly controller: string;
 
   constructor(controller: string, classAnnotations: Record<string, string> = {}) {
@@ -182,7 +180,7 @@ test('by hand: the bundle is kept, nothing is annotated, and only a live proof m
   assert.match(world.message(), /Secret payments\/certbound-trust-/);
   assert.equal(world.view1().inEffect, false);
   assert.equal(world.distributed(), 'blocked TerminatorNotProved');
-  world.isProved = true;
+  world.memory.proofs.set(ISTIO, HOST, { ...UNPROVED, passes: 2, passedAt: world.now });
   world.with();
   assert.deepEqual(world.says(), []);
   assert.ok(world.view1().inEffect);

@@ -1,4 +1,0 @@
-import { battery } from '../battery/battery.ts';
-import { envoyGatewayProduct } from '../battery/clusters.ts';
-
-battery({ product: envoyGatewayProduct });

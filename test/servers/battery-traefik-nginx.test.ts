@@ -1,4 +1,0 @@
-import { battery } from '../battery/battery.ts';
-import { traefikProduct } from '../battery/clusters.ts';
-
-battery({ product: traefikProduct('traefik-nginx') });
