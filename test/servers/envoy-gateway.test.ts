@@ -27,7 +27,7 @@ const optedIn = { [OPT_IN]: 'corporate', [CLIENT_CERTIFICATES]: 'required' };
 const optedOut = { [OPT_IN]: null, [CLIENT_CERTIFICATES]: null };
 const LONG_MS = 60_000;
 /** No longer than propagation and tokens need: there are four certificates in a minute. */
-const certificate = { drain: '8s' };
+const drained = { drain: '8s' };
 
 const othersFields = ({ managedFields = [] }: ObjectMeta) =>
   managedFields
@@ -82,7 +82,7 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
       const object = authorizationServer.parse(await world.kube.get(authorizationServers, { name: 'corporate' }));
       return object.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true;
     }, LONG_MS);
-    client = await new TestClient(world, { namespace: 'payments', name: 'batch' }, { certificate }).apply();
+    client = await new TestClient(world, { namespace: 'payments', name: 'batch' }, { certificate: drained }).apply();
     stranger = await new TestClient(world, { namespace: 'payments', name: 'stranger' }).apply();
     await Promise.all([client.ready(2 * LONG_MS), stranger.ready(2 * LONG_MS)]).catch(async (cause: unknown) => {
       throw new Error((await world.envoyGateway.log()).slice(-3000), { cause });
@@ -139,12 +139,12 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
     assert.ok(await refusedByEnvoy(request({ token, headers })));
     const foreign = await world.serverCa.issue({ cn: 'batch', o: 'payments', clientAuth: true });
     assert.ok(await refusedByEnvoy(request({ token, certificate: foreign, headers })));
-    const { certificate: theirs } = await stranger.credentials();
-    assert.equal((await request({ token, certificate: theirs })).status, 401, 'somebody else’s token');
-    assert.equal((await request({ token, certificate: theirs, headers })).status, 401, 'and a forged header with it');
+    const { certificate } = await stranger.credentials();
+    assert.equal((await request({ token, certificate })).status, 401, 'somebody else’s token');
+    assert.equal((await request({ token, certificate, headers })).status, 401, 'and a forged header with it');
     assert.equal((await request({ token, headers }, world.plainApi)).status, 401, 'nor over plain HTTP');
     const { certificate: own } = credentials;
-    const replaced = await request({ token, certificate: own, headers: forged(theirs) });
+    const replaced = await request({ token, certificate: own, headers: forged(certificate) });
     assert.equal(replaced.status, 200, 'what the client sent is replaced, not added to');
     assert.equal((await request({ token, certificate: own, headers: { x_forwarded_client_cert: 'x' } })).status, 400);
   });
@@ -188,9 +188,9 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
     const { bundles, policies } = await ours();
     const [bundle, policy] = [bundles[0], policies[0]];
     assert.ok(bundle !== undefined && policy !== undefined);
-    const { ['spec']: initial } = await current();
+    const { ['spec']: spec } = await current();
     await world.kube.patch(gateways, API_GATEWAY, { spec: { tls: null } }, { type: 'merge' });
-    await waitFor(async () => JSON.stringify((await current())['spec']) === JSON.stringify(initial));
+    await waitFor(async () => JSON.stringify((await current())['spec']) === JSON.stringify(spec));
     await world.kube.patch(configMaps, bundle.metadata, { data: { 'ca.crt': '' } }, { type: 'merge' });
     await waitFor(async () => JSON.stringify((await ours()).bundles[0]?.['data']) === JSON.stringify(bundle['data']));
     const relaxed = { spec: { tls: { clientValidation: { mode: 'Request' } } } };
@@ -281,16 +281,16 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
     const rotated = async (from: string) => {
       await waitFor(async () => ended.signal.aborted || (await published()) !== from, 2 * LONG_MS);
     };
-    for (const asked of ['one', 'two']) {
+    for (const wish of ['one', 'two']) {
       const from = await published();
-      await client.annotate({ 'certbound.dev/renew-requested': asked });
+      await client.annotate({ 'certbound.dev/renew-requested': wish });
       await rotated(from);
     }
     await apply(world.kube, { ...second, spec });
     const issuers = { spec: { clients: { issuers: ['corporate-clients', 'second'] } } };
     await world.kube.patch(authorizationServers, { name: 'corporate' }, issuers, { type: 'merge' });
     const from = await published();
-    await client.apply({ certificate: { ...certificate, issuerRef: { name: 'second' } } });
+    await client.apply({ certificate: { ...drained, issuerRef: { name: 'second' } } });
     await rotated(from);
     const last = await published();
     await waitFor(() => ended.signal.aborted || used.has(last));
@@ -302,18 +302,18 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
   });
 
   it('loses what is ours when it opts out, and nothing else', async () => {
-    const earlier = await current();
+    const asked = await current();
     await annotate(optedOut);
     await waitFor(async () => JSON.stringify(await ours()) === JSON.stringify({ bundles: [], policies: [] }), LONG_MS);
     const left = await current();
-    const { tls: _, ...spec } = Object(earlier['spec']);
+    const { tls: _, ...spec } = Object(asked['spec']);
     assert.deepEqual(left['spec'], spec);
     assert.equal(
       left.metadata.managedFields?.some(({ manager }) => manager === FIELD_MANAGER),
       false,
     );
     const own = (object: KubernetesObject) => othersFields(object.metadata).filter(({ manager }) => manager !== 'test');
-    assert.deepEqual(own(left), own(earlier));
+    assert.deepEqual(own(left), own(asked));
     await waitFor(async () => (await request({}).catch(() => undefined))?.status === 401, LONG_MS);
     assert.equal((await ours(MTLS_GATEWAY.namespace)).policies.length, 1, 'the other Gateway keeps its own');
   });
