@@ -1,7 +1,7 @@
 import { type BundleProjection, bundleName } from './bundle.ts';
 import type { CompanionProjection } from './companion.ts';
 import type { Companion, Settings, TerminatorDriver } from './driver.ts';
-import { canonicalJson } from './settings.ts';
+import { canonicalJson, isSpec } from './settings.ts';
 import type { Frontend } from './frontend.ts';
 import type { Member, Observed } from './observed.ts';
 import type { Scope } from './scope.ts';
@@ -113,7 +113,7 @@ export function leftoverKeys(frontend: Frontend, { settings }: Wanted): string[]
 /** As a person writes them into a manifest. */
 export function writtenOut(settings: Settings): string {
   return Object.entries(settings)
-    .map(([key, value]) => `${key}: ${key.startsWith('spec.') ? value : JSON.stringify(value)}`)
+    .map(([key, value]) => `${key}: ${isSpec(key) ? value : JSON.stringify(value)}`)
     .join(', ');
 }
 

@@ -1,6 +1,7 @@
 /** Who owns which setting of a frontend, by `metadata.managedFields` (fieldsV1 of server-side apply). */
 import { z } from 'zod';
 import { lastOtherWriter, lastOwnWrite } from '../kube/field-managers.ts';
+import { isSpec } from './settings.ts';
 
 /** Our manager on frontends: their settings, and nothing else. */
 export const FIELD_MANAGER = 'certbound-terminator';
@@ -54,8 +55,8 @@ export function settingOwners(managedFields: readonly unknown[], keys: ReadonlyS
 function settingsIn(owned: Fields, keys: ReadonlySet<string>): string[] {
   const annotations = Object.keys(owned['f:metadata']?.['f:annotations'] ?? {});
   return [
-    ...annotations.filter((field) => field.startsWith('f:')).map((field) => field.slice(2)),
-    ...[...keys].filter((key) => key.startsWith('spec.') && within(owned, key)),
+    ...annotations.flatMap((field) => (field.startsWith('f:') && !isSpec(field.slice(2)) ? [field.slice(2)] : [])),
+    ...[...keys].filter((key) => isSpec(key) && within(owned, key)),
   ];
 }
 

@@ -1,14 +1,15 @@
 /** Settings as fields of an object: how they are read from one, and written into one. */
 import type { Settings } from './driver.ts';
 
-const isSpec = (key: string): boolean => key.startsWith('spec.');
+/** A field of the spec. An annotation may have such a name too: it is no setting. */
+export const isSpec = (key: string): boolean => key.startsWith('spec.');
 
 /** The values of those keys that an object has. */
 export function settingsOf(
   object: { metadata: { annotations?: Readonly<Record<string, string>> }; spec?: unknown },
   keys: ReadonlySet<string>,
 ): Settings {
-  const annotations = Object.entries(object.metadata.annotations ?? {}).filter(([key]) => keys.has(key));
+  const annotations = Object.entries(object.metadata.annotations ?? {}).filter(([key]) => keys.has(key) && !isSpec(key));
   const fields = [...keys].filter(isSpec).flatMap((key) => {
     const value = at(object, key.split('.'));
     return value === undefined ? [] : [[key, canonicalJson(value)] as const];
