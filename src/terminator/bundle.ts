@@ -1,18 +1,11 @@
 /** The object that a terminator reads its client CAs from: a Secret, or for Gateways a ConfigMap. It holds certificates alone. */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { OPT_IN, Role, ROLE_LABEL } from '../api/annotations.ts';
-import { objectMeta } from '../api/metadata.ts';
-import { OPERATOR_FIELD_MANAGER, lastOtherWriter, lastOwnWrite } from '../kube/field-managers.ts';
-import {
-  configMaps,
-  type KubernetesObject,
-  type ManagedFieldsEntry,
-  type Resource,
-  secrets,
-} from '../kube/resource.ts';
+import { Role, ROLE_LABEL } from '../api/annotations.ts';
+import { configMaps, type KubernetesObject, type Resource, secrets } from '../kube/resource.ts';
 import { certificatesFromPem } from '../x509/pem.ts';
-import { type Scope, scopeAnnotations, scopeKey, scopeOfAnnotations } from './scope.ts';
+import { madeAt, type MadeFor, madeMeta, type MadeObject, madeObject, metadataOf } from './made-object.ts';
+import { type Scope, scopeKey } from './scope.ts';
 
 export const BUNDLE_SELECTOR = `${ROLE_LABEL}=${Role.trustBundle}`;
 const CA_KEY = 'ca.crt';
@@ -20,15 +13,8 @@ const CA_KEY = 'ca.crt';
 export type BundleKind = 'Secret' | 'ConfigMap';
 export const bundleResources: Readonly<Record<BundleKind, Resource>> = { Secret: secrets, ConfigMap: configMaps };
 
-export interface BundleProjection {
+export interface BundleProjection extends MadeObject {
   kind: BundleKind;
-  namespace: string;
-  name: string;
-  uid: string;
-  resourceVersion: string;
-  /** By the annotations that we wrote; undefined where they are missing. */
-  scope: Scope | undefined;
-  server: string | undefined;
   /** Of a Secret; a ConfigMap counts as `Opaque`. */
   type: string;
   /** Keys of `data`; anything besides ca.crt is not ours (a tls.crt or ca.crl would change what the host does). */
@@ -39,13 +25,10 @@ export interface BundleProjection {
   hashes: readonly string[];
   /** When the operator wrote it last, epoch milliseconds. */
   writtenAt: number | undefined;
-  /** The field manager that wrote last, other than the operator's own. */
-  lastWriter: string | undefined;
-  deleting: boolean;
 }
 
 const schema = z.object({
-  metadata: objectMeta.extend({ namespace: z.string() }),
+  metadata: madeMeta,
   type: z.string().default('Opaque'),
   data: z.record(z.string(), z.string()).default({}),
   binaryData: z.record(z.string(), z.string()).default({}),
@@ -65,24 +48,15 @@ export const projectBundle =
     const held = data[CA_KEY];
     const ca = held === undefined || kind === 'ConfigMap' ? held : Buffer.from(held, 'base64').toString('utf8');
     return {
+      ...madeObject(metadata, object.metadata),
       kind,
-      namespace: metadata.namespace,
-      name: metadata.name,
-      uid: metadata.uid,
-      resourceVersion: metadata.resourceVersion,
-      scope: scopeOfAnnotations(metadata.annotations),
-      server: metadata.annotations[OPT_IN],
       type,
       dataKeys: [...Object.keys(data), ...Object.keys(binaryData)].toSorted(),
       ca,
       hashes: hashesOf(ca),
-      writtenAt: lastOwnWrite(object.metadata.managedFields ?? [], isOurs),
-      lastWriter: lastOtherWriter(object.metadata.managedFields ?? [], isOurs),
-      deleting: metadata.deletionTimestamp !== undefined,
+      writtenAt: madeAt(object.metadata),
     };
   };
-
-const isOurs = ({ manager }: ManagedFieldsEntry): boolean => manager === OPERATOR_FIELD_MANAGER;
 
 function hashesOf(pem: string | undefined): string[] {
   if (pem === undefined) return [];
@@ -94,29 +68,20 @@ function hashesOf(pem: string | undefined): string[] {
   }
 }
 
-export interface BundleContent {
+export interface BundleContent extends MadeFor {
   kind: BundleKind;
-  namespace: string;
-  scope: Scope;
-  server: string;
   ca: string;
 }
 
 /** The object as it is to be; `uid` and `resourceVersion` where it replaces one. */
 export function bundleObject(
-  { kind, namespace, scope, server, ca }: BundleContent,
+  { kind, ca, ...made }: BundleContent,
   current?: Pick<BundleProjection, 'uid' | 'resourceVersion'>,
 ): KubernetesObject {
   return {
     apiVersion: 'v1',
     kind,
-    metadata: {
-      namespace,
-      name: bundleName(scope),
-      ...(current === undefined ? {} : { uid: current.uid, resourceVersion: current.resourceVersion }),
-      labels: { [ROLE_LABEL]: Role.trustBundle },
-      annotations: { ...scopeAnnotations(scope), [OPT_IN]: server },
-    },
+    metadata: metadataOf(bundleName(made.scope), Role.trustBundle, made, current),
     ...(kind === 'ConfigMap'
       ? { data: { [CA_KEY]: ca } }
       : { type: 'Opaque', data: { [CA_KEY]: Buffer.from(ca, 'utf8').toString('base64') } }),

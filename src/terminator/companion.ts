@@ -1,31 +1,19 @@
 /** Objects of a terminator's own kinds that its frontends' settings name: how they are written, and what is kept of them. */
 import { z } from 'zod';
-import { OPT_IN, Role, ROLE_LABEL } from '../api/annotations.ts';
-import { objectMeta } from '../api/metadata.ts';
-import { OPERATOR_FIELD_MANAGER, lastOtherWriter } from '../kube/field-managers.ts';
+import { Role, ROLE_LABEL } from '../api/annotations.ts';
 import { apiVersionOf, type KubernetesObject, type Resource } from '../kube/resource.ts';
 import type { Companion } from './driver.ts';
+import { type MadeFor, madeMeta, type MadeObject, madeObject, metadataOf } from './made-object.ts';
 import { canonicalJson } from './settings.ts';
-import { type Scope, scopeAnnotations, scopeOfAnnotations } from './scope.ts';
 
 export const COMPANION_SELECTOR = `${ROLE_LABEL}=${Role.terminator}`;
 
-export interface CompanionProjection {
+export interface CompanionProjection extends MadeObject {
   resource: Resource;
-  namespace: string;
-  name: string;
-  uid: string;
-  resourceVersion: string;
-  /** By the annotations that we wrote; undefined where they are missing. */
-  scope: Scope | undefined;
-  server: string | undefined;
   /** Canonical JSON. */
   spec: string;
   /** Why the product does not act on it, by its own status; undefined where it says nothing of the kind. */
   rejected: string | undefined;
-  /** The field manager that wrote last, other than the operator's own. */
-  lastWriter: string | undefined;
-  deleting: boolean;
 }
 
 const condition = z.object({
@@ -41,7 +29,7 @@ const status = z
   .prefault({});
 
 const schema = z.object({
-  metadata: objectMeta.extend({ namespace: z.string() }),
+  metadata: madeMeta,
   spec: z.unknown(),
   status,
 });
@@ -62,39 +50,23 @@ export const projectCompanion =
           (observedGeneration ?? generation) === generation,
       );
     return {
+      ...madeObject(metadata, object.metadata),
       resource,
-      namespace: metadata.namespace,
-      name: metadata.name,
-      uid: metadata.uid,
-      resourceVersion: metadata.resourceVersion,
-      scope: scopeOfAnnotations(metadata.annotations),
-      server: metadata.annotations[OPT_IN],
       spec: canonicalJson(spec ?? {}),
       rejected: refusal?.message,
-      lastWriter: lastOtherWriter(
-        object.metadata.managedFields ?? [],
-        ({ manager }) => manager === OPERATOR_FIELD_MANAGER,
-      ),
-      deleting: metadata.deletionTimestamp !== undefined,
     };
   };
 
 /** The object as it is to be; `uid` and `resourceVersion` where it replaces one. */
 export function companionObject(
   { resource, name, spec }: Companion,
-  { namespace, scope, server }: { namespace: string; scope: Scope; server: string },
+  made: MadeFor,
   current?: Pick<CompanionProjection, 'uid' | 'resourceVersion'>,
 ): KubernetesObject {
   return {
     apiVersion: apiVersionOf(resource),
     kind: resource.kind,
-    metadata: {
-      namespace,
-      name,
-      ...(current === undefined ? {} : { uid: current.uid, resourceVersion: current.resourceVersion }),
-      labels: { [ROLE_LABEL]: Role.terminator },
-      annotations: { ...scopeAnnotations(scope), [OPT_IN]: server },
-    },
+    metadata: metadataOf(name, Role.terminator, made, current),
     spec,
   };
 }

@@ -1,17 +1,10 @@
 import { z } from 'zod';
-import { objectMeta } from '../api/metadata.ts';
 import type { KubernetesObject } from '../kube/resource.ts';
-import { appliedAt, lastWriter, settingOwners } from './field-managers.ts';
-import { type Frontend, parseOptIn } from './frontend.ts';
-import { driverKeys } from './registry.ts';
-import { settingsOf } from './settings.ts';
+import { frontendMeta, frontendObject } from './frontend-object.ts';
+import type { Frontend } from './frontend.ts';
 
 const schema = z.object({
-  metadata: objectMeta.extend({
-    namespace: z.string(),
-    managedFields: z.array(z.unknown()).default([]),
-    creationTimestamp: z.string().default(''),
-  }),
+  metadata: frontendMeta,
   spec: z
     .looseObject({
       gatewayClassName: z.string().optional(),
@@ -29,28 +22,13 @@ const schema = z.object({
  */
 export function projectGateway(object: KubernetesObject): Frontend {
   const { metadata, spec } = schema.parse(object);
-  const { annotations, namespace, name } = metadata;
-  const keys = driverKeys('Gateway');
-  const owners = settingOwners(metadata.managedFields, keys);
-  const whole = `${namespace}/${name}`;
+  const whole = `${metadata.namespace}/${metadata.name}`;
   return {
-    kind: 'Gateway',
-    namespace,
-    name,
-    uid: metadata.uid,
-    resourceVersion: metadata.resourceVersion,
+    ...frontendObject('Gateway', { metadata, spec }),
     className: spec.gatewayClassName,
     hosts: [whole],
     hostless: false,
     tlsHosts: spec.listeners.some(({ protocol }) => protocol === 'HTTPS') ? [whole] : [],
     backends: [],
-    optIn: parseOptIn(annotations),
-    settings: settingsOf({ metadata, spec }, keys),
-    otherOwners: owners.others,
-    ownKeys: owners.own,
-    appliedAt: appliedAt(metadata.managedFields),
-    lastWriter: lastWriter(metadata.managedFields),
-    deleting: metadata.deletionTimestamp !== undefined,
-    creationTimestamp: metadata.creationTimestamp,
   };
 }

@@ -1,10 +1,7 @@
 import { z } from 'zod';
-import { objectMeta } from '../api/metadata.ts';
 import type { KubernetesObject } from '../kube/resource.ts';
-import { appliedAt, lastWriter, settingOwners } from './field-managers.ts';
-import { type Frontend, parseOptIn } from './frontend.ts';
-import { driverKeys } from './registry.ts';
-import { settingsOf } from './settings.ts';
+import { frontendMeta, frontendObject } from './frontend-object.ts';
+import type { Frontend } from './frontend.ts';
 
 const route = z.object({
   permitInsecure: z.boolean().default(false),
@@ -12,11 +9,7 @@ const route = z.object({
 });
 
 const schema = z.object({
-  metadata: objectMeta.extend({
-    namespace: z.string(),
-    managedFields: z.array(z.unknown()).default([]),
-    creationTimestamp: z.string().default(''),
-  }),
+  metadata: frontendMeta,
   spec: z
     .looseObject({
       ingressClassName: z.string().optional(),
@@ -42,17 +35,14 @@ const schema = z.object({
 export function projectHTTPProxy(object: KubernetesObject): Frontend {
   const { metadata, spec } = schema.parse(object);
   const { annotations } = metadata;
-  const keys = driverKeys('HTTPProxy');
-  const owners = settingOwners(metadata.managedFields, keys);
   const host = spec.virtualhost?.fqdn.toLowerCase() ?? '';
   const tls = spec.virtualhost?.tls;
   const services = new Set(spec.routes.flatMap(({ services: each }) => each.map(({ name }) => name)));
   return {
-    kind: 'HTTPProxy',
-    namespace: metadata.namespace,
-    name: metadata.name,
-    uid: metadata.uid,
-    resourceVersion: metadata.resourceVersion,
+    ...frontendObject('HTTPProxy', {
+      metadata,
+      spec: { ...spec, routes: { permitInsecure: spec.routes.some((each) => each.permitInsecure) } },
+    }),
     // Contour heeds the annotations before the field.
     className:
       annotations['projectcontour.io/ingress.class'] ??
@@ -63,16 +53,5 @@ export function projectHTTPProxy(object: KubernetesObject): Frontend {
     // Passed through, the connection ends behind Envoy, and so does the client's certificate.
     tlsHosts: host !== '' && tls !== undefined && tls.secretName !== '' && !tls.passthrough ? [host] : [],
     backends: host === '' ? [] : [...services].map((service) => ({ host, service })),
-    optIn: parseOptIn(annotations),
-    settings: settingsOf(
-      { metadata, spec: { ...spec, routes: { permitInsecure: spec.routes.some((each) => each.permitInsecure) } } },
-      keys,
-    ),
-    otherOwners: owners.others,
-    ownKeys: owners.own,
-    appliedAt: appliedAt(metadata.managedFields),
-    lastWriter: lastWriter(metadata.managedFields),
-    deleting: metadata.deletionTimestamp !== undefined,
-    creationTimestamp: metadata.creationTimestamp,
   };
 }

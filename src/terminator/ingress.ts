@@ -1,19 +1,12 @@
 import { z } from 'zod';
-import { objectMeta } from '../api/metadata.ts';
 import type { KubernetesObject } from '../kube/resource.ts';
-import { appliedAt, lastWriter, settingOwners } from './field-managers.ts';
-import { type Frontend, parseOptIn } from './frontend.ts';
-import { driverKeys } from './registry.ts';
-import { settingsOf } from './settings.ts';
+import { frontendMeta, frontendObject } from './frontend-object.ts';
+import type { Frontend } from './frontend.ts';
 
 const backend = z.object({ service: z.object({ name: z.string() }).optional() });
 
 const schema = z.object({
-  metadata: objectMeta.extend({
-    namespace: z.string(),
-    managedFields: z.array(z.unknown()).default([]),
-    creationTimestamp: z.string().default(''),
-  }),
+  metadata: frontendMeta,
   spec: z
     .object({
       ingressClassName: z.string().optional(),
@@ -35,29 +28,15 @@ const schema = z.object({
 export function projectIngress(object: KubernetesObject): Frontend {
   const { metadata, spec } = schema.parse(object);
   const { annotations } = metadata;
-  const keys = driverKeys('Ingress');
-  const owners = settingOwners(metadata.managedFields, keys);
   const hosts = new Set(spec.rules.map(({ host }) => host.toLowerCase()));
   const hostless = hosts.delete('') || spec.rules.length === 0;
   return {
-    kind: 'Ingress',
-    namespace: metadata.namespace,
-    name: metadata.name,
-    uid: metadata.uid,
-    resourceVersion: metadata.resourceVersion,
+    ...frontendObject('Ingress', { metadata }),
     className: spec.ingressClassName ?? annotations['kubernetes.io/ingress.class'],
     hosts: [...hosts].toSorted(),
     hostless,
     tlsHosts: [...new Set(spec.tls.flatMap((tls) => tls.hosts.map((host) => host.toLowerCase())))].toSorted(),
     backends: backendsOf(spec, hostless ? [...hosts, ''] : [...hosts]),
-    optIn: parseOptIn(annotations),
-    settings: settingsOf({ metadata }, keys),
-    otherOwners: owners.others,
-    ownKeys: owners.own,
-    appliedAt: appliedAt(metadata.managedFields),
-    lastWriter: lastWriter(metadata.managedFields),
-    deleting: metadata.deletionTimestamp !== undefined,
-    creationTimestamp: metadata.creationTimestamp,
   };
 }
 

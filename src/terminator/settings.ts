@@ -9,7 +9,9 @@ export function settingsOf(
   object: { metadata: { annotations?: Readonly<Record<string, string>> }; spec?: unknown },
   keys: ReadonlySet<string>,
 ): Settings {
-  const annotations = Object.entries(object.metadata.annotations ?? {}).filter(([key]) => keys.has(key) && !isSpec(key));
+  const annotations = Object.entries(object.metadata.annotations ?? {}).filter(
+    ([key]) => keys.has(key) && !isSpec(key),
+  );
   const fields = [...keys].filter(isSpec).flatMap((key) => {
     const value = at(object, key.split('.'));
     return value === undefined ? [] : [[key, canonicalJson(value)] as const];

@@ -135,8 +135,10 @@ export class TerminatorViews {
     members: readonly Member[],
     kept: (object: CompanionProjection) => boolean,
   ): Made<CompanionProjection>[] {
+    const made = this.#sources.companions.byIndex(Index.scope, scopeKey(scope));
+    if (made.length === 0) return [];
     const { wanted } = desired({ scope, members });
-    return this.#sources.companions.byIndex(Index.scope, scopeKey(scope)).map((object) => {
+    return made.map((object) => {
       const beside = members.filter(({ frontend, optedIn }) => optedIn && frontend.namespace === object.namespace);
       const undecided = beside.some(({ frontend }) => !wanted.has(frontend.uid));
       const asked = beside.some(({ frontend }) =>

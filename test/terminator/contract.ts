@@ -22,8 +22,6 @@ const LARGEST_SETTINGS = 4096;
 export interface DriverExample {
   /** Controllers of the product; empty where it is known by no name. */
   controllers: readonly string[];
-  /** Names of other drivers for the same controllers: the platform switches on one of them. */
-  alternatives?: readonly string[];
   /** What the owner of a frontend writes for this product before anything can be rendered. Default: nothing. */
   settings?: Settings;
   /** What the platform writes on its class before. Default: nothing. */
@@ -69,9 +67,7 @@ export function driverContract(driver: TerminatorDriver, example: DriverExample)
       for (const controller of example.controllers) {
         assert.deepEqual(
           drivers.filter((each) => each.detect(controller)).map(({ name }) => name),
-          drivers
-            .map(({ name }) => name)
-            .filter((name) => [driver.name, ...(example.alternatives ?? [])].includes(name)),
+          [driver.name],
           controller,
         );
       }
