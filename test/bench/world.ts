@@ -12,6 +12,7 @@ import { authorizationServers, oauthClients } from '../../src/api/resources.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { Informer } from '../../src/kube/informer.ts';
 import { secrets, type KubernetesObject } from '../../src/kube/resource.ts';
+import { allOrNothing } from '../support/all-or-nothing.ts';
 import type { AuditEvent } from '../support/audit-log.ts';
 import { startChild } from '../support/child.ts';
 import { apply, documents, ingress, localService, namespace, opaqueSecret } from '../support/cluster-objects.ts';
@@ -142,14 +143,8 @@ function isReady(status: OAuthClientStatus | undefined): boolean {
   return is('Ready') && !is('Reconciling');
 }
 
-export async function startBenchWorld(options: WorldOptions = {}): Promise<BenchWorld> {
-  const parts = new AsyncDisposableStack();
-  try {
-    return await start(options, parts);
-  } catch (error) {
-    await parts.disposeAsync();
-    throw error;
-  }
+export function startBenchWorld(options: WorldOptions = {}): Promise<BenchWorld> {
+  return allOrNothing((parts) => start(options, parts));
 }
 
 async function start(options: WorldOptions, parts: AsyncDisposableStack): Promise<BenchWorld> {

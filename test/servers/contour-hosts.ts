@@ -6,6 +6,7 @@ import { contour as driver } from '../../src/terminator/contour.ts';
 import type { ClientCertificates } from '../../src/terminator/driver.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
 import { applied } from '../../src/terminator/settings.ts';
+import { allOrNothing } from '../support/all-or-nothing.ts';
 import { apply, opaqueSecret } from '../support/cluster-objects.ts';
 import { type Contour, contourCrds, startContour } from '../support/contour.ts';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.ts';
@@ -116,12 +117,6 @@ async function start(
 }
 
 /** Wait for what you call: Contour and Envoy say nowhere that a host is live. */
-export async function startContourHosts(hosts: readonly HostOptions[], clientCaPem: string): Promise<ContourHosts> {
-  const parts = new AsyncDisposableStack();
-  try {
-    return await start(hosts, clientCaPem, parts);
-  } catch (error) {
-    await parts.disposeAsync();
-    throw error;
-  }
+export function startContourHosts(hosts: readonly HostOptions[], clientCaPem: string): Promise<ContourHosts> {
+  return allOrNothing((parts) => start(hosts, clientCaPem, parts));
 }

@@ -4,15 +4,16 @@ import { resolve } from 'node:path';
 import { CLIENT_CERTIFICATES, OPT_IN } from '../../src/api/annotations.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
+import { allOrNothing } from '../support/all-or-nothing.ts';
 import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server.ts';
-import { apply, documents, namespace, opaqueSecret } from '../support/cluster-objects.ts';
-import { rendered } from '../support/chart.ts';
+import { apply, documents } from '../support/cluster-objects.ts';
+import { grantTerminatorRights } from '../support/chart.ts';
 import { type Contour, contourCrds, startContour } from '../support/contour.ts';
 import { startControlPlane } from '../support/control-plane.ts';
 import { freePort } from '../support/free-port.ts';
-import { CLIENTS_ALLOWED, CLUSTER_ID, localised } from '../support/installation.ts';
+import { basicObjects, CLUSTER_ID, localised } from '../support/installation.ts';
 import { HOSTS } from '../support/oauth-deployment.ts';
-import { grantOperatorRights, isRight } from '../support/operator-rights.ts';
+import { grantOperatorRights } from '../support/operator-rights.ts';
 import { type OperatorProcess, startOperator } from '../support/operator.ts';
 import { startResourceServer } from '../support/resource-server.ts';
 import { createThrowawayCa, type ThrowawayCa } from '../support/throwaway-ca.ts';
@@ -72,22 +73,13 @@ async function start(parts: AsyncDisposableStack): Promise<ContourWorld> {
   const contour = await startContour({ kubeconfigPath: plane.kubeconfigPath, httpsPort });
   parts.defer(() => contour.stop());
   const kubeconfigPath = await grantOperatorRights(plane, kube);
-  const rights = await rendered({ clusterId: CLUSTER_ID, terminators: { enabled: ['contour'] } });
-  await apply(kube, ...rights.filter(isRight));
+  await grantTerminatorRights(kube, ['contour']);
 
-  const pair = await serverCa.issue({ cn: 'server', dns: Object.values(HOSTS) });
-  const tls = { 'tls.crt': pair.certPem, 'tls.key': pair.keyPem };
   const server = { namespace: 'identity', name: 'authorization-server' };
   const api = { namespace: 'accounts', name: 'accounts' };
-  const token = { namespace: 'certbound-system', name: 'corporate-initial-access-token' };
   await apply(
     kube,
-    namespace('identity'),
-    namespace('accounts'),
-    namespace('team', CLIENTS_ALLOWED),
-    opaqueSecret(token, { token: initialAccessToken }),
-    opaqueSecret({ namespace: 'identity', name: 'tls' }, tls, 'kubernetes.io/tls'),
-    opaqueSecret({ namespace: 'accounts', name: 'tls' }, tls, 'kubernetes.io/tls'),
+    ...(await basicObjects(serverCa, initialAccessToken)),
     loopbackService(server, authorizationServer.port),
     loopbackService(api, resourceServer.port),
     httpProxy(server, HOSTS.browser, { name: server.name, port: authorizationServer.port }),
@@ -117,12 +109,6 @@ async function start(parts: AsyncDisposableStack): Promise<ContourWorld> {
   };
 }
 
-export async function startContourWorld(): Promise<ContourWorld> {
-  const parts = new AsyncDisposableStack();
-  try {
-    return await start(parts);
-  } catch (error) {
-    await parts.disposeAsync();
-    throw error;
-  }
+export function startContourWorld(): Promise<ContourWorld> {
+  return allOrNothing(start);
 }

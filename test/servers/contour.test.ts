@@ -56,8 +56,8 @@ describe('HTTPProxies behind Contour', () => {
   before(async () => {
     world = await startContourWorld();
     await serverReady(world, 'corporate');
-    client = await new TestClient(world, { namespace: 'team', name: 'batch' }).apply();
-    stranger = await new TestClient(world, { namespace: 'team', name: 'stranger' }).apply();
+    client = await new TestClient(world, { namespace: 'payments', name: 'batch' }).apply();
+    stranger = await new TestClient(world, { namespace: 'payments', name: 'stranger' }).apply();
     await Promise.all([client.ready(limitMs), stranger.ready(limitMs)]);
   });
   after(() => world?.stop());
@@ -76,7 +76,7 @@ describe('HTTPProxies behind Contour', () => {
     assert.ok(isTrue(await client.status(), 'TerminatorsReady'));
     const credentials = await client.credentials();
     assert.equal(await boundTo(credentials), credentials.x5tS256);
-    const foreign = await world.serverCa.issue({ cn: 'batch', o: 'team', clientAuth: true });
+    const foreign = await world.serverCa.issue({ cn: 'batch', o: 'payments', clientAuth: true });
     for (const certificate of [undefined, foreign]) {
       assert.equal(await status(requestToken(credentials, { certificate })), 'no connection');
     }
@@ -96,7 +96,7 @@ describe('HTTPProxies behind Contour', () => {
     assert.equal(accepted.json['x5t_s256'], credentials.x5tS256);
     const hash = new X509Certificate(certificate.certPem).fingerprint256.replaceAll(':', '').toLowerCase();
     const forged = { [XFCC]: `Hash=${hash};Cert="${encodeURIComponent(certificate.certPem)}"` };
-    const foreign = await world.serverCa.issue({ cn: 'batch', o: 'team', clientAuth: true });
+    const foreign = await world.serverCa.issue({ cn: 'batch', o: 'payments', clientAuth: true });
     assert.equal(await status(request({ token, headers: forged })), 'no connection');
     assert.equal(await status(request({ token, certificate: foreign, headers: forged })), 'no connection');
     const thief = await stranger.credentials();

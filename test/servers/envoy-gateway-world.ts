@@ -1,20 +1,20 @@
 /** An installation whose terminator is Envoy Gateway: three Gateways, each with an Envoy of its own. */
 import { resolve } from 'node:path';
 import { randomBytes } from 'node:crypto';
-import { Agent, request } from 'undici';
 import { KubeClient } from '../../src/kube/client.ts';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
+import { allOrNothing } from '../support/all-or-nothing.ts';
 import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server.ts';
-import { rendered } from '../support/chart.ts';
-import { apply, documents, namespace, opaqueSecret } from '../support/cluster-objects.ts';
+import { grantTerminatorRights } from '../support/chart.ts';
+import { apply, documents } from '../support/cluster-objects.ts';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.ts';
 import { applyGatewayCrds, type EnvoyGateway, startEnvoyGateway } from '../support/envoy-gateway.ts';
 import { freePort } from '../support/free-port.ts';
 import { gateway, httpRoute, localBackend } from '../support/gateway-objects.ts';
 import { call } from '../support/https-call.ts';
-import { CLIENTS_ALLOWED, CLUSTER_ID, localised } from '../support/installation.ts';
+import { basicObjects, CLUSTER_ID, fetchTrusting, localised } from '../support/installation.ts';
 import { HOSTS } from '../support/oauth-deployment.ts';
-import { grantOperatorRights, isRight } from '../support/operator-rights.ts';
+import { grantOperatorRights } from '../support/operator-rights.ts';
 import { type OperatorProcess, startOperator } from '../support/operator.ts';
 import { type ResourceServer, startResourceServer } from '../support/resource-server.ts';
 import { createThrowawayCa, type ThrowawayCa } from '../support/throwaway-ca.ts';
@@ -45,22 +45,8 @@ export interface EnvoyGatewayWorld {
   stop(): Promise<void>;
 }
 
-function fetchTrusting(ca: string): typeof globalThis.fetch {
-  const dispatcher = new Agent({ connect: { ca } });
-  return async (input) => {
-    const { statusCode, body } = await request(input instanceof Request ? input.url : input, { dispatcher });
-    return new Response(await body.text(), { status: statusCode });
-  };
-}
-
-export async function startEnvoyGatewayWorld(): Promise<EnvoyGatewayWorld> {
-  const parts = new AsyncDisposableStack();
-  try {
-    return await start(parts);
-  } catch (error) {
-    await parts.disposeAsync();
-    throw error;
-  }
+export function startEnvoyGatewayWorld(): Promise<EnvoyGatewayWorld> {
+  return allOrNothing(start);
 }
 
 async function start(parts: AsyncDisposableStack): Promise<EnvoyGatewayWorld> {
@@ -89,20 +75,9 @@ async function start(parts: AsyncDisposableStack): Promise<EnvoyGatewayWorld> {
   const envoyGateway = await startEnvoyGateway(plane, kube);
   parts.defer(() => envoyGateway.stop());
 
-  const pair = await serverCa.issue({ cn: 'server', dns: Object.values(HOSTS) });
-  const tls = { 'tls.crt': pair.certPem, 'tls.key': pair.keyPem };
   await apply(
     kube,
-    namespace('certbound-system'),
-    namespace('identity'),
-    namespace('accounts'),
-    namespace('payments', CLIENTS_ALLOWED),
-    opaqueSecret(
-      { namespace: 'certbound-system', name: 'corporate-initial-access-token' },
-      { token: initialAccessToken },
-    ),
-    opaqueSecret({ namespace: 'identity', name: 'tls' }, tls, 'kubernetes.io/tls'),
-    opaqueSecret({ namespace: 'accounts', name: 'tls' }, tls, 'kubernetes.io/tls'),
+    ...(await basicObjects(serverCa, initialAccessToken)),
     localBackend({ namespace: 'identity', name: 'authorization-server' }, authorizationServer.port),
     localBackend({ namespace: 'accounts', name: 'accounts' }, resourceServer.port),
     gateway(BROWSER_GATEWAY, [HOSTS.browser], { httpsPort: browser }),
@@ -114,8 +89,7 @@ async function start(parts: AsyncDisposableStack): Promise<EnvoyGatewayWorld> {
   );
   for (const url of [origin('browser'), origin('mtls'), origin('api')]) await serves(url, serverCa.certPem);
   const kubeconfigPath = await grantOperatorRights(plane, kube);
-  const rights = await rendered({ clusterId: CLUSTER_ID, terminators: { enabled: ['envoy-gateway'] } });
-  await apply(kube, ...rights.filter(isRight));
+  await grantTerminatorRights(kube, ['envoy-gateway']);
 
   return {
     plane,

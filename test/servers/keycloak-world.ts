@@ -9,6 +9,7 @@ import { authorizationServers } from '../../src/api/resources.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
 import { OPT_IN } from '../../src/api/annotations.ts';
+import { allOrNothing } from '../support/all-or-nothing.ts';
 import { apply, ingress, localService, namespace, opaqueSecret } from '../support/cluster-objects.ts';
 import { startControlPlane } from '../support/control-plane.ts';
 import { freePort } from '../support/free-port.ts';
@@ -61,14 +62,8 @@ export interface KeycloakWorld {
 /** What asks for client certificates: Keycloak itself, or ingress-nginx before it. */
 type Front = 'its own TLS' | 'nginx';
 
-export async function startKeycloakWorld(front: Front = 'its own TLS'): Promise<KeycloakWorld> {
-  const parts = new AsyncDisposableStack();
-  try {
-    return await start(front, parts);
-  } catch (error) {
-    await parts.disposeAsync();
-    throw error;
-  }
+export function startKeycloakWorld(front: Front = 'its own TLS'): Promise<KeycloakWorld> {
+  return allOrNothing((parts) => start(front, parts));
 }
 
 async function start(front: Front, parts: AsyncDisposableStack): Promise<KeycloakWorld> {

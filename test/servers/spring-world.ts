@@ -8,6 +8,7 @@ import { events, type KubernetesObject } from '../../src/kube/resource.ts';
 import type { Ca } from '../../src/x509/certificate.ts';
 import { serverReady } from '../e2e/lifecycle-world.ts';
 import { rootCa } from '../issuer/authorities.ts';
+import { allOrNothing } from '../support/all-or-nothing.ts';
 import { apply, namespace, opaqueSecret } from '../support/cluster-objects.ts';
 import { freePort } from '../support/free-port.ts';
 import { CLIENTS_ALLOWED, type Installation, startInstallation } from '../support/installation.ts';
@@ -75,14 +76,8 @@ const issuer = (name: string, spec: Record<string, unknown>): KubernetesObject =
   spec: { ...spec, policy: { namespaces } },
 });
 
-export async function startSpringWorld(): Promise<SpringWorld> {
-  const parts = new AsyncDisposableStack();
-  try {
-    return await started(parts);
-  } catch (error) {
-    await parts.disposeAsync();
-    throw error;
-  }
+export function startSpringWorld(): Promise<SpringWorld> {
+  return allOrNothing(started);
 }
 
 async function started(parts: AsyncDisposableStack): Promise<SpringWorld> {

@@ -2,27 +2,25 @@
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { authorizationServer } from '../../src/api/authorization-server.ts';
-import { authorizationServers } from '../../src/api/resources.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
 import { edited, INGRESSES } from '../e2e/lifecycle-world.ts';
+import { allOrNothing } from '../support/all-or-nothing.ts';
 import { callApi, claimsOf, requestToken, type ApiCall } from '../support/application.ts';
 import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server.ts';
-import { apply, documents, ingress, localService, namespace, opaqueSecret } from '../support/cluster-objects.ts';
-import { rendered } from '../support/chart.ts';
+import { apply, documents, ingress, localService } from '../support/cluster-objects.ts';
+import { grantTerminatorRights } from '../support/chart.ts';
 import { startControlPlane } from '../support/control-plane.ts';
 import { freePort } from '../support/free-port.ts';
 import type { Answer } from '../support/https-call.ts';
-import { CLIENTS_ALLOWED, CLUSTER_ID, localised } from '../support/installation.ts';
+import { basicObjects, CLUSTER_ID, localised } from '../support/installation.ts';
 import { TestClient } from '../support/oauth-client.ts';
 import { HOSTS } from '../support/oauth-deployment.ts';
-import { grantOperatorRights, isRight } from '../support/operator-rights.ts';
+import { grantOperatorRights } from '../support/operator-rights.ts';
 import { startOperator } from '../support/operator.ts';
 import { startResourceServer } from '../support/resource-server.ts';
 import { createThrowawayCa, type ThrowawayCa } from '../support/throwaway-ca.ts';
 import { applyTraefikCrds, startTraefik, type Traefik, type TraefikProvider } from '../support/traefik.ts';
-import { waitFor } from '../support/wait-for.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 /** By provider: the class whose Ingresses Traefik serves, and the header that it forwards certificates in. */
@@ -56,14 +54,8 @@ export interface TraefikWorldOptions {
   flags?: readonly string[];
 }
 
-export async function startTraefikWorld(options: TraefikWorldOptions): Promise<TraefikWorld> {
-  const parts = new AsyncDisposableStack();
-  try {
-    return await start(options, parts);
-  } catch (error) {
-    await parts.disposeAsync();
-    throw error;
-  }
+export function startTraefikWorld(options: TraefikWorldOptions): Promise<TraefikWorld> {
+  return allOrNothing((parts) => start(options, parts));
 }
 
 async function start({ provider, flags }: TraefikWorldOptions, parts: AsyncDisposableStack): Promise<TraefikWorld> {
@@ -90,8 +82,7 @@ async function start({ provider, flags }: TraefikWorldOptions, parts: AsyncDispo
   parts.defer(() => api.stop());
   await applyTraefikCrds(kube);
   const operatorKubeconfig = await grantOperatorRights(plane, kube);
-  const values = { clusterId: CLUSTER_ID, terminators: { enabled: ['nginx', 'traefik'] } };
-  await apply(kube, ...(await rendered(values)).filter(isRight));
+  await grantTerminatorRights(kube, ['nginx', 'traefik']);
   await apply(kube, ...(await basics()));
   const traefik = await startTraefik({
     kubeconfigPath,
@@ -112,18 +103,9 @@ async function start({ provider, flags }: TraefikWorldOptions, parts: AsyncDispo
   parts.defer(async () => void (await operator.stop()));
 
   async function basics(): Promise<KubernetesObject[]> {
-    const pair = await serverCa.issue({ cn: 'server', dns: Object.values(HOSTS) });
-    const tls = { 'tls.crt': pair.certPem, 'tls.key': pair.keyPem };
-    const token = { namespace: 'certbound-system', name: 'corporate-initial-access-token' };
     return [
       { apiVersion: 'networking.k8s.io/v1', kind: 'IngressClass', metadata: { name: className }, spec: { controller } },
-      namespace('certbound-system'),
-      namespace('identity'),
-      namespace('accounts'),
-      namespace('payments', CLIENTS_ALLOWED),
-      opaqueSecret(token, { token: initialAccessToken }),
-      opaqueSecret({ namespace: 'identity', name: 'tls' }, tls, 'kubernetes.io/tls'),
-      opaqueSecret({ namespace: 'accounts', name: 'tls' }, tls, 'kubernetes.io/tls'),
+      ...(await basicObjects(serverCa, initialAccessToken)),
       localService({ namespace: 'identity', name: 'authorization-server' }, server.port),
       localService({ namespace: 'accounts', name: 'accounts' }, api.port),
       ingress(
@@ -150,14 +132,6 @@ async function start({ provider, flags }: TraefikWorldOptions, parts: AsyncDispo
     log: () => operator.log(),
     stop: () => parts.disposeAsync(),
   };
-}
-
-export async function serverReady({ kube }: TraefikWorld, name: string): Promise<void> {
-  await waitFor(async () => {
-    const object = await kube.get(authorizationServers, { name });
-    const ready = authorizationServer.parse(object).status?.conditions?.find(({ type }) => type === 'Ready');
-    return ready?.status === 'True';
-  }, 90_000);
 }
 
 export interface Calls {

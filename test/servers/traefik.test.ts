@@ -15,7 +15,8 @@ import { HOSTS } from '../support/oauth-deployment.ts';
 import type { KeyPairPem } from '../support/throwaway-ca.ts';
 import { startTraefik, type TraefikProvider } from '../support/traefik.ts';
 import { waitFor } from '../support/wait-for.ts';
-import { keepCalling, serverReady, startTraefikWorld, type TraefikWorld } from './traefik-world.ts';
+import { serverReady } from '../e2e/lifecycle-world.ts';
+import { keepCalling, startTraefikWorld, type TraefikWorld } from './traefik-world.ts';
 
 const limitMs = 120_000;
 const api = { namespace: 'accounts', name: 'accounts-api' };

@@ -4,9 +4,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
+import type { KubeClient } from '../../src/kube/client.ts';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
 import { binary } from './binaries.ts';
-import { objectsOf } from './cluster-objects.ts';
+import { apply, objectsOf } from './cluster-objects.ts';
 import { isRight, SERVED_PLACEHOLDER, type RightsMode } from './operator-rights.ts';
 
 export const CHART = resolve(import.meta.dirname, '../../charts/certbound');
@@ -54,6 +55,12 @@ export async function rendered(values: Values): Promise<KubernetesObject[]> {
   const { ok, text } = await template(values);
   if (!ok) throw new Error(`helm template: ${text}`);
   return objectsOf(text, 'the chart');
+}
+
+/** What the operator needs for some drivers of terminators, besides what `grantOperatorRights` gave. */
+export async function grantTerminatorRights(kube: KubeClient, drivers: readonly string[]): Promise<void> {
+  const objects = await rendered({ clusterId: 'test', terminators: { enabled: drivers } });
+  await apply(kube, ...objects.filter(isRight));
 }
 
 /** What the file of rights must hold: see operator-rights.ts. */

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { allOrNothing } from './all-or-nothing.ts';
 import { binary } from './binaries.ts';
 import { type Child, startChild } from './child.ts';
 import { findEnvoy } from './envoy.ts';
@@ -103,12 +104,6 @@ async function start(options: ContourOptions, parts: AsyncDisposableStack): Prom
 }
 
 /** Hosts are served from when Contour has seen their HTTPProxy: wait for what you call. */
-export async function startContour(options: ContourOptions): Promise<Contour> {
-  const parts = new AsyncDisposableStack();
-  try {
-    return await start(options, parts);
-  } catch (error) {
-    await parts.disposeAsync();
-    throw error;
-  }
+export function startContour(options: ContourOptions): Promise<Contour> {
+  return allOrNothing((parts) => start(options, parts));
 }

@@ -5,17 +5,11 @@
  */
 import { createHash } from 'node:crypto';
 import type { HostModel, IngressModel, LocationModel } from './ingress-model.ts';
-import type { TerminatorOptions } from './terminator.ts';
+import type { TerminatorFiles, TerminatorOptions } from './terminator.ts';
 
 export interface HaproxyConfigurationOptions extends TerminatorOptions {
   /** Lines of `config-global` in the controller's ConfigMap. */
   configGlobal?: readonly string[];
-}
-
-export interface HaproxyConfiguration {
-  text: string;
-  /** By name relative to the folder, named by content: a reload never changes a file under a running worker. */
-  files: Map<string, string>;
 }
 
 /** The controller's defaults: `ssl-options`, `ssl-ciphers`, `ssl-cipher-suites`. */
@@ -176,10 +170,7 @@ function backendLines(backend: Backend): string[] {
 const logFormat =
   '{"time":"%Ts.%ms","host":"%[var(txn.host)]","sni":"%[ssl_fc_sni]","method":"%HM","uri":"%HP","status":"%ST","verify":"%[ssl_c_verify]","clientSerial":"%[ssl_c_serial,hex]","sessionReused":"%[ssl_fc_is_resumed]"}';
 
-export function renderHaproxyConfiguration(
-  model: IngressModel,
-  options: HaproxyConfigurationOptions,
-): HaproxyConfiguration {
+export function renderHaproxyConfiguration(model: IngressModel, options: HaproxyConfigurationOptions): TerminatorFiles {
   const rendering = new Rendering(options);
   const known = { ...model, hosts: model.hosts.filter(({ hostname }) => hostname !== '_') };
   const to = routes(known, rendering);

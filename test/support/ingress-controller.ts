@@ -20,10 +20,6 @@ export interface IngressControllerOptions extends IngressModelOptions {
   httpPort?: number;
   /** What ingress-nginx's ConfigMap of `proxy-set-headers` holds. */
   proxySetHeaders?: Readonly<Record<string, string>>;
-  /** Its `ssl-reject-handshake`. Default true, which is not the product's. */
-  rejectHandshake?: boolean;
-  /** Its `ssl-session-cache`. Default true. */
-  sessionCache?: boolean;
   /**
    * Milliseconds between the sight of a change and the reload, as slow controllers have them; asked for each reload. What
    * changes in the meantime is in the same reload. Default 0.
@@ -209,8 +205,6 @@ export async function startIngressController(options: IngressControllerOptions):
     ...ports,
     fakeCertificate: { certificate: fake.certPem, key: fake.keyPem },
     ...(options.proxySetHeaders && { proxySetHeaders: options.proxySetHeaders }),
-    rejectHandshake: options.rejectHandshake ?? true,
-    sessionCache: options.sessionCache ?? true,
   });
   const source = 'kubeconfigPath' in options.source ? clusterObjects(options.source.kubeconfigPath) : options.source;
   const controller = new Controller({ kind, address, ports, terminator, source, options });

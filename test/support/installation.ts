@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { Agent, request } from 'undici';
 import { KubeClient } from '../../src/kube/client.ts';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
+import { allOrNothing } from './all-or-nothing.ts';
 import {
   startAuthorizationServer,
   type AuthorizationServer,
@@ -15,8 +16,8 @@ import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
 import { freePort } from './free-port.ts';
 import { startIngressController, type IngressController } from './ingress-controller.ts';
 import { BLANK_CERTIFICATE_HEADERS, HOSTS } from './oauth-deployment.ts';
-import { rendered } from './chart.ts';
-import { grantOperatorRights, isRight } from './operator-rights.ts';
+import { grantTerminatorRights } from './chart.ts';
+import { grantOperatorRights } from './operator-rights.ts';
 import { startOperator, type OperatorCommand, type OperatorProcess } from './operator.ts';
 import { startResourceServer, type ResourceServer } from './resource-server.ts';
 import { createThrowawayCa, type ThrowawayCa } from './throwaway-ca.ts';
@@ -104,8 +105,24 @@ export function localised(
   });
 }
 
+/** Namespaces, the hosts' certificate in them, and the platform's token: what every installation begins with. */
+export async function basicObjects(serverCa: ThrowawayCa, initialAccessToken: string): Promise<KubernetesObject[]> {
+  const pair = await serverCa.issue({ cn: 'server', dns: Object.values(HOSTS) });
+  const tls = { 'tls.crt': pair.certPem, 'tls.key': pair.keyPem };
+  const token = { namespace: 'certbound-system', name: 'corporate-initial-access-token' };
+  return [
+    namespace('certbound-system'),
+    namespace('identity'),
+    namespace('accounts'),
+    namespace('payments', CLIENTS_ALLOWED),
+    opaqueSecret(token, { token: initialAccessToken }),
+    opaqueSecret({ namespace: 'identity', name: 'tls' }, tls, 'kubernetes.io/tls'),
+    opaqueSecret({ namespace: 'accounts', name: 'tls' }, tls, 'kubernetes.io/tls'),
+  ];
+}
+
 /** Of Node's own fetch nobody can say whom it trusts. */
-function fetchTrusting(ca: string): typeof globalThis.fetch {
+export function fetchTrusting(ca: string): typeof globalThis.fetch {
   const dispatcher = new Agent({ connect: { ca } });
   return async (input) => {
     const url = input instanceof Request ? input.url : input;
@@ -118,15 +135,8 @@ function fetchTrusting(ca: string): typeof globalThis.fetch {
   };
 }
 
-/** What was started is ended again when something after it fails. */
-export async function startInstallation(options: InstallationOptions = {}): Promise<Installation> {
-  const parts = new AsyncDisposableStack();
-  try {
-    return await start(options, parts);
-  } catch (error) {
-    await parts.disposeAsync();
-    throw error;
-  }
+export function startInstallation(options: InstallationOptions = {}): Promise<Installation> {
+  return allOrNothing((parts) => start(options, parts));
 }
 
 async function start(options: InstallationOptions, parts: AsyncDisposableStack): Promise<Installation> {
@@ -173,8 +183,7 @@ async function start(options: InstallationOptions, parts: AsyncDisposableStack):
   const endpoint = faultProxy === undefined ? plane : { url: faultProxy.url, caPem: serverCa.certPem };
   const operatorKubeconfig = await grantOperatorRights(plane, kube, scope, endpoint);
   if (options.terminator !== undefined) {
-    const rights = await rendered({ clusterId: CLUSTER_ID, terminators: { enabled: [options.terminator] } });
-    await apply(kube, ...rights.filter(isRight));
+    await grantTerminatorRights(kube, [options.terminator]);
   }
   const ingressController = await startIngressController({
     ...(options.terminator && HAPROXY_INGRESS),
@@ -199,21 +208,10 @@ async function start(options: InstallationOptions, parts: AsyncDisposableStack):
   }
 
   async function applyBasics(): Promise<void> {
-    const pair = await serverCa.issue({ cn: 'server', dns: Object.values(HOSTS) });
-    const tls = { 'tls.crt': pair.certPem, 'tls.key': pair.keyPem };
     await apply(
       kube,
       options.terminator === undefined ? INGRESS_CLASS : HAPROXY_CLASS,
-      namespace('certbound-system'),
-      namespace('identity'),
-      namespace('accounts'),
-      namespace('payments', CLIENTS_ALLOWED),
-      opaqueSecret(
-        { namespace: 'certbound-system', name: 'corporate-initial-access-token' },
-        { token: initialAccessToken },
-      ),
-      opaqueSecret({ namespace: 'identity', name: 'tls' }, tls, 'kubernetes.io/tls'),
-      opaqueSecret({ namespace: 'accounts', name: 'tls' }, tls, 'kubernetes.io/tls'),
+      ...(await basicObjects(serverCa, initialAccessToken)),
       localService({ namespace: 'identity', name: 'authorization-server' }, authorizationServer.port),
       localService({ namespace: 'accounts', name: 'accounts' }, resourceServer.port),
       ingress({ namespace: 'identity', name: 'authorization-server' }, HOSTS.browser, 'authorization-server'),
