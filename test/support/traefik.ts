@@ -139,7 +139,8 @@ export async function startTraefik(options: TraefikOptions): Promise<Traefik> {
   try {
     await ready(child, async () => {
       const ports = await Promise.all([httpsPort, httpPort, apiPort].map((port) => accepts(port)));
-      return ports.every(Boolean) && (await api('/ping')) === 'OK';
+      // It listens before it has a configuration of its own, and answers 404 until then.
+      return ports.every(Boolean) && (await api('/ping').catch(() => '')) === 'OK';
     });
   } catch (error) {
     await child.end();
