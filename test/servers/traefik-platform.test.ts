@@ -8,7 +8,7 @@ import { apiVersionOf, ingresses, type KubernetesObject, secrets } from '../../s
 import { nginx } from '../../src/terminator/nginx.ts';
 import { tlsOptions, traefik } from '../../src/terminator/traefik.ts';
 import type { ClientCertificates, TerminatorDriver } from '../../src/terminator/driver.ts';
-import { apply, ingress, localService, namespace, opaqueSecret } from '../support/cluster-objects.ts';
+import { apply, ingress as ingressOf, namespace, opaqueSecret } from '../support/cluster-objects.ts';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.ts';
 import { call } from '../support/https-call.ts';
 import { listen, type Listening } from '../support/listen.ts';
@@ -18,6 +18,8 @@ import {
   startTraefik,
   type Traefik,
   type TraefikProvider,
+  byPortName,
+  externalService,
   traefikSettled,
 } from '../support/traefik.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -26,6 +28,8 @@ const NAME = 'certbound-trust-0123456789abcdef';
 const CERTIFICATE = 'x-forwarded-tls-client-cert';
 const TRUSTING = '--entryPoints.websecure.forwardedHeaders.trustedIPs=127.0.0.1/32';
 const className = { kubernetesIngress: 'traefik', kubernetesIngressNGINX: 'nginx' } as const;
+
+const ingress = (...args: Parameters<typeof ingressOf>): KubernetesObject => byPortName(ingressOf(...args));
 
 describe('Traefik, as the platform sets it', () => {
   let plane: ControlPlane;
@@ -68,7 +72,7 @@ describe('Traefik, as the platform sets it', () => {
       kube,
       namespace(name),
       opaqueSecret({ namespace: name, name: 'tls' }, tls, 'kubernetes.io/tls'),
-      localService({ namespace: name, name: 'backend' }, backend.port),
+      externalService({ namespace: name, name: 'backend' }, backend.port),
     );
   }
 

@@ -8,7 +8,7 @@ import { edited, INGRESSES } from '../e2e/lifecycle-world.ts';
 import { allOrNothing } from '../support/all-or-nothing.ts';
 import { callApi, claimsOf, requestToken, type ApiCall } from '../support/application.ts';
 import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server.ts';
-import { apply, documents, ingress, localService } from '../support/cluster-objects.ts';
+import { apply, documents, ingress } from '../support/cluster-objects.ts';
 import { grantTerminatorRights } from '../support/chart.ts';
 import { startControlPlane } from '../support/control-plane.ts';
 import { freePort } from '../support/free-port.ts';
@@ -20,7 +20,14 @@ import { grantOperatorRights } from '../support/operator-rights.ts';
 import { startOperator } from '../support/operator.ts';
 import { startResourceServer } from '../support/resource-server.ts';
 import { createThrowawayCa, type ThrowawayCa } from '../support/throwaway-ca.ts';
-import { applyTraefikCrds, startTraefik, type Traefik, type TraefikProvider } from '../support/traefik.ts';
+import {
+  applyTraefikCrds,
+  byPortName,
+  externalService,
+  startTraefik,
+  type Traefik,
+  type TraefikProvider,
+} from '../support/traefik.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 /** By provider: the class whose Ingresses Traefik serves, and the header that it forwards certificates in. */
@@ -106,13 +113,15 @@ async function start({ provider, flags }: TraefikWorldOptions, parts: AsyncDispo
     return [
       { apiVersion: 'networking.k8s.io/v1', kind: 'IngressClass', metadata: { name: className }, spec: { controller } },
       ...(await basicObjects(serverCa, initialAccessToken)),
-      localService({ namespace: 'identity', name: 'authorization-server' }, server.port),
-      localService({ namespace: 'accounts', name: 'accounts' }, api.port),
-      ingress(
-        { namespace: 'identity', name: 'authorization-server' },
-        HOSTS.browser,
-        'authorization-server',
-        className,
+      externalService({ namespace: 'identity', name: 'authorization-server' }, server.port),
+      externalService({ namespace: 'accounts', name: 'accounts' }, api.port),
+      byPortName(
+        ingress(
+          { namespace: 'identity', name: 'authorization-server' },
+          HOSTS.browser,
+          'authorization-server',
+          className,
+        ),
       ),
     ];
   }
@@ -125,8 +134,10 @@ async function start({ provider, flags }: TraefikWorldOptions, parts: AsyncDispo
     serverCa,
     className,
     origin,
-    ingresses: () =>
-      documents(INGRESSES, (text) => text.replaceAll('ingressClassName: nginx', `ingressClassName: ${className}`)),
+    async ingresses() {
+      const of = `ingressClassName: ${className}`;
+      return (await documents(INGRESSES, (text) => text.replaceAll('ingressClassName: nginx', of))).map(byPortName);
+    },
     client: (name) => new TestClient({ kube, authorizationServer: server }, { namespace: 'payments', name }),
     api: (call) => callApi({ url: `${origin('api')}/accounts`, caPem: serverCa.certPem, ...call }),
     log: () => operator.log(),

@@ -16,6 +16,7 @@ import type { KeyPairPem } from '../support/throwaway-ca.ts';
 import { startTraefik, type TraefikProvider } from '../support/traefik.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { serverReady } from '../e2e/lifecycle-world.ts';
+import { byPortName } from '../support/traefik.ts';
 import { keepCalling, startTraefikWorld, type TraefikWorld } from './traefik-world.ts';
 
 const limitMs = 120_000;
@@ -196,7 +197,7 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
       it('is not ready while an Ingress that has not opted in serves the host: Traefik then asks nobody', async () => {
         const credentials = await client.credentials();
         const other = { namespace: 'identity', name: 'status-page' };
-        await apply(world.kube, ingress(other, HOSTS.mtls, 'authorization-server', world.className));
+        await apply(world.kube, byPortName(ingress(other, HOSTS.mtls, 'authorization-server', world.className)));
         const without = () => requestToken(credentials, { certificate: undefined });
         await waitFor(async () => !(await isRefusedInTls(without())), 60_000);
         assert.equal((await without()).status, 401, 'no certificate, and no header of one');

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { KubeClient } from '../../src/kube/client.ts';
-import { customResourceDefinitions, ingresses } from '../../src/kube/resource.ts';
+import { customResourceDefinitions, ingresses, type KubernetesObject } from '../../src/kube/resource.ts';
 import { middlewares } from '../../src/terminator/traefik.ts';
 import { traefikBinary } from './binaries.ts';
 import { type Child, startChild } from './child.ts';
@@ -60,6 +60,18 @@ export async function applyTraefikCrds(kube: KubeClient): Promise<void> {
   }
 }
 
+/** As `localService`: of an ExternalName Traefik's provider kubernetesIngress takes the Service's own port, and no targetPort. */
+export function externalService(ref: { namespace: string; name: string }, port: number): KubernetesObject {
+  const spec = { type: 'ExternalName', externalName: 'localhost', ports: [{ name: 'http', port }] };
+  return { apiVersion: 'v1', kind: 'Service', metadata: ref, spec };
+}
+
+/** An Ingress that is for the port of an `externalService`. */
+export function byPortName(object: KubernetesObject): KubernetesObject {
+  const text = JSON.stringify(object['spec'] ?? {}).replaceAll('{"number":80}', '{"name":"http"}');
+  return { ...object, spec: JSON.parse(text) as unknown };
+}
+
 /** What a platform would have in its values. */
 function flagsOf({ provider, ingressClass, flags = [] }: TraefikOptions): string[] {
   const own =
@@ -95,7 +107,7 @@ export async function traefikSettled(
     spec: { headers: { customRequestHeaders: { 'X-Marker': name } } },
   });
   const annotations = { 'traefik.ingress.kubernetes.io/router.middlewares': `${namespace}-${name}@kubernetescrd` };
-  await kube.create(ingresses, ingress({ namespace, name, annotations }, host, 'backend', ingressClass));
+  await kube.create(ingresses, byPortName(ingress({ namespace, name, annotations }, host, 'backend', ingressClass)));
   const isServed = async () => {
     const found = (await traefik.routers()).filter(({ rule }) => rule.includes(host));
     return found.length > 0 && found.every(({ status }) => status === 'enabled');
