@@ -44,6 +44,8 @@ export interface Frontend {
   creationTimestamp: string;
 }
 
+export type FrontendRef = Pick<Frontend, 'kind' | 'namespace' | 'name'>;
+
 export const frontendResources: Readonly<Record<FrontendKind, Resource>> = {
   Ingress: ingresses,
   HTTPProxy: httpProxies,
@@ -76,7 +78,10 @@ export function isOptedIn({ optIn }: Pick<Frontend, 'optIn'>): boolean {
   return optIn.server !== undefined && (optIn.mode !== 'off' || optIn.invalid !== undefined);
 }
 
+/** It has opted in, or carries settings of ours. */
+export const isMember = (frontend: Frontend): boolean => isOptedIn(frontend) || frontend.ownKeys.length > 0;
+
 /** `Ingress accounts/api`: how messages name it to the platform team. */
-export function frontendName({ kind, namespace, name }: Pick<Frontend, 'kind' | 'namespace' | 'name'>): string {
+export function frontendName({ kind, namespace, name }: FrontendRef): string {
   return `${kind} ${namespace}/${name}`;
 }

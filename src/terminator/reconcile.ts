@@ -23,7 +23,8 @@ import type { Problem } from './rule.ts';
 import { inEffect, judge } from './rules.ts';
 import { parseScopeKey, scopeKey } from './scope.ts';
 import { runStep, type TerminatorStep } from './steps.ts';
-import { TerminatorViews, type Source } from './views.ts';
+import type { Source } from './sources.ts';
+import { TerminatorViews } from './views.ts';
 
 export interface TerminatorKindOptions {
   client: KubeClient;
@@ -84,31 +85,31 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
   }
 
   keysForFrontend(frontend: Frontend): string[] {
-    return this.views.keysForFrontend(frontend);
+    return this.views.affected.byFrontend(frontend);
   }
 
   keysForServer(name: string): string[] {
-    return this.views.keysForServer(name);
+    return this.views.affected.byServer(name);
   }
 
   keysForIssuer(name: string): string[] {
-    return this.views.keysForIssuer(name);
+    return this.views.affected.byIssuer(name);
   }
 
   keysForClass(name: string): string[] {
-    return this.views.keysForClass(name);
+    return this.views.affected.byClass(name);
   }
 
   keysForCompanion(companion: CompanionProjection): string[] {
-    return this.views.keysForCompanion(companion);
+    return this.views.affected.byCompanion(companion);
   }
 
   keysForNamespace(name: string): string[] {
-    return this.views.keysForNamespace(name);
+    return this.views.affected.byNamespace(name);
   }
 
   keysForBundle(bundle: BundleProjection): string[] {
-    return this.views.keysForBundle(bundle);
+    return this.views.affected.byBundle(bundle);
   }
 
   observe(key: string): Promise<Observed | undefined> {

@@ -119,19 +119,19 @@ test('which scopes to look at after a change', () => {
     .ingress({ name: 'unrelated', server: '-', hosts: ['c.example.test'], service: 'web' });
   const of = (name: string): string[] => {
     const ingress = world.ingresses.get('payments', name);
-    return world.views.keysForFrontend(ingress ?? assert.fail()).toSorted();
+    return world.views.affected.byFrontend(ingress ?? assert.fail()).toSorted();
   };
   assert.deepEqual(of('api'), [key(HOST), key(second)]);
   assert.deepEqual(of('shared'), [key(HOST)]);
   assert.deepEqual(of('unrelated'), []);
-  assert.deepEqual(world.views.keysForServer('corporate').toSorted(), [key(HOST), key(second)]);
-  assert.deepEqual(world.views.keysForServer('other'), []);
-  assert.deepEqual(world.views.keysForIssuer('corporate-clients').toSorted(), [key(HOST), key(second)]);
-  assert.deepEqual(world.views.keysForClass('nginx').toSorted(), [key(HOST), key(second)]);
-  assert.deepEqual(world.views.keysForNamespace('payments').toSorted(), [key(HOST), key(second)]);
+  assert.deepEqual(world.views.affected.byServer('corporate').toSorted(), [key(HOST), key(second)]);
+  assert.deepEqual(world.views.affected.byServer('other'), []);
+  assert.deepEqual(world.views.affected.byIssuer('corporate-clients').toSorted(), [key(HOST), key(second)]);
+  assert.deepEqual(world.views.affected.byClass('nginx').toSorted(), [key(HOST), key(second)]);
+  assert.deepEqual(world.views.affected.byNamespace('payments').toSorted(), [key(HOST), key(second)]);
   world.bundle(bundle);
   const held = world.bundles.get('Secret', 'payments', bundleName(SCOPE)) ?? assert.fail();
-  assert.deepEqual(world.views.keysForBundle(held), [key(HOST)]);
+  assert.deepEqual(world.views.affected.byBundle(held), [key(HOST)]);
   assert.deepEqual(of('unrelated'), [key(HOST)], 'it may have been the last one to name a bundle');
 });
 

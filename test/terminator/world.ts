@@ -20,7 +20,8 @@ import type { Scope } from '../../src/terminator/scope.ts';
 import { middlewares, tlsOptions } from '../../src/terminator/traefik.ts';
 import { judge } from '../../src/terminator/rules.ts';
 import type { TerminatorStep } from '../../src/terminator/steps.ts';
-import { type Source, TerminatorViews } from '../../src/terminator/views.ts';
+import type { Source } from '../../src/terminator/sources.ts';
+import { TerminatorViews } from '../../src/terminator/views.ts';
 import { testCa } from '../x509/authority.ts';
 
 export const HOST = 'api.example.test';
