@@ -69,6 +69,13 @@ export interface Prepared {
   classAnnotations: Readonly<Record<string, string>>;
 }
 
+/** Something of a frontend's own by which who has no certificate gets in, or what is verified is not what is written here. */
+export interface Hazard {
+  reason: 'PlainHTTP' | 'TLSPassthrough' | 'HostAlias' | 'VerificationOverridden';
+  /** To its owner: what it does, and what to do. */
+  message: string;
+}
+
 /** One product's way to be told about client certificates. Pure. */
 export interface TerminatorDriver {
   readonly name: string;
@@ -101,8 +108,8 @@ export interface TerminatorDriver {
   render(rendering: Rendering): Rendered;
   /** Whether a client's own copy of the certificate header is overwritten on the hosts of a frontend set so. */
   overwritesHeaders(settings: Settings): boolean;
-  /** What in the owner's own settings undoes client authentication, as a sentence to its owner. */
-  hazard(settings: Settings): string | undefined;
+  /** What in the owner's own settings undoes client authentication. */
+  hazard(settings: Settings): Hazard | undefined;
   /** Name of the object with the CAs that such settings name, directly or by a companion of ours. */
   bundleOf(settings: Settings): { namespace: string; name: string } | undefined;
 }

@@ -8,7 +8,7 @@ const schema = z.object({
   spec: z
     .looseObject({
       gatewayClassName: z.string().optional(),
-      listeners: z.array(z.object({ protocol: z.string().default('') })).default([]),
+      listeners: z.array(z.object({ protocol: z.string().default(''), port: z.number().default(0) })).default([]),
     })
     .prefault({}),
 });
@@ -22,13 +22,15 @@ const schema = z.object({
  */
 export function projectGateway(object: KubernetesObject): Frontend {
   const { metadata, spec } = schema.parse(object);
+  const https = spec.listeners.filter(({ protocol }) => protocol === 'HTTPS');
+  const httpsPorts = [...new Set(https.map(({ port }) => port))].toSorted((a, b) => a - b);
   const whole = `${metadata.namespace}/${metadata.name}`;
   return {
-    ...frontendObject('Gateway', { metadata, spec }),
+    ...frontendObject('Gateway', { metadata, spec: { ...spec, listeners: { httpsPorts } } }),
     className: spec.gatewayClassName,
     hosts: [whole],
     hostless: false,
-    tlsHosts: spec.listeners.some(({ protocol }) => protocol === 'HTTPS') ? [whole] : [],
+    tlsHosts: https.length > 0 ? [whole] : [],
     backends: [],
   };
 }

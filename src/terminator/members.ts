@@ -1,3 +1,4 @@
+import { CLIENT_HEADERS_REMOVED } from '../api/annotations.ts';
 import { bundleName } from './bundle.ts';
 import type { Classes } from './classes.ts';
 import { type Frontend, isOptedIn } from './frontend.ts';
@@ -60,7 +61,7 @@ export class Members {
         .filter(({ host, others }) => !others.some(({ tlsHosts }) => tlsHosts.some((tls) => covers(tls, host))))
         .map(({ host }) => host),
       neighbours: [...neighbours.values()].map((other) => this.#neighbour(other)),
-      exposures: this.#exposures(frontend, scope.controller),
+      exposures: this.#exposures(frontend, scope.controller, driver?.capabilities.header),
       bundle: bundles.get(driver?.bundleKind ?? 'Secret', frontend.namespace, bundleName(scope)),
       companions: companions.byIndex(Index.namespace, frontend.namespace),
       losses: this.#memory.losses(frontend.uid, now),
@@ -84,7 +85,8 @@ export class Members {
     };
   }
 
-  #exposures(frontend: Frontend, controller: string): Exposure[] {
+  /** @param header by which the frontend's own terminator passes certificates on */
+  #exposures(frontend: Frontend, controller: string, header: string | undefined): Exposure[] {
     const { frontends } = this.#sources;
     const services = new Set(frontend.backends.map(({ service }) => service));
     return [...services].flatMap((service) =>
@@ -92,23 +94,26 @@ export class Members {
         const own = this.#classes.controllerOf(other) === controller;
         return other.backends
           .filter((backend) => backend.service === service && !(own && frontend.hosts.includes(backend.host)))
-          .filter(
-            ({ host }) => other.uid !== frontend.uid && !this.#overwrites(this.#classes.controllerOf(other), host),
-          )
+          .filter(({ host }) => other.uid !== frontend.uid && !this.#replaces(header, other, host))
           .map(({ host }) => ({ service, host, frontend: `${other.kind} ${other.name}` }));
       }),
     );
   }
 
-  /** Whether a client's own certificate headers are overwritten on a host; one frontend decides for all of it. */
-  #overwrites(controller: string, host: string): boolean {
+  /**
+   * Whether a client's own copy of the header is replaced on a host of another frontend; one frontend decides for all of
+   * it. What a product does with its own header says nothing of another product's.
+   */
+  #replaces(header: string | undefined, other: Frontend, host: string): boolean {
+    if (this.#classes.classOf(other)?.annotations[CLIENT_HEADERS_REMOVED] === 'true') return true;
+    const controller = this.#classes.controllerOf(other);
     const driver = this.#classes.driverOf(controller);
-    if (driver?.capabilities.strips === 'always') return true;
-    return this.#sources.frontends
-      .byIndex(Index.host, host)
-      .some(
-        (frontend) =>
-          this.#classes.controllerOf(frontend) === controller && driver?.overwritesHeaders(frontend.settings) === true,
-      );
+    if (driver === undefined || driver.capabilities.header !== header) return false;
+    if (driver.capabilities.strips === 'always') return true;
+    return this.#sources.frontends.byIndex(Index.host, host).some((frontend) => {
+      if (this.#classes.controllerOf(frontend) !== controller) return false;
+      // What is configured by hand is shown by the live proof, or does not count at all.
+      return driver.inEffectBy === 'proof' ? isOptedIn(frontend) : driver.overwritesHeaders(frontend.settings);
+    });
   }
 }

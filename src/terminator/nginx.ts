@@ -7,6 +7,8 @@ const VERIFY_DEPTH = `${prefix}/auth-tls-verify-depth`;
 const PASS_CERTIFICATE = `${prefix}/auth-tls-pass-certificate-to-upstream`;
 const SSL_REDIRECT = `${prefix}/ssl-redirect`;
 const FORCE_SSL_REDIRECT = `${prefix}/force-ssl-redirect`;
+const SSL_PASSTHROUGH = `${prefix}/ssl-passthrough`;
+const snippets = ['server-snippet', 'configuration-snippet'].map((name) => `${prefix}/${name}`);
 
 const verifyClient: Readonly<Record<ClientCertificates, string>> = {
   required: 'on',
@@ -32,7 +34,7 @@ export const nginx: TerminatorDriver = {
   },
   bundleKind: 'Secret',
   ownedKeys: [SECRET, VERIFY_CLIENT, VERIFY_DEPTH, PASS_CERTIFICATE],
-  watchedKeys: [SSL_REDIRECT, FORCE_SSL_REDIRECT],
+  watchedKeys: [SSL_REDIRECT, FORCE_SSL_REDIRECT, SSL_PASSTHROUGH, ...snippets],
   companionKinds: [],
 
   detect: (controller) => controller === 'k8s.io/ingress-nginx',
@@ -55,8 +57,24 @@ export const nginx: TerminatorDriver = {
     (settings[SECRET] ?? '') !== '' && settings[VERIFY_CLIENT] !== 'off' && settings[PASS_CERTIFICATE] === 'true',
 
   hazard(settings) {
+    if (settings[SSL_PASSTHROUGH] === 'true') {
+      return {
+        reason: 'TLSPassthrough',
+        message: `${SSL_PASSTHROUGH}: "true" has TLS end at the backend, where nginx asks nobody for a certificate: remove that annotation.`,
+      };
+    }
+    const snippet = snippets.find((key) => /ssl_verify_|ssl_client_certificate|ssl-client-/i.test(settings[key] ?? ''));
+    if (snippet !== undefined) {
+      return {
+        reason: 'VerificationOverridden',
+        message: `${snippet} sets what decides about client certificates, beside what is written here: take ssl_verify_*, ssl_client_certificate and ssl-client-* out of it.`,
+      };
+    }
     if (settings[SSL_REDIRECT] !== 'false' || settings[FORCE_SSL_REDIRECT] === 'true') return undefined;
-    return `${SSL_REDIRECT}: "false" serves the host over plain HTTP too, where nobody is asked for a certificate: remove that annotation.`;
+    return {
+      reason: 'PlainHTTP',
+      message: `${SSL_REDIRECT}: "false" serves the host over plain HTTP too, where nobody is asked for a certificate: remove that annotation.`,
+    };
   },
 
   bundleOf(settings) {

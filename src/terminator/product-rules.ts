@@ -1,6 +1,7 @@
 /** What a product wants besides its settings, or does not let the operator see. */
 import { bundleHolds } from './desired.ts';
 import { byHand } from './manual.ts';
+import { driverFor } from './registry.ts';
 import type { Rule } from './rule.ts';
 
 export const unknownIngressClass: Rule = {
@@ -9,10 +10,13 @@ export const unknownIngressClass: Rule = {
     if (driver !== undefined) return undefined;
     const { controller } = observed.scope;
     const of = className === undefined ? `a ${kind} without a class` : `${kind} class ${className}`;
+    const known = driverFor(controller);
     const message =
-      controller === ''
-        ? `There is no terminator of ${of}: name a class whose controller is k8s.io/ingress-nginx, or another that docs/terminators.md names.`
-        : byHand(controller);
+      known !== undefined && known.frontend !== kind
+        ? `Of ${controller} client certificates are asked for by ${known.frontend} alone (driver ${known.name}): serve the host by one, and let that opt in.`
+        : controller === ''
+          ? `There is no terminator of ${of}: name a class whose controller is k8s.io/ingress-nginx, or another that docs/terminators.md names.`
+          : byHand(controller);
     return { message: `${message} The host is not protected.`, bundle: 'keep' };
   },
 };

@@ -128,7 +128,10 @@ export const traefik: TerminatorDriver = {
 
   hazard(settings) {
     if (settings[TLS] !== 'false') return undefined;
-    return `${TLS}: "false" serves the host over plain HTTP, where nobody is asked for a certificate: remove that annotation.`;
+    return {
+      reason: 'PlainHTTP',
+      message: `${TLS}: "false" serves the host over plain HTTP, where nobody is asked for a certificate: remove that annotation.`,
+    };
   },
 
   bundleOf(settings) {

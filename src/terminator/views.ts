@@ -56,7 +56,16 @@ export class TerminatorViews {
     const judged = members.map((frontend) => this.#members.of(frontend, scope, now));
     const kept = ({ namespace }: { namespace: string }): boolean =>
       members.some((frontend) => frontend.namespace === namespace && isOptedIn(frontend)) ||
-      frontends.byIndex(Index.bundle, `${namespace}/${bundleName(scope)}`).length > 0;
+      frontends.byIndex(Index.bundle, `${namespace}/${bundleName(scope)}`).length > 0 ||
+      // Whose class is gone or unknown may still be served as before: not every product is told by settings what to read.
+      frontends
+        .byIndex(Index.host, scope.host)
+        .some(
+          (frontend) =>
+            frontend.namespace === namespace &&
+            isOptedIn(frontend) &&
+            this.#classes.driverOf(this.#classes.controllerOf(frontend)) === undefined,
+        );
     const companions = this.#madeCompanions(scope, judged, kept);
     return {
       scope,

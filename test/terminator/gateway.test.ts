@@ -49,6 +49,10 @@ test('its settings are leaves of the spec, each with its owners', () => {
     },
     spec: {
       gatewayClassName: 'envoy',
+      listeners: [
+        { protocol: 'HTTPS', port: 443 },
+        { protocol: 'HTTP', port: 80 },
+      ],
       tls: {
         frontend: {
           default: { validation: { mode: 'AllowInsecureFallback', caCertificateRefs: refs } },
@@ -62,6 +66,7 @@ test('its settings are leaves of the spec, each with its owners', () => {
     [`${validation}.caCertificateRefs`]: JSON.stringify(refs),
     [`${validation}.mode`]: '"AllowInsecureFallback"',
     'spec.tls.frontend.perPort': '[{"port":443,"tls":{}}]',
+    'spec.listeners.httpsPorts': '[443]',
   });
   assert.deepEqual(projected.ownKeys, [`${validation}.caCertificateRefs`]);
   assert.deepEqual(projected.otherOwners, { [`${validation}.mode`]: ['argocd'] });

@@ -1,0 +1,475 @@
+/**
+ * Every driver and every way in which a host is not what its owner thinks it is: each has a reason, and while it is there
+ * `TerminatorsReady` is False for the server's clients, and nothing is written that verifies less.
+ */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import {
+  CLIENT_CERTIFICATES,
+  CLIENT_HEADERS_REMOVED,
+  OPT_IN,
+  SESSIONS_ISOLATED,
+  TRUST_STORE,
+  TRUST_STORE_SHA256,
+} from '../../src/api/annotations.ts';
+import type { KubernetesObject } from '../../src/kube/resource.ts';
+import { bundleName, bundleObject } from '../../src/terminator/bundle.ts';
+import { companionObject } from '../../src/terminator/companion.ts';
+import { CONTOUR } from '../../src/terminator/contour.ts';
+import { distribution } from '../../src/terminator/distribution.ts';
+import type { FrontendKind, TerminatorDriver } from '../../src/terminator/driver.ts';
+import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
+import { drivers } from '../../src/terminator/registry.ts';
+import { applied } from '../../src/terminator/settings.ts';
+import { UNPROVED } from '../../src/terminator/proof/verdict.ts';
+import { caBundle } from '../../src/x509/bundle.ts';
+import { createHash } from 'node:crypto';
+import { corporateCa, HOST, ingress, type IngressRequest, World } from './world.ts';
+
+const pem = caBundle([corporateCa]).pem;
+const GATEWAY = 'payments/api';
+
+interface Product {
+  controller: string;
+  classAnnotations?: Record<string, string>;
+  /** What the owner writes. */
+  annotations?: Record<string, string>;
+}
+
+const products: Readonly<Record<string, Product>> = {
+  nginx: { controller: 'k8s.io/ingress-nginx' },
+  traefik: { controller: 'traefik.io/ingress-controller' },
+  haproxy: { controller: 'haproxy-ingress.github.io/controller', classAnnotations: { [SESSIONS_ISOLATED]: 'true' } },
+  'aws-alb': {
+    controller: 'ingress.k8s.aws/alb',
+    annotations: {
+      [TRUST_STORE]: 'arn:aws:elasticloadbalancing:eu-central-1:123456789012:truststore/clients/0123456789abcdef',
+      [TRUST_STORE_SHA256]: createHash('sha256').update(pem).digest('hex'),
+      'alb.ingress.kubernetes.io/listen-ports': '[{"HTTPS": 443}]',
+    },
+  },
+  contour: { controller: CONTOUR },
+  'gateway-api': { controller: 'gateway.nginx.org/nginx-gateway-controller' },
+  'envoy-gateway': { controller: 'gateway.envoyproxy.io/gatewayclass-controller' },
+  manual: { controller: 'istio.io/ingress-controller' },
+};
+
+type Changes = Omit<IngressRequest, 'annotations' | 'managers'> & {
+  annotations?: Record<string, string>;
+  /** Of an HTTPProxy's or a Gateway's spec, on top of it. */
+  spec?: Record<string, unknown>;
+};
+
+/** Everything is as it should be: configured, proved, listed; the tests take one thing away. */
+class SafeWorld extends World {
+  override readonly drivers: ReadonlySet<string> = new Set(drivers.map(({ name }) => name));
+  readonly driver: TerminatorDriver;
+  readonly product: Product;
+  readonly kind: FrontendKind;
+
+  constructor(driver: TerminatorDriver) {
+    super();
+    this.driver = driver;
+    this.product = products[driver.name] ?? assert.fail(driver.name);
+    this.kind = driver.frontend;
+    if (driver.name === 'manual') this.manualControllers.add(this.product.controller);
+    this.class(this.product.classAnnotations);
+    this.server({ terminators: [{ kind: this.kind, namespace: 'payments', name: 'api' }] });
+    this.issuer('corporate-clients', corporateCa);
+    const { scope } = this;
+    const bundle = bundleObject({
+      kind: driver.bundleKind,
+      namespace: 'payments',
+      scope,
+      server: 'corporate',
+      ca: pem,
+    });
+    (driver.bundleKind === 'Secret' ? this.secrets : this.configMaps).set(bundle);
+    for (const companion of this.rendered.companions) {
+      const object = companionObject(companion, { namespace: 'payments', scope, server: 'corporate' });
+      this.companionCaches.get(companion.resource.kind)?.set(object);
+    }
+    this.memory.proofs.set(scope.controller, scope.host, { ...UNPROVED, passes: 2, passedAt: this.now });
+    this.own();
+  }
+
+  get scope() {
+    return { controller: this.product.controller, host: this.kind === 'Gateway' ? GATEWAY : HOST };
+  }
+
+  get key(): string {
+    return `${this.scope.controller}|${this.scope.host}`;
+  }
+
+  get rendered() {
+    return this.driver.render({
+      bundle: { namespace: 'payments', name: bundleName(this.scope) },
+      frontend: { namespace: 'payments', name: 'api', settings: this.product.annotations ?? {} },
+      mode: 'required',
+      depth: 1,
+      classAnnotations: this.product.classAnnotations ?? {},
+    });
+  }
+
+  class(annotations: Record<string, string> = {}, controller = this.product.controller): this {
+    if (this.kind === 'Gateway') {
+      this.gatewayClasses.set({ metadata: { name: 'nginx', annotations }, spec: { controllerName: controller } });
+      return this;
+    }
+    return this.ingressClass('nginx', controller, false, annotations);
+  }
+
+  /** The frontend that is listed, with what the operator wrote. */
+  own({ spec = {}, ...changes }: Changes = {}): this {
+    const { settings } = this.rendered;
+    const annotations = { ...this.product.annotations, ...applied(settings).annotations, ...changes.annotations };
+    if (this.kind === 'Ingress') {
+      return this.ingress({ ...changes, annotations, managers: { [FIELD_MANAGER]: this.driver.ownedKeys } });
+    }
+    const metadata = {
+      namespace: 'payments',
+      name: 'api',
+      annotations: {
+        [OPT_IN]: 'corporate',
+        [CLIENT_CERTIFICATES]: changes.clientCertificates ?? 'required',
+        ...annotations,
+      },
+    };
+    const object: KubernetesObject = { metadata, spec: merged(this.#plain(), applied(settings).spec ?? {}, spec) };
+    (this.kind === 'Gateway' ? this.gateways : this.proxies).set(object);
+    return this;
+  }
+
+  #plain(): Record<string, unknown> {
+    return this.kind === 'Gateway'
+      ? { gatewayClassName: 'nginx', listeners: [{ name: 'https', protocol: 'HTTPS', port: 443 }] }
+      : {
+          virtualhost: { fqdn: HOST, tls: { secretName: 'tls' } },
+          routes: [{ services: [{ name: 'api', port: 80 }] }],
+        };
+  }
+
+  /** Somebody's Ingress, of the same class unless said otherwise; not opted in. */
+  other(request: IngressRequest): this {
+    return this.ingress({ name: 'other', server: '-', ...request });
+  }
+
+  otherClass(controller: string, annotations: Record<string, string> = {}): this {
+    return this.ingressClass('internal', controller, false, annotations);
+  }
+
+  blockedBy(): string {
+    const server = this.servers.get(undefined, 'corporate') ?? assert.fail();
+    const verdict = distribution({ server, caSha256: undefined, terminators: this.views.of(server, this.now) });
+    return verdict.state === 'blocked' ? verdict.reason : verdict.state;
+  }
+
+  /** What is written of settings, in whatever scope the frontend is now. */
+  configures(): boolean {
+    const found = this.frontends.get(this.kind, 'payments', 'api') ?? assert.fail();
+    const keys = this.views.affected.byFrontend(found);
+    return keys.some((key) =>
+      ['configure', 'withdraw', 'deleteBundle', 'deleteCompanion'].includes(this.plan(key).next?.name ?? ''),
+    );
+  }
+}
+
+function merged(...specs: readonly Record<string, unknown>[]): Record<string, unknown> {
+  const isTree = (value: unknown): value is Record<string, unknown> =>
+    typeof value === 'object' && value !== null && !Array.isArray(value);
+  const all: Record<string, unknown> = {};
+  for (const spec of specs) {
+    for (const [key, value] of Object.entries(spec)) {
+      const before = all[key];
+      all[key] = isTree(before) && isTree(value) ? merged(before, value) : value;
+    }
+  }
+  return all;
+}
+
+interface Row {
+  drivers: readonly string[];
+  hazard: string;
+  reason: string;
+  change: (world: SafeWorld) => unknown;
+}
+
+const all = drivers.map(({ name }) => name);
+const ofIngresses = drivers.filter(({ frontend }) => frontend === 'Ingress').map(({ name }) => name);
+const ofGateways = ['gateway-api', 'envoy-gateway'];
+const prefix = {
+  nginx: 'nginx.ingress.kubernetes.io',
+  haproxy: 'haproxy-ingress.github.io',
+  traefik: 'traefik.ingress.kubernetes.io',
+} as const;
+const elsewhere = { hosts: ['www.example.test'] };
+
+const table: readonly Row[] = [
+  {
+    drivers: [...ofIngresses, ...ofGateways],
+    hazard: 'an unknown class',
+    reason: 'UnknownIngressClass',
+    change: (world) => world.class({}, 'example.com/unheard-of'),
+  },
+  {
+    drivers: all.filter((name) => name !== 'manual'),
+    hazard: 'a driver that is switched off',
+    reason: 'TerminatorSwitchedOff',
+    change: (world) => Reflect.set(world, 'drivers', new Set()),
+  },
+  {
+    drivers: ofIngresses,
+    hazard: 'no TLS on the host',
+    reason: 'NoTLS',
+    change: (world) => world.own({ tls: [] }),
+  },
+  {
+    drivers: ['contour'],
+    hazard: 'no TLS on the host',
+    reason: 'NoTLS',
+    change: (world) => world.own({ spec: { virtualhost: { tls: { secretName: '' } } } }),
+  },
+  {
+    drivers: ['contour'],
+    hazard: 'TLS that ends at the backend',
+    reason: 'NoTLS',
+    change: (world) => world.own({ spec: { virtualhost: { tls: { passthrough: true } } } }),
+  },
+  {
+    drivers: ofGateways,
+    hazard: 'no TLS on the host',
+    reason: 'NoTLS',
+    change: (world) => world.own({ spec: { listeners: [{ name: 'http', protocol: 'HTTP', port: 80 }] } }),
+  },
+  {
+    drivers: ofIngresses,
+    hazard: 'client authentication on the default server',
+    reason: 'NoHost',
+    change: (world) => world.own({ hosts: [HOST, ''], tls: [HOST] }),
+  },
+  {
+    drivers: ofIngresses.filter((name) => name !== 'traefik' && name !== 'haproxy'),
+    hazard: 'another host of the class before the same Service',
+    reason: 'BackendExposed',
+    change: (world) => world.other(elsewhere),
+  },
+  {
+    drivers: ofIngresses.filter((name) => name !== 'traefik' && name !== 'haproxy'),
+    hazard: 'the default server of the class before the same Service',
+    reason: 'BackendExposed',
+    change: (world) => world.other({ hosts: [''] }),
+  },
+  {
+    drivers: [...ofIngresses, 'contour'],
+    hazard: 'an Ingress of an unknown class before the same Service',
+    reason: 'BackendExposed',
+    change: (world) => world.otherClass('example.com/other').other({ ...elsewhere, className: 'internal' }),
+  },
+  {
+    drivers: [...ofIngresses.filter((name) => name !== 'haproxy'), 'contour'],
+    hazard: 'a product before the same Service that strips its own header alone',
+    reason: 'BackendExposed',
+    change: (world) =>
+      world.otherClass('haproxy-ingress.github.io/controller').other({ ...elsewhere, className: 'internal' }),
+  },
+  {
+    drivers: ofIngresses.filter((name) => name !== 'aws-alb'),
+    hazard: 'an HTTPProxy before the same Service',
+    reason: 'BackendExposed',
+    change: (world) =>
+      world.proxies.set({
+        metadata: { namespace: 'payments', name: 'other' },
+        spec: { virtualhost: { fqdn: 'www.example.test' }, routes: [{ services: [{ name: 'api', port: 80 }] }] },
+      }),
+  },
+  {
+    drivers: ['nginx'],
+    hazard: 'another Ingress with CAs of its own on the host',
+    reason: 'HostShared',
+    change: (world) =>
+      world.other({ service: 'web', annotations: { [`${prefix.nginx}/auth-tls-secret`]: 'payments/theirs' } }),
+  },
+  {
+    drivers: ['haproxy'],
+    hazard: 'another Ingress with CAs of its own on the host',
+    reason: 'HostShared',
+    change: (world) =>
+      world.other({ service: 'web', annotations: { [`${prefix.haproxy}/auth-tls-secret`]: 'payments/theirs' } }),
+  },
+  {
+    drivers: ['nginx'],
+    hazard: 'another Ingress on the host with our CAs, that asks nobody',
+    reason: 'HostShared',
+    change: (world) =>
+      world.other({
+        service: 'web',
+        annotations: { ...world.rendered.settings, [`${prefix.nginx}/auth-tls-verify-client`]: 'off' },
+      }),
+  },
+  {
+    drivers: ['traefik'],
+    hazard: 'another Ingress on the host without the options',
+    reason: 'HostShared',
+    change: (world) => world.other({ service: 'web' }),
+  },
+  {
+    drivers: ['contour'],
+    hazard: 'an Ingress on the host, which is served when the HTTPProxy is not',
+    reason: 'HostShared',
+    change: (world) => world.ingressClass('contour', CONTOUR).other({ className: 'contour', service: 'web' }),
+  },
+  {
+    drivers: ['contour'],
+    hazard: 'the same, opted in',
+    reason: 'HostShared',
+    change: (world) =>
+      world.ingressClass('contour', CONTOUR).other({ className: 'contour', service: 'web', server: 'corporate' }),
+  },
+  {
+    drivers: ['nginx', 'haproxy'],
+    hazard: 'plain HTTP',
+    reason: 'PlainHTTP',
+    change: (world) =>
+      world.own({
+        annotations: { [`${prefix[world.driver.name === 'nginx' ? 'nginx' : 'haproxy']}/ssl-redirect`]: 'false' },
+      }),
+  },
+  {
+    drivers: ['traefik'],
+    hazard: 'plain HTTP',
+    reason: 'PlainHTTP',
+    change: (world) => world.own({ annotations: { [`${prefix.traefik}/router.tls`]: 'false' } }),
+  },
+  {
+    drivers: ['aws-alb'],
+    hazard: 'plain HTTP',
+    reason: 'PlainHTTP',
+    change: (world) =>
+      world.own({ annotations: { 'alb.ingress.kubernetes.io/listen-ports': '[{"HTTP": 80}, {"HTTPS": 443}]' } }),
+  },
+  {
+    drivers: ['contour'],
+    hazard: 'plain HTTP',
+    reason: 'PlainHTTP',
+    change: (world) =>
+      world.own({ spec: { routes: [{ permitInsecure: true, services: [{ name: 'api', port: 80 }] }] } }),
+  },
+  {
+    drivers: ['nginx', 'haproxy'],
+    hazard: 'TLS that ends at the backend',
+    reason: 'TLSPassthrough',
+    change: (world) =>
+      world.own({
+        annotations: { [`${prefix[world.driver.name === 'nginx' ? 'nginx' : 'haproxy']}/ssl-passthrough`]: 'true' },
+      }),
+  },
+  {
+    drivers: ['nginx'],
+    hazard: 'a snippet about client certificates',
+    reason: 'VerificationOverridden',
+    change: (world) =>
+      world.own({ annotations: { [`${prefix.nginx}/server-snippet`]: 'ssl_verify_client optional_no_ca;' } }),
+  },
+  {
+    drivers: ['haproxy'],
+    hazard: 'options about client certificates',
+    reason: 'VerificationOverridden',
+    change: (world) => world.own({ annotations: { [`${prefix.haproxy}/ssl-options-host`]: 'verify none' } }),
+  },
+  {
+    drivers: ['haproxy'],
+    hazard: 'other names of the host',
+    reason: 'HostAlias',
+    change: (world) => world.own({ annotations: { [`${prefix.haproxy}/server-alias`]: 'www.example.test' } }),
+  },
+  {
+    drivers: ['haproxy'],
+    hazard: 'sessions that are resumed on other hosts',
+    reason: 'TerminatorNotPrepared',
+    change: (world) => world.class(),
+  },
+  {
+    drivers: ['aws-alb'],
+    hazard: 'a trust store with other contents',
+    reason: 'TrustStoreOutdated',
+    change: (world) => world.own({ annotations: { [TRUST_STORE_SHA256]: '0'.repeat(64) } }),
+  },
+  {
+    drivers: ['gateway-api'],
+    hazard: 'a port with validation of its own',
+    reason: 'VerificationOverridden',
+    change: (world) => world.own({ spec: { tls: { frontend: { perPort: [{ port: 443, tls: {} }] } } } }),
+  },
+  {
+    drivers: ['gateway-api', 'aws-alb'],
+    hazard: 'a mode that the product does not know',
+    reason: 'ModeUnsupported',
+    change: (world) => world.own({ clientCertificates: 'optional' }),
+  },
+  {
+    drivers: ['manual'],
+    hazard: 'nobody has shown that it verifies',
+    reason: 'TerminatorNotProved',
+    change: (world) => world.memory.proofs.forget(world.scope.controller, world.scope.host),
+  },
+];
+
+describe('what is not as safe as it looks', () => {
+  for (const driver of drivers) {
+    test(`${driver.name}: nothing, where all is as it should be`, () => {
+      const world = new SafeWorld(driver);
+      assert.deepEqual(world.said('payments/api', world.key), []);
+      assert.equal(world.blockedBy(), 'distributed');
+      assert.equal(world.configures(), false);
+    });
+  }
+
+  for (const { drivers: names, hazard, reason, change } of table) {
+    for (const driver of drivers.filter(({ name }) => names.includes(name))) {
+      test(`${driver.name}: ${hazard}: ${reason}`, () => {
+        const world = new SafeWorld(driver);
+        change(world);
+        assert.equal(world.blockedBy(), reason);
+        assert.equal(world.configures(), false, 'what is there stays');
+      });
+    }
+  }
+
+  test('every driver is in the table, and what no row says of it is named', () => {
+    const rows = (reason: string) =>
+      new Set(table.filter((row) => row.reason === reason).flatMap((row) => row.drivers));
+    const without = (reason: string) => all.filter((name) => !rows(reason).has(name));
+    // Contour's classes are names that no object describes.
+    assert.deepEqual(without('UnknownIngressClass'), ['contour']);
+    assert.deepEqual(without('NoTLS'), []);
+    // A Gateway decides for all its hosts; an HTTPProxy without one is a part that others include.
+    assert.deepEqual(without('NoHost'), ['contour', ...ofGateways]);
+    // What is behind a Gateway, routes say, which are not looked at.
+    assert.deepEqual(without('BackendExposed'), ofGateways);
+    // The listener's: the controller merges an IngressGroup. A Gateway is nobody else's. By hand, the live proof says it.
+    assert.deepEqual(without('HostShared'), ['aws-alb', ...ofGateways, 'manual']);
+    // An HTTP listener of a Gateway has routes of its own.
+    assert.deepEqual(without('PlainHTTP'), [...ofGateways, 'manual']);
+  });
+});
+
+test('headers that the platform says it removes expose nobody, and that word is the other class’s', () => {
+  const nginx = drivers.find(({ name }) => name === 'nginx') ?? assert.fail();
+  const world = new SafeWorld(nginx).otherClass('example.com/other').other({ ...elsewhere, className: 'internal' });
+  assert.equal(world.blockedBy(), 'BackendExposed');
+  assert.equal(world.class({ [CLIENT_HEADERS_REMOVED]: 'true' }).blockedBy(), 'BackendExposed');
+  assert.equal(
+    world.otherClass('example.com/other', { [CLIENT_HEADERS_REMOVED]: 'yes' }).blockedBy(),
+    'BackendExposed',
+  );
+  assert.equal(world.otherClass('example.com/other', { [CLIENT_HEADERS_REMOVED]: 'true' }).blockedBy(), 'distributed');
+});
+
+test('an Ingress of Contour is told to be an HTTPProxy', () => {
+  const contour = drivers.find(({ name }) => name === 'contour') ?? assert.fail();
+  const world = new SafeWorld(contour).ingressClass('contour', CONTOUR);
+  world.ingresses.set(ingress({ name: 'web', className: 'contour', hosts: ['web.example.test'] }));
+  const [finding] = world.plan(`${CONTOUR}|web.example.test`).findings;
+  assert.equal(finding?.reason, 'UnknownIngressClass');
+  assert.match(finding?.message ?? '', /by HTTPProxy alone .*not protected/);
+});
