@@ -1,4 +1,5 @@
 import type { ObjectRef, Resource } from '../kube/resource.ts';
+import type { Version } from './version.ts';
 
 /** What a frontend's owner asks for: a verified certificate, one if there is one, or any, unverified. */
 export type ClientCertificates = 'required' | 'optional' | 'request';
@@ -101,6 +102,8 @@ export interface TerminatorDriver {
    * so it counts only once a live connection has shown it. Default `settings`.
    */
   readonly inEffectBy?: 'settings' | 'proof';
+  /** The oldest that is safe, e.g. `Traefik 3.7.11`, where this one is older. */
+  tooOld?(version: Version, controller: string): string | undefined;
   /** What somebody has to say before anything can be rendered safely, as a sentence to them. Then nothing is changed. */
   missing?(said: Prepared): string | undefined;
   /** Where the product reads its CAs from outside the cluster: what to do until they are the bundle's, as a sentence. */

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Resource } from '../kube/resource.ts';
 import type { ClientCertificates, Companion, Rendering, TerminatorDriver } from './driver.ts';
 import { frontendBundle, frontendValidation, ownedKeys } from './gateway-api.ts';
+import { isBelow } from './version.ts';
 
 export const clientTrafficPolicies: Resource = {
   group: 'gateway.envoyproxy.io',
@@ -65,6 +66,7 @@ export const envoyGateway: TerminatorDriver = {
   companionKinds: [clientTrafficPolicies],
 
   detect: (controller) => controller === 'gateway.envoyproxy.io/gatewayclass-controller',
+  tooOld: (version) => (isBelow(version, '1.8') ? 'Envoy Gateway 1.8' : undefined),
   render: (rendering) => ({ settings: frontendValidation(rendering), companions: [policy(rendering)] }),
   overwritesHeaders: () => true,
   // Whatever perPort says, the policy holds on every listener; where it is not in effect, CompanionRejected is said.

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Hazard, Rendering, Settings, TerminatorDriver } from './driver.ts';
 import { canonicalJson } from './settings.ts';
+import { isBelow } from './version.ts';
 
 const validation = 'spec.tls.frontend.default.validation';
 const CA_CERTIFICATE_REFS = `${validation}.caCertificateRefs`;
@@ -23,6 +24,11 @@ const verifying: ReadonlySet<string> = new Set([
   'microgateway.airlock.com/gatewayclass-controller',
   'networking.gke.io/gateway',
 ]);
+
+const oldest: Readonly<Record<string, { product: string; minimum: string }>> = {
+  'gateway.nginx.org/nginx-gateway-controller': { product: 'NGINX Gateway Fabric', minimum: '2.6' },
+  'kgateway.dev/kgateway': { product: 'kgateway', minimum: '2.3' },
+};
 
 const caCertificateRefs = z.array(z.object({ kind: z.string(), name: z.string(), namespace: z.string().default('') }));
 
@@ -100,6 +106,10 @@ export const gatewayApi: TerminatorDriver = {
   companionKinds: [],
 
   detect: (controller) => verifying.has(controller),
+  tooOld(version, controller) {
+    const { product, minimum } = oldest[controller] ?? {};
+    return minimum !== undefined && isBelow(version, minimum) ? `${product ?? ''} ${minimum}` : undefined;
+  },
   render: (rendering) => ({ settings: frontendValidation(rendering), companions: [] }),
   overwritesHeaders: () => false,
   hazard: portHazard,

@@ -1,5 +1,6 @@
 import { SESSIONS_ISOLATED } from '../api/annotations.ts';
 import type { ClientCertificates, Rendering, Settings, TerminatorDriver } from './driver.ts';
+import { isBelow } from './version.ts';
 
 const prefix = 'haproxy-ingress.github.io';
 /** Read by default too, where the other prefix does not say anything else. */
@@ -56,6 +57,8 @@ export const haproxy: TerminatorDriver = {
 
   // With --controller-class the controller has a suffix.
   detect: (controller) => /^haproxy-ingress\.github\.io\/controller(\/|$)/.test(controller),
+
+  tooOld: (version) => (isBelow(version, '0.14') ? 'haproxy-ingress 0.14' : undefined),
 
   missing: ({ classAnnotations }) =>
     classAnnotations[SESSIONS_ISOLATED] === 'true'

@@ -51,6 +51,7 @@ export class Members {
       driver: driver !== undefined && drivers.has(driver.name) ? driver : undefined,
       switchedOff: driver === undefined || drivers.has(driver.name) ? undefined : driver.name,
       classAnnotations: this.#classes.classOf(frontend)?.annotations ?? {},
+      version: this.#classes.classOf(frontend)?.version,
       proved:
         frontend.hosts.length > 0 &&
         frontend.hosts.every((host) => stateOf(this.#memory.proofs.of(scope.controller, host)) === 'proved'),

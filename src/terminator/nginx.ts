@@ -1,4 +1,8 @@
 import type { ClientCertificates, Rendering, TerminatorDriver } from './driver.ts';
+import { isBelow } from './version.ts';
+
+/** Of its providers for Ingresses; see docs/terminators.md. */
+export const OLDEST_TRAEFIK = '3.7.11';
 
 const prefix = 'nginx.ingress.kubernetes.io';
 const SECRET = `${prefix}/auth-tls-secret`;
@@ -38,6 +42,14 @@ export const nginx: TerminatorDriver = {
   companionKinds: [],
 
   detect: (controller) => controller === 'k8s.io/ingress-nginx',
+
+  tooOld(version) {
+    // ingress-nginx ended with 1.15; before Traefik 3 there was no such provider.
+    if (!isBelow(version, '2.0')) return isBelow(version, OLDEST_TRAEFIK) ? `Traefik ${OLDEST_TRAEFIK}` : undefined;
+    // CVE-2025-1974: whoever reaches its admission webhook runs code in it.
+    const holed = isBelow(version, '1.11.5') || (version[1] === 12 && isBelow(version, '1.12.1'));
+    return holed ? 'ingress-nginx 1.11.5 or 1.12.1' : undefined;
+  },
 
   render({ bundle, mode, depth }: Rendering) {
     return {

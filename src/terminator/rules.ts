@@ -17,6 +17,7 @@ import {
 import {
   terminatorNotPrepared,
   terminatorNotProved,
+  terminatorOutdated,
   trustStoreOutdated,
   unknownIngressClass,
 } from './product-rules.ts';
@@ -44,6 +45,7 @@ export const rules: readonly Rule[] = [
   noHost,
   noTls,
   terminatorNotPrepared,
+  terminatorOutdated,
   scopeConflict,
   selfSignedOnSharedHost,
   trustBundle,
