@@ -33,6 +33,20 @@ export class Classes {
     return className === undefined ? defaultClass(ingressClasses.list()) : ingressClasses.get(undefined, className);
   }
 
+  /** Kinds and names of the classes that the same controller has, the one without a name too. */
+  likeOf(frontend: Classed): Classed[] {
+    if (frontend.kind === 'HTTPProxy') return [frontend];
+    const controller = this.controllerOf(frontend);
+    const { ingressClasses, gatewayClasses } = this.#sources;
+    const of = (kind: Classed['kind'], classes: Iterable<ClassProjection>): Classed[] =>
+      [...classes, undefined]
+        .map((each) => ({ kind, className: each?.name }))
+        .filter((classed) => this.controllerOf(classed) === controller);
+    return frontend.kind === 'Gateway'
+      ? of('Gateway', gatewayClasses?.list() ?? [])
+      : of('Ingress', ingressClasses.list());
+  }
+
   /** What the platform says that it configures by hand goes before what a driver would do. */
   driverOf(controller: string): TerminatorDriver | undefined {
     return this.#sources.manualControllers?.has(controller) === true ? manual : driverFor(controller);

@@ -23,6 +23,11 @@ export interface Frontend {
   className: string | undefined;
   /** Named hosts that it serves, sorted, each once; of a Gateway its `namespace/name`. */
   hosts: readonly string[];
+  /**
+   * What live connections are about: its hosts, wildcards too. A Gateway's are its own, whoever else has the same, and called
+   * `namespace/name/hostname`; `*` where a listener has none.
+   */
+  proofHosts: readonly string[];
   /** It serves traffic of no named host: that of the default server. */
   hostless: boolean;
   tlsHosts: readonly string[];

@@ -3,12 +3,18 @@ import type { KubernetesObject } from '../kube/resource.ts';
 import { frontendMeta, frontendObject } from './frontend-object.ts';
 import type { Frontend } from './frontend.ts';
 
+const listener = z.object({
+  protocol: z.string().default(''),
+  port: z.number().default(0),
+  hostname: z.string().default(''),
+});
+
 const schema = z.object({
   metadata: frontendMeta,
   spec: z
     .looseObject({
       gatewayClassName: z.string().optional(),
-      listeners: z.array(z.object({ protocol: z.string().default(''), port: z.number().default(0) })).default([]),
+      listeners: z.array(listener).default([]),
     })
     .prefault({}),
 });
@@ -29,6 +35,7 @@ export function projectGateway(object: KubernetesObject): Frontend {
     ...frontendObject('Gateway', { metadata, spec: { ...spec, listeners: { httpsPorts } } }),
     className: spec.gatewayClassName,
     hosts: [whole],
+    proofHosts: [...new Set(https.map(({ hostname }) => `${whole}/${hostname === '' ? '*' : hostname.toLowerCase()}`))],
     hostless: false,
     tlsHosts: https.length > 0 ? [whole] : [],
     backends: [],

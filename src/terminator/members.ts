@@ -7,12 +7,7 @@ import type { TerminatorMemory } from './memory.ts';
 import type { Exposure, Member, Neighbour } from './observed.ts';
 import { stateOf } from './proof/verdict.ts';
 import type { Scope } from './scope.ts';
-import { Index, type TerminatorSources } from './sources.ts';
-
-/** `*.example.com` in spec.tls covers one label, as in a certificate. */
-export function covers(tlsHost: string, host: string): boolean {
-  return tlsHost === host || (tlsHost.startsWith('*.') && host.slice(host.indexOf('.')) === tlsHost.slice(1));
-}
+import { covers, Index, type TerminatorSources } from './sources.ts';
 
 /** Frontends, with all around each that decides about it. */
 export class Members {
@@ -53,8 +48,8 @@ export class Members {
       classAnnotations: this.#classes.classOf(frontend)?.annotations ?? {},
       version: this.#classes.classOf(frontend)?.version,
       proved:
-        frontend.hosts.length > 0 &&
-        frontend.hosts.every((host) => stateOf(this.#memory.proofs.of(scope.controller, host)) === 'proved'),
+        frontend.proofHosts.length > 0 &&
+        frontend.proofHosts.every((host) => stateOf(this.#memory.proofs.of(scope.controller, host)) === 'proved'),
       server,
       listed: server !== undefined && isListed(server, frontend),
       trust: server === undefined ? undefined : this.#grants.trustOf(server),

@@ -180,7 +180,7 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
     if (problems.some(({ rule }) => isLive(rule))) this.#disproved.add(uid);
     // Also where something else is still the matter.
     else if (member.proved && this.#disproved.delete(uid)) {
-      const note = `Live connections to ${member.frontend.hosts.join(', ')} show again what is configured.`;
+      const note = `Live connections to ${member.frontend.proofHosts.join(', ')} show again what is configured.`;
       return record({ type: 'Normal', reason: 'ClientCertificatesProved', note });
     }
     if (problems.length > 0 || before === undefined || before.length === 0 || !configured) return;

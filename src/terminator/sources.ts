@@ -7,7 +7,7 @@ import type { KindUnion } from '../kube/kind-union.ts';
 import type { BundleProjection } from './bundle.ts';
 import type { ClassProjection } from './class.ts';
 import type { CompanionProjection } from './companion.ts';
-import type { Frontend } from './frontend.ts';
+import { type Frontend, isMember } from './frontend.ts';
 import { bundlesNamedBy } from './registry.ts';
 import { scopeKey } from './scope.ts';
 
@@ -41,9 +41,26 @@ export const Index = {
   class: 'terminator/class',
   namespace: 'terminator/namespace',
   scope: 'terminator/scope',
+  lax: 'terminator/lax',
 } as const;
 
 export const hostsOf = ({ hosts, hostless }: Frontend): readonly string[] => (hostless ? [...hosts, ''] : hosts);
+
+/** `*.example.com` in spec.tls covers one label, as in a certificate. */
+export function covers(tlsHost: string, host: string): boolean {
+  return tlsHost === host || (tlsHost.startsWith('*.') && host.slice(host.indexOf('.')) === tlsHost.slice(1));
+}
+
+export const laxKey = ({ kind, className = '' }: Pick<Frontend, 'kind' | 'className'>): string =>
+  `${kind} ${className}`;
+
+/** Of a frontend that is served over TLS and asks for no certificates, a host by which it is reached. */
+export function laxHostOf(frontend: Frontend): string | undefined {
+  const { kind, hosts, proofHosts, tlsHosts, settings, deleting } = frontend;
+  if (deleting || isMember(frontend) || bundlesNamedBy(settings).length > 0) return undefined;
+  if (kind === 'Gateway') return tlsHosts.length > 0 ? proofHosts[0] : undefined;
+  return hosts.find((host) => tlsHosts.some((tls) => covers(tls, host)));
+}
 
 /** Before the informers start. */
 export function addIndexes({ frontends, bundles, companions }: TerminatorSources): void {
@@ -55,7 +72,9 @@ export function addIndexes({ frontends, bundles, companions }: TerminatorSources
   frontends.addIndex(Index.bundle, ({ settings }) => bundlesNamedBy(settings));
   frontends.addIndex(Index.class, ({ className }) => [className ?? '']);
   frontends.addIndex(Index.namespace, ({ namespace }) => [namespace]);
+  frontends.addIndex(Index.lax, (frontend) => (laxHostOf(frontend) === undefined ? [] : [laxKey(frontend)]));
   bundles.addIndex(Index.name, ({ name }) => [name]);
+  frontends.addIndex(Index.lax, (frontend) => (laxHostOf(frontend) === undefined ? [] : [laxKey(frontend)]));
   bundles.addIndex(Index.namespace, ({ namespace }) => [namespace]);
   companions.addIndex(Index.namespace, ({ namespace }) => [namespace]);
   companions.addIndex(Index.scope, ({ scope }) => (scope === undefined ? [] : [scopeKey(scope)]));

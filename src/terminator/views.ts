@@ -6,17 +6,16 @@ import { Classes } from './classes.ts';
 import type { CompanionProjection } from './companion.ts';
 import { desired } from './desired.ts';
 import type { TerminatorView } from './distribution.ts';
-import type { TerminatorDriver } from './driver.ts';
-import { type FrontendRef, frontendName, isMember, isOptedIn } from './frontend.ts';
+import { type Frontend, type FrontendRef, frontendName, isMember, isOptedIn } from './frontend.ts';
 import { Grants, isListed } from './grants.ts';
-import { covers, Members } from './members.ts';
+import { Members } from './members.ts';
 import { frontendTarget, objectTarget, type TerminatorMemory } from './memory.ts';
 import type { Made, Member, Observed } from './observed.ts';
 import { terminatorNotProved } from './product-rules.ts';
 import type { ProofSubject } from './proof/proofs.ts';
 import { inEffect, isConfigured, judge } from './rules.ts';
 import { type Scope, scopeKey } from './scope.ts';
-import { addIndexes, Index, type TerminatorSources } from './sources.ts';
+import { addIndexes, Index, laxHostOf, laxKey, type TerminatorSources } from './sources.ts';
 
 /** The caches seen as scopes, for the terminator kind and for what an OAuthClient's rotation waits on. */
 export class TerminatorViews {
@@ -115,13 +114,13 @@ export class TerminatorViews {
     );
     const [first] = members;
     if (first?.server === undefined || first.trust === undefined) return undefined;
-    const { server, trust, driver } = first;
+    const { server, trust } = first;
     const mode = first.frontend.optIn.clientCertificates;
     const changedAt = Math.max(0, ...members.flatMap((member) => this.#changedAt(member) ?? []));
     return {
       controller: scope.controller,
       frontends: members.map(({ frontend }) => frontendName(frontend)),
-      hosts: [...new Set(members.flatMap(({ frontend }) => frontend.hosts))].toSorted(),
+      hosts: [...new Set(members.flatMap(({ frontend }) => frontend.proofHosts))].toSorted(),
       mode,
       server: server.metadata.name,
       issuers: (server.spec.clients?.issuers ?? []).flatMap((name) => {
@@ -129,7 +128,7 @@ export class TerminatorViews {
         return issuer?.spec.ca === undefined || (issuer.status?.caCertificate ?? '') === '' ? [] : [issuer];
       }),
       bundlePem: trust.bundle?.pem,
-      laxHost: this.#laxHost(scope.controller, driver),
+      laxHost: this.#laxHost(first.frontend),
       basis: [mode, server.metadata.uid, ...(trust.bundle?.hashes ?? []), changedAt].join(' '),
       settledAt: changedAt + propagationMs(server),
       intervalMs: verifyIntervalMs(server),
@@ -137,15 +136,11 @@ export class TerminatorViews {
   }
 
   /** One that the controller serves over TLS and asks for no certificates on. */
-  #laxHost(controller: string, driver: TerminatorDriver | undefined): string | undefined {
-    for (const frontend of this.#sources.frontends.list()) {
-      const { tlsHosts, hosts, settings, deleting } = frontend;
-      if (deleting || isMember(frontend) || driver?.bundleOf(settings) !== undefined) continue;
-      if (this.#classes.controllerOf(frontend) !== controller) continue;
-      const host = hosts.find((each) => tlsHosts.some((tls) => covers(tls, each)));
-      if (host !== undefined) return host;
-    }
-    return undefined;
+  #laxHost(frontend: Frontend): string | undefined {
+    const [lax] = this.#classes
+      .likeOf(frontend)
+      .flatMap((classed) => this.#sources.frontends.byIndex(Index.lax, laxKey(classed)).slice(0, 1));
+    return lax === undefined ? undefined : laxHostOf(lax);
   }
 
   /** Every terminator of a server: those it lists, there or not, and all other frontends that are opted in and granted. */
@@ -193,7 +188,9 @@ export class TerminatorViews {
       ...view,
       problem: problem === undefined ? undefined : { reason: problem.reason, message: problem.message },
       inEffect: inEffect(member, scopeView),
-      proving: frontend.hosts.some((host) => this.#memory.proofs.awaited(observed.scope.controller, host, view.ref)),
+      proving: frontend.proofHosts.some((host) =>
+        this.#memory.proofs.awaited(observed.scope.controller, host, view.ref),
+      ),
       caHashes: member.bundle?.hashes ?? [],
       changedAt: this.#changedAt(member),
       trustChangedAt:
@@ -204,6 +201,7 @@ export class TerminatorViews {
   }
 
   #changedAt({ frontend, bundle, companions }: Member): number | undefined {
+    const scope = scopeKey(this.#classes.scopeOf(frontend));
     const writtenAt = (kind: string, name: string): number | undefined =>
       this.#memory.writtenAt(objectTarget(kind, frontend.namespace, name));
     const known = [
@@ -212,7 +210,9 @@ export class TerminatorViews {
       bundle?.writtenAt,
       this.#memory.writtenAt(frontendTarget(frontend.uid)),
       bundle === undefined ? undefined : writtenAt(bundle.kind, bundle.name),
-      ...companions.map(({ resource, name }) => writtenAt(resource.kind, name)),
+      ...companions
+        .filter((companion) => companion.scope !== undefined && scopeKey(companion.scope) === scope)
+        .flatMap((companion) => [companion.writtenAt, writtenAt(companion.resource.kind, companion.name)]),
     ];
     const times = known.filter((time) => time !== undefined);
     return times.length === 0 ? undefined : Math.max(...times);

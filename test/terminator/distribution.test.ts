@@ -3,10 +3,13 @@ import { createHash, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import { caBundle } from '../../src/x509/bundle.ts';
 import { bundleName } from '../../src/terminator/bundle.ts';
+import { companionObject } from '../../src/terminator/companion.ts';
 import { type Distribution, distribution } from '../../src/terminator/distribution.ts';
 import { frontendTarget, objectTarget } from '../../src/terminator/memory.ts';
 import { nginx } from '../../src/terminator/nginx.ts';
 import { unasked, UNPROVED } from '../../src/terminator/proof/verdict.ts';
+import type { Scope } from '../../src/terminator/scope.ts';
+import { traefik } from '../../src/terminator/traefik.ts';
 import { emptyTrust, isEmptyTrust } from '../../src/terminator/trust.ts';
 import { corporateCa, HOST, otherCa, SCOPE, settledWorld, World } from './world.ts';
 
@@ -203,6 +206,33 @@ test('a first answer is waited for where terminators are asked, and no longer th
   assert.equal(proving(), undefined);
   proofs.set(controller, HOST, unasked(UNPROVED, 'no answer in time'));
   assert.equal(proving(), undefined, 'who does not answer holds up nobody');
+});
+
+test('what was written beside another scope’s host is no change of this one; a restart does not forget its own', () => {
+  const traefikScope = { controller: 'traefik.io/ingress-controller', host: HOST };
+  const at = (time: string, scope: Scope, name: string): World => {
+    const world = listed().ingressClass('traefik', traefikScope.controller);
+    const rendered = traefik.render({
+      bundle: { namespace: 'payments', name: bundleName(traefikScope) },
+      frontend: { namespace: 'payments', name: 'api', settings: {} },
+      mode: 'required',
+      depth: 1,
+    });
+    world
+      .bundle(bundle, undefined, 'payments', traefikScope)
+      .ingress({ className: 'traefik', annotations: rendered.settings });
+    for (const companion of rendered.companions) world.companion(companion, traefikScope);
+    const managedFields = [{ manager: 'certbound', operation: 'Update', time }];
+    const [first] = rendered.companions;
+    assert.ok(first !== undefined);
+    const object = companionObject({ ...first, name }, { namespace: 'payments', scope, server: 'corporate' });
+    world.companionCaches.get(first.resource.kind)?.set({ ...object, metadata: { ...object.metadata, managedFields } });
+    return world;
+  };
+  const time = '2025-12-31T23:59:50Z';
+  assert.equal(Reflect.get(distributed(at(time, traefikScope, bundleName(traefikScope))), 'since'), Date.parse(time));
+  const elsewhere = { ...traefikScope, host: 'other.example.test' };
+  assert.equal(Reflect.get(distributed(at(time, elsewhere, bundleName(elsewhere))), 'since'), undefined);
 });
 
 test('a restart does not forget when they were written', () => {

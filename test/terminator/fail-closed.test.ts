@@ -493,6 +493,37 @@ test('an Ingress of Contour is told to be an HTTPProxy', () => {
   assert.match(finding?.message ?? '', /by HTTPProxy alone .*not protected/);
 });
 
+test('of what a controller serves without client certificates one host is known, for the live proof', () => {
+  const driverNamed = (name: string) => drivers.find((driver) => driver.name === name) ?? assert.fail();
+  const lax = (world: SafeWorld) => world.views.proofSubject(world.scope, world.now)?.laxHost;
+  for (const name of ofIngresses) {
+    const world = new SafeWorld(driverNamed(name));
+    assert.equal(lax(world), undefined, name);
+    world.other({ name: 'plain', service: 'web', hosts: ['plain.example.test'], tls: [] });
+    world
+      .otherClass('example.com/other')
+      .other({ name: 'foreign', service: 'web', hosts: ['b.test'], className: 'internal' });
+    world.other({
+      name: 'theirs',
+      service: 'web',
+      hosts: ['c.test'],
+      annotations: { [`${prefix.nginx}/auth-tls-secret`]: 'a/b' },
+    });
+    assert.equal(lax(world), undefined, name);
+    world.other({ service: 'web', hosts: ['www.example.test'] });
+    assert.equal(lax(world), 'www.example.test', name);
+  }
+  const gateway = new SafeWorld(driverNamed('gateway-api'));
+  assert.deepEqual(gateway.views.proofSubject(gateway.scope, gateway.now)?.hosts, ['payments/api/*']);
+  assert.equal(lax(gateway), undefined);
+  const listeners = [{ name: 'a', protocol: 'HTTPS', port: 443, hostname: 'www.example.test' }];
+  gateway.gateways.set({
+    metadata: { namespace: 'web', name: 'www' },
+    spec: { gatewayClassName: 'nginx', listeners },
+  });
+  assert.equal(lax(gateway), 'web/www/www.example.test');
+});
+
 describe('versions', () => {
   const driverNamed = (name: string) => drivers.find((driver) => driver.name === name) ?? assert.fail();
   const tooOld = (name: string, version: string, controller = products[name]?.controller ?? '') =>
