@@ -56,6 +56,11 @@ class Cache<T> implements Source<T> {
     this.#cache.applyEvent('ADDED', { ...object, metadata });
   }
 
+  delete(namespace: string, name: string): void {
+    const uid = `${namespace}/${name}`;
+    this.#cache.applyEvent('DELETED', { metadata: { namespace, name, uid, resourceVersion: String(++this.#version) } });
+  }
+
   addIndex(name: string, keys: (value: T, metadata: ObjectMeta) => readonly string[]): void {
     this.#cache.addIndex(name, keys);
   }
