@@ -2,7 +2,7 @@ import { type BundleProjection, bundleName } from './bundle.ts';
 import type { Classes } from './classes.ts';
 import type { CompanionProjection } from './companion.ts';
 import { type Frontend, isMember } from './frontend.ts';
-import { scopeKey } from './scope.ts';
+import { parseScopeKey, scopeKey } from './scope.ts';
 import { hostsOf, Index, type TerminatorSources } from './sources.ts';
 
 /** Keys of the scopes that have to be looked at when something has changed. */
@@ -41,6 +41,13 @@ export class AffectedScopes {
       ({ spec }) => spec.clients?.issuers?.includes(name) === true,
     );
     return [...new Set(trusting.flatMap(({ metadata }) => this.byServer(metadata.name)))];
+  }
+
+  /** Names of the servers whose clients hang on what is judged in these scopes, also by what is around it. */
+  serversOf(keys: readonly string[]): string[] {
+    const scopes = keys.map(parseScopeKey);
+    const members = scopes.flatMap(({ host }) => this.#sources.frontends.byIndex(Index.host, host)).filter(isMember);
+    return [...new Set(members.flatMap(({ optIn }) => optIn.server ?? []))];
   }
 
   /** Of an IngressClass or a GatewayClass. */

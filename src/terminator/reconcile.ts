@@ -100,6 +100,10 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
     return this.views.affected.byClass(name);
   }
 
+  serversOf(keys: readonly string[]): string[] {
+    return this.views.affected.serversOf(keys);
+  }
+
   keysForCompanion(companion: CompanionProjection): string[] {
     return this.views.affected.byCompanion(companion);
   }

@@ -47,7 +47,7 @@ async function refusedByEnvoy(attempt: Promise<unknown>): Promise<boolean> {
 
 describe('a Gateway of Envoy Gateway and its client certificates', () => {
   let world: EnvoyGatewayWorld;
-  let operator: OperatorProcess;
+  let running: OperatorProcess;
   let client: TestClient;
   let stranger: TestClient;
 
@@ -81,7 +81,7 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
     world = await startEnvoyGatewayWorld();
     await apply(world.kube, ...(await world.platform()));
     await annotate(optedIn, MTLS_GATEWAY);
-    operator = await world.startOperator();
+    running = await world.startOperator();
     await waitFor(async () => {
       const object = authorizationServer.parse(await world.kube.get(authorizationServers, { name: 'corporate' }));
       return object.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true;
@@ -171,8 +171,8 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
     const byItsOwnName = await liveRound({ ...at('browser'), host: 'identity/authorization-server' }, authority);
     t.diagnostic(byItsOwnName.seen.join(', '));
     assert.deepEqual(byItsOwnName.violated, [], 'by the name of the Gateway nothing is seen');
-    await waitFor(async () => (await provedHosts(operator, 'proved')) === 2, LONG_MS);
-    assert.equal(await provedHosts(operator, 'disproved'), 0);
+    await waitFor(async () => (await provedHosts(running, 'proved')) === 2, LONG_MS);
+    assert.equal(await provedHosts(running, 'disproved'), 0);
   });
 
   it('is open to the operator’s own fields, and to nothing else of the operator', async () => {

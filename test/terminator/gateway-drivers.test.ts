@@ -63,12 +63,12 @@ test('what a port has of its own is a hazard where it replaces ours: not beside 
   const open = { port: 443, tls: {} };
   const ours = { mode: 'AllowValidOnly', caCertificateRefs: [{ group: '', kind: 'ConfigMap', ...bundle }] };
   assert.match(hazard([open])?.message ?? '', /perPort decides for port 443 /);
-  for (const validation of [
+  for (const own of [
     { ...ours, mode: 'AllowInsecureFallback' },
     { ...ours, caCertificateRefs: [{ group: '', kind: 'ConfigMap', ...bundle, name: 'theirs' }] },
     {},
   ])
-    assert.equal(hazard([{ port: 443, tls: { validation } }])?.reason, 'VerificationOverridden');
+    assert.equal(hazard([{ port: 443, tls: { validation: own } }])?.reason, 'VerificationOverridden');
   assert.equal(hazard([{ port: 443, tls: { validation: ours } }]), undefined, 'equal to ours');
   assert.equal(hazard([{ port: 8443, tls: {} }]), undefined, 'no listener has that port');
   assert.match(hazard([open, { port: 8443, tls: {} }], [443, 8443])?.message ?? '', /port 443, 8443 /);
