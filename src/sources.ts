@@ -103,10 +103,12 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
     queue.scopes(terminators.keysForNamespace(name));
   });
   caches.frontends.onChange((change, kind) => {
-    for (const frontend of both(change)) {
-      queue.scopes(terminators.keysForFrontend(frontend));
-      if (frontend.optIn.server !== undefined) queue.clientsOf(frontend.optIn.server);
-    }
+    const frontends = both(change);
+    const keys = new Set(frontends.flatMap((frontend) => terminators.keysForFrontend(frontend)));
+    queue.scopes([...keys]);
+    const left = frontends.flatMap(({ optIn }) => optIn.server ?? []);
+    // One that asks for nothing may be in another's way.
+    for (const server of new Set([...left, ...terminators.serversOf([...keys])])) queue.clientsOf(server);
     for (const server of servers.list()) {
       const listed = server.spec.terminators?.some(
         (ref) => ref.kind === kind && ref.namespace === change.namespace && ref.name === change.name,
@@ -115,7 +117,11 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
     }
   });
   for (const classes of [caches.ingressClasses, caches.gatewayClasses]) {
-    classes?.onChange(({ name }) => queue.scopes(terminators.keysForClass(name)));
+    classes?.onChange(({ name }) => {
+      const keys = terminators.keysForClass(name);
+      queue.scopes(keys);
+      terminators.serversOf(keys).forEach(queue.clientsOf);
+    });
   }
   caches.companions.onChange((change) => {
     for (const companion of both(change)) {
