@@ -104,8 +104,12 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   });
   caches.frontends.onChange((change, kind) => {
     for (const frontend of both(change)) {
-      queue.scopes(terminators.keysForFrontend(frontend));
-      if (frontend.optIn.server !== undefined) queue.clientsOf(frontend.optIn.server);
+      const keys = terminators.keysForFrontend(frontend);
+      queue.scopes(keys);
+      const own = frontend.optIn.server;
+      if (own !== undefined) queue.clientsOf(own);
+      // It may be a stranger that came to a host of theirs: what was true of the host is so no longer.
+      for (const server of terminators.serversListing(keys)) if (server !== own) queue.clientsOf(server);
     }
     for (const server of servers.list()) {
       const listed = server.spec.terminators?.some(
@@ -115,7 +119,11 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
     }
   });
   for (const classes of [caches.ingressClasses, caches.gatewayClasses]) {
-    classes?.onChange(({ name }) => queue.scopes(terminators.keysForClass(name)));
+    classes?.onChange(({ name }) => {
+      const keys = terminators.keysForClass(name);
+      queue.scopes(keys);
+      terminators.serversListing(keys).forEach(queue.clientsOf);
+    });
   }
   caches.companions.onChange((change) => {
     for (const companion of both(change)) {

@@ -111,6 +111,10 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
     return this.views.keysForBundle(bundle);
   }
 
+  serversListing(keys: readonly string[]): string[] {
+    return this.views.serversListing(keys);
+  }
+
   observe(key: string): Promise<Observed | undefined> {
     const scope = parseScopeKey(key);
     const now = this.#options.clock.now();

@@ -77,6 +77,10 @@ describe('at Traefik', () => {
     const [view] = world.views.of(server, world.now);
     assert.equal(view?.problem?.reason, 'HostShared');
     assert.equal(view.inEffect, false);
+    const other = world.frontends.get('Ingress', 'payments', 'other');
+    assert.ok(other !== undefined);
+    const concerned = world.views.serversListing(world.views.keysForFrontend(other));
+    assert.deepEqual(concerned, ['corporate'], 'whose clients are looked at again when it comes and goes');
   });
 
   test('an Ingress that was given the same TLSOption by hand is none', () => {
