@@ -17,7 +17,8 @@ import { startTraefik, type TraefikProvider } from '../support/traefik.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { serverReady } from '../e2e/lifecycle-world.ts';
 import { byPortName } from '../support/traefik.ts';
-import { keepCalling, startTraefikWorld, type TraefikWorld } from './traefik-world.ts';
+import { keepCalling } from '../support/load.ts';
+import { startTraefikWorld, type TraefikWorld } from './traefik-world.ts';
 
 const limitMs = 120_000;
 const api = { namespace: 'accounts', name: 'accounts-api' };
@@ -148,7 +149,11 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
     });
 
     it('refuses no call through two rotations and a change of the CA', async (t) => {
-      const calls = keepCalling(world, client);
+      const calls = keepCalling(client, async (bound, { certificate, x5tS256 }) => {
+        const answer = await world.api({ token: bound, certificate });
+        assert.equal(answer.status, 200, answer.text);
+        assert.equal(answer.json['x5t_s256'], x5tS256);
+      });
       const renewed = async (change: () => Promise<unknown>) => {
         const { x5tS256 } = await client.credentials();
         await change();
@@ -169,14 +174,14 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
         });
         const clients = { issuers: ['corporate-clients', 'corporate-clients-2'] };
         await world.kube.patch(authorizationServers, { name: 'corporate' }, { spec: { clients } }, { type: 'merge' });
-        const certificate = { issuerRef: { name: 'corporate-clients-2' } };
+        const certificate = { drain: '1s', issuerRef: { name: 'corporate-clients-2' } };
         await renewed(() => world.kube.patch(oauthClients, client.ref, { spec: { certificate } }, { type: 'merge' }));
       } finally {
         await calls.stop();
       }
-      t.diagnostic(`${calls.count} calls, ${calls.used.size} certificates`);
+      t.diagnostic(`${calls.calls} calls, ${calls.used.size} certificates`);
       assert.equal(calls.used.size, 4);
-      assert.ok(calls.count > 100, String(calls.count));
+      assert.ok(calls.calls > 100, String(calls.calls));
     });
 
     it('has nothing of ours left when the owner opts out, and everything of others as it was', async () => {
