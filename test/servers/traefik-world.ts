@@ -50,6 +50,7 @@ export interface TraefikWorld {
   readonly kubeconfigPath: string;
   /** Of the IngressClass. */
   readonly className: string;
+  readonly controller: string;
   origin(host: keyof typeof HOSTS): string;
   /** The Ingresses of examples/, of Traefik's class. */
   ingresses(): Promise<KubernetesObject[]>;
@@ -110,7 +111,7 @@ async function start({ provider, flags }: TraefikWorldOptions, parts: AsyncDispo
   await kube.patch(
     authorizationServers,
     { name: 'corporate' },
-    { spec: { propagation: PROPAGATION } },
+    { spec: { propagation: PROPAGATION, verifyInterval: '1m' } },
     { type: 'merge' },
   );
   const operator = await startOperator({
@@ -148,6 +149,7 @@ async function start({ provider, flags }: TraefikWorldOptions, parts: AsyncDispo
     authorizationServer: server,
     serverCa,
     className,
+    controller,
     origin,
     async ingresses() {
       const of = `ingressClassName: ${className}`;

@@ -5,6 +5,7 @@ import { RENEW_REQUESTED, CLIENT_CERTIFICATES, OPT_IN, ROLE_LABEL, Role } from '
 import { authorizationServers, clientCertificateIssuers, oauthClients } from '../../src/api/resources.ts';
 import { ingresses, secrets, type KubernetesObject } from '../../src/kube/resource.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
+import { roundAt } from '../../src/terminator/proof/round.ts';
 import { middlewares, tlsOptions } from '../../src/terminator/traefik.ts';
 import { callApi, type ClientCredentials, requestToken, tokenFor } from '../support/application.ts';
 import { apply, ingress } from '../support/cluster-objects.ts';
@@ -13,7 +14,7 @@ import { call, type Answer } from '../support/https-call.ts';
 import { boundTo, type TestClient } from '../support/oauth-client.ts';
 import { HOSTS } from '../support/oauth-deployment.ts';
 import type { KeyPairPem } from '../support/throwaway-ca.ts';
-import { startTraefik, type TraefikProvider } from '../support/traefik.ts';
+import { ingressRoutes, startTraefik, type TraefikProvider } from '../support/traefik.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { serverReady } from '../e2e/lifecycle-world.ts';
 import { byPortName } from '../support/traefik.ts';
@@ -39,10 +40,11 @@ const forgeries: Readonly<Record<TraefikProvider, (certificate: KeyPairPem) => R
 async function refusedInTls(answer: Promise<Answer>): Promise<void> {
   await assert.rejects(answer, /alert|ECONNRESET|socket hang up|EPIPE|certificate/i);
 }
+/** By an alert: while Traefik does not know a TLSOption yet, it ends every connection without one. */
 const isRefusedInTls = (answer: Promise<Answer>): Promise<boolean> =>
   answer.then(
     () => false,
-    () => true,
+    (error: unknown) => /alert/i.test(String(error)),
   );
 
 /** managedFields of everybody but the operator, and but the test, which opts in and out; without times. */
@@ -72,9 +74,18 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
       const lists = await Promise.all([secrets, tlsOptions, middlewares].map((kind) => world.kube.list(kind, query)));
       return lists.flatMap(({ items }) => items);
     };
+    const shownHosts = async (state: 'proved' | 'disproved'): Promise<number> => {
+      const line = new RegExp(`^certbound_terminator_hosts\\{[^}]*state="${state}"\\} (\\d+)$`, 'm');
+      return Number(line.exec(await world.operator.metrics())?.[1]);
+    };
     const token = async (credentials: ClientCredentials) => tokenFor(credentials);
     /** Until Traefik has heard of it: it looks every two seconds. */
-    const asked = (ask: boolean) => waitFor(async () => (await isRefusedInTls(world.api({}))) === ask, 60_000);
+    const asked = async (ask: boolean) => {
+      await waitFor(async () => (await isRefusedInTls(world.api({}))) === ask, 60_000);
+      // Behind its middlewares, which come by another way.
+      const { certificate } = await client.credentials();
+      await waitFor(async () => (await world.api({ certificate }).catch(() => undefined))?.status === 401, 60_000);
+    };
 
     before(async () => {
       world = await startTraefikWorld({ provider });
@@ -128,6 +139,63 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
       }
       const plain = await call({ url: `http://${HOSTS.mtls}:${world.traefik.httpPort}/token`, headers, body });
       assert.ok([308, 301, 404].includes(plain.status), `plain HTTP: ${plain.status}`);
+    });
+
+    it('is shown by live connections, each of which is answered as it must be', async (t) => {
+      const pem = ({ certPem, keyPem }: KeyPairPem) => ({ chainPem: certPem, privateKeyPem: keyPem });
+      const { certificate } = await client.credentials();
+      const foreign = await world.serverCa.issue({ cn: 'batch', o: 'payments', clientAuth: true });
+      const { observations } = await roundAt(
+        { ip: '127.0.0.1', port: world.traefik.httpsPort },
+        { host: HOSTS.mtls, mode: 'required', laxHost: HOSTS.browser },
+        { canaries: [{ issuer: 'corporate-clients', ...pem(certificate) }], foreign: pem(foreign) },
+        AbortSignal.timeout(60_000),
+      );
+      const outcomes = observations.map(({ case: asked, outcome }) => {
+        return `${asked}: ${outcome.kind === 'answer' ? outcome.status : outcome.kind}`;
+      });
+      assert.deepEqual(
+        outcomes.filter((each) => !each.startsWith('resumed')),
+        ['none: alert', 'canary: 404', 'foreign: alert', 'forged: alert'],
+      );
+      const resumed = outcomes.filter((each) => each.startsWith('resumed'));
+      t.diagnostic(`resumed sessions: ${resumed.join(', ') || 'none'}`);
+      assert.ok(
+        resumed.every((each) => each !== 'resumed: 404'),
+        String(resumed),
+      );
+      await waitFor(async () => (await shownHosts('proved')) === 1, limitMs);
+      assert.equal(await shownHosts('disproved'), 0);
+    });
+
+    it('is not ready once live connections show that a route which the operator knows nothing of has undone it', async () => {
+      const stranger = { namespace: 'identity', name: 'status-page' };
+      await world.kube.create(ingressRoutes, {
+        metadata: stranger,
+        spec: {
+          entryPoints: ['websecure'],
+          routes: [
+            {
+              kind: 'Rule',
+              match: `Host(\`${HOSTS.mtls}\`) && PathPrefix(\`/status\`)`,
+              services: [{ kind: 'TraefikService', name: 'noop@internal' }],
+            },
+          ],
+          tls: {},
+        },
+      });
+      const terminators = (status: string, reason: string) =>
+        client.until(
+          ({ conditions }) =>
+            conditions?.some((c) => c.type === 'TerminatorsReady' && c.status === status && c.reason === reason) ===
+            true,
+          limitMs * 2,
+        );
+      const { conditions } = await terminators('False', 'ClientAuthenticationNotEnforced');
+      assert.ok(conditions?.some(({ type, status }) => type === 'Ready' && status === 'True'));
+      assert.equal(await shownHosts('disproved'), 1);
+      await world.kube.delete(ingressRoutes, stranger);
+      await terminators('True', 'Distributed');
     });
 
     it('asks for certificates at the API once its owner has opted in', async () => {
