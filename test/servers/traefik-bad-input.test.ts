@@ -126,7 +126,10 @@ describe('Traefik, and what people do to a host that has opted in', () => {
     name = bundleName({ controller: world.controller, host: HOSTS.mtls });
     const [first, second] = await world.ingresses();
     assert.ok(first !== undefined && second !== undefined);
-    const closed = [first, second].map((each) => ({ ...each, metadata: { ...each.metadata, annotations: {} } }));
+    const closed = [first, second].map((each) => ({
+      ...each,
+      metadata: { ...each.metadata, annotations: { team: 'hosts' } },
+    }));
     [mtlsIngress = first] = closed;
     await world.kube.create(middlewares, {
       metadata: { namespace: mtls.namespace, name: 'of-others' },
@@ -177,7 +180,7 @@ describe('Traefik, and what people do to a host that has opted in', () => {
 
   for (const [what, kind, patch, reason] of [
     ['TLSOption', tlsOptions, { spec: { clientAuth: { clientAuthType: 'NoClientCert' } } }, 'CompanionReverted'],
-    ['bundle', secrets, { data: { 'ca.crt': null } }, 'BundleReverted'],
+    ['bundle', secrets, { data: { 'ca.crt': Buffer.from('nothing').toString('base64') } }, 'BundleReverted'],
   ] as const) {
     it(`has a controller of its own undo the ${what} again and again: it is told`, async () => {
       const stop = new AbortController();
