@@ -5,6 +5,7 @@ import { RENEW_REQUESTED, CLIENT_CERTIFICATES, OPT_IN, ROLE_LABEL, Role } from '
 import { authorizationServers, clientCertificateIssuers, oauthClients } from '../../src/api/resources.ts';
 import { ingresses, secrets, type KubernetesObject } from '../../src/kube/resource.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
+import { sessionOf } from '../../src/terminator/proof/call.ts';
 import { roundAt } from '../../src/terminator/proof/round.ts';
 import { middlewares, tlsOptions } from '../../src/terminator/traefik.ts';
 import { callApi, type ClientCredentials, requestToken, tokenFor } from '../support/application.ts';
@@ -151,17 +152,23 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
         { canaries: [{ issuer: 'corporate-clients', ...pem(certificate) }], foreign: pem(foreign) },
         AbortSignal.timeout(60_000),
       );
-      const outcomes = observations.map(({ case: asked, outcome }) => {
-        return `${asked}: ${outcome.kind === 'answer' ? outcome.status : outcome.kind}`;
-      });
+      const outcomes = observations.map(
+        (each) => `${each.case}: ${each.outcome.kind === 'answer' ? each.outcome.status : each.outcome.kind}`,
+      );
       assert.deepEqual(
         outcomes.filter((each) => !each.startsWith('resumed')),
         ['none: alert', 'canary: 404', 'foreign: alert', 'forged: alert'],
       );
+      // Of a host that asks nobody there are sessions; what is resumed of them here is nothing, or refused.
+      const session = await sessionOf(
+        { ip: '127.0.0.1', port: world.traefik.httpsPort, host: HOSTS.browser },
+        AbortSignal.timeout(30_000),
+      );
+      assert.ok(session !== undefined);
       const resumed = outcomes.filter((each) => each.startsWith('resumed'));
       t.diagnostic(`resumed sessions: ${resumed.join(', ') || 'none'}`);
       assert.ok(
-        resumed.every((each) => each !== 'resumed: 404'),
+        resumed.every((each) => ['resumed: alert', 'resumed: closed'].includes(each)),
         String(resumed),
       );
       await waitFor(async () => (await shownHosts('proved')) === 1, limitMs);
@@ -169,9 +176,9 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
     });
 
     it('is not ready once live connections show that a route which the operator knows nothing of has undone it', async () => {
-      const stranger = { namespace: 'identity', name: 'status-page' };
+      const route = { namespace: 'identity', name: 'status-page' };
       await world.kube.create(ingressRoutes, {
-        metadata: stranger,
+        metadata: route,
         spec: {
           entryPoints: ['websecure'],
           routes: [
@@ -194,16 +201,18 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
       const { conditions } = await terminators('False', 'ClientAuthenticationNotEnforced');
       assert.ok(conditions?.some(({ type, status }) => type === 'Ready' && status === 'True'));
       assert.equal(await shownHosts('disproved'), 1);
-      await world.kube.delete(ingressRoutes, stranger);
+      await world.kube.delete(ingressRoutes, route);
       await terminators('True', 'Distributed');
     });
 
     it('asks for certificates at the API once its owner has opted in', async () => {
       const { certificate, ...credentials } = await client.credentials();
-      const bound = await token({ certificate, ...credentials });
-      assert.equal((await world.api({ token: bound, certificate })).status, 401, 'no certificate reaches the API');
+      const early = await token({ certificate, ...credentials });
+      assert.equal((await world.api({ token: early, certificate })).status, 401, 'no certificate reaches the API');
       await annotate(api, { [OPT_IN]: 'corporate', [CLIENT_CERTIFICATES]: 'required' });
       await asked(true);
+      // The first lives for three seconds.
+      const bound = await token({ certificate, ...credentials });
       const accepted = await world.api({ token: bound, certificate });
       assert.equal(accepted.status, 200, accepted.text);
       assert.equal(accepted.json['x5t_s256'], credentials.x5tS256);
