@@ -104,12 +104,11 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   });
   caches.frontends.onChange((change, kind) => {
     for (const frontend of both(change)) {
-      const keys = terminators.keysForFrontend(frontend);
-      queue.scopes(keys);
+      queue.scopes(terminators.keysForFrontend(frontend));
       const own = frontend.optIn.server;
       if (own !== undefined) queue.clientsOf(own);
       // It may be a stranger that came to a host of theirs: what was true of the host is so no longer.
-      for (const server of terminators.serversListing(keys)) if (server !== own) queue.clientsOf(server);
+      for (const server of terminators.serversOnHostsOf(frontend)) if (server !== own) queue.clientsOf(server);
     }
     for (const server of servers.list()) {
       const listed = server.spec.terminators?.some(
@@ -120,9 +119,8 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   });
   for (const classes of [caches.ingressClasses, caches.gatewayClasses]) {
     classes?.onChange(({ name }) => {
-      const keys = terminators.keysForClass(name);
-      queue.scopes(keys);
-      terminators.serversListing(keys).forEach(queue.clientsOf);
+      queue.scopes(terminators.keysForClass(name));
+      terminators.serversOfClass(name).forEach(queue.clientsOf);
     });
   }
   caches.companions.onChange((change) => {

@@ -111,8 +111,12 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
     return this.views.keysForBundle(bundle);
   }
 
-  serversListing(keys: readonly string[]): string[] {
-    return this.views.serversListing(keys);
+  serversOnHostsOf(frontend: Frontend): string[] {
+    return this.views.serversOnHostsOf(frontend);
+  }
+
+  serversOfClass(name: string): string[] {
+    return this.views.serversOfClass(name);
   }
 
   observe(key: string): Promise<Observed | undefined> {

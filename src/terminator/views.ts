@@ -20,7 +20,7 @@ import type { Exposure, Made, Member, Neighbour, Observed } from './observed.ts'
 import { manual } from './manual.ts';
 import { bundlesNamedBy, driverFor } from './registry.ts';
 import { inEffect, isConfigured, judge } from './rules.ts';
-import { leadScope, parseScopeKey, type Scope, scopeKey } from './scope.ts';
+import { leadScope, type Scope, scopeKey } from './scope.ts';
 import { type Trust, trustOf } from './trust.ts';
 
 /** What is read of an informer; before its start, for indexes are added. */
@@ -103,17 +103,13 @@ export class TerminatorViews {
     return leadScope(frontend, this.#controllerOf(frontend));
   }
 
-  #membersOf(scope: Scope): Frontend[] {
-    const key = scopeKey(scope);
-    return this.#sources.frontends
-      .byIndex(Index.host, scope.host)
-      .filter((frontend) => isMember(frontend) && scopeKey(this.scopeOf(frontend)) === key);
-  }
-
   observe(scope: Scope, now: number): Observed {
     const { frontends, bundles } = this.#sources;
     const key = scopeKey(scope);
-    const members = this.#membersOf(scope).toSorted((a, b) => frontendName(a).localeCompare(frontendName(b)));
+    const members = frontends
+      .byIndex(Index.host, scope.host)
+      .filter((frontend) => isMember(frontend) && scopeKey(this.scopeOf(frontend)) === key)
+      .toSorted((a, b) => frontendName(a).localeCompare(frontendName(b)));
     const judged = members.map((frontend) => this.#member(frontend, scope, now));
     const kept = ({ namespace }: { namespace: string }): boolean =>
       members.some((frontend) => frontend.namespace === namespace && isOptedIn(frontend)) ||
@@ -275,14 +271,22 @@ export class TerminatorViews {
     return [...new Set([...scopes, ...(scope === undefined ? [] : [scope])].map(scopeKey))];
   }
 
-  /** Servers that list a frontend of these scopes: what becomes of the scope concerns their clients. */
-  serversListing(keys: readonly string[]): string[] {
-    const members = keys.flatMap((key) => this.#membersOf(parseScopeKey(key)));
-    const names = members.flatMap((frontend) => {
-      const server = this.#serverOf(frontend);
-      return server !== undefined && isListed(server, frontend) ? [server.metadata.name] : [];
-    });
+  /** Servers that list a frontend on a host of this one: what becomes of the host concerns their clients. */
+  serversOnHostsOf(frontend: Frontend): string[] {
+    const { frontends } = this.#sources;
+    const names = hostsOf(frontend)
+      .flatMap((host) => frontends.byIndex(Index.host, host))
+      .flatMap((other) => {
+        const server = isMember(other) ? this.#serverOf(other) : undefined;
+        return server !== undefined && isListed(server, other) ? [server.metadata.name] : [];
+      });
     return [...new Set(names)];
+  }
+
+  serversOfClass(name: string): string[] {
+    const { frontends } = this.#sources;
+    const concerned = [...frontends.byIndex(Index.class, name), ...frontends.byIndex(Index.class, '')];
+    return [...new Set(concerned.flatMap((frontend) => this.serversOnHostsOf(frontend)))];
   }
 
   #keysOf(frontends: readonly Frontend[]): string[] {

@@ -104,8 +104,10 @@ describe('at Traefik', () => {
     assert.equal(view.inEffect, false);
     const other = world.frontends.get('Ingress', 'payments', 'other');
     assert.ok(other !== undefined);
-    const concerned = world.views.serversListing(world.views.keysForFrontend(other));
-    assert.deepEqual(concerned, ['corporate'], 'whose clients are looked at again when it comes and goes');
+    // Whose clients are looked at again when it comes and goes, and when their class changes.
+    assert.deepEqual(world.views.serversOnHostsOf(other), ['corporate']);
+    assert.deepEqual(world.views.serversOfClass(className), ['corporate']);
+    assert.deepEqual(world.views.serversOfClass('elsewhere'), []);
   });
 
   test('an Ingress that was given the same TLSOption by hand is none', () => {
