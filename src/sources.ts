@@ -104,11 +104,9 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   });
   caches.frontends.onChange((change, kind) => {
     const frontends = both(change);
-    const keys = new Set(frontends.flatMap((frontend) => terminators.keysForFrontend(frontend)));
-    queue.scopes([...keys]);
-    const left = frontends.flatMap(({ optIn }) => optIn.server ?? []);
-    // One that asks for nothing may be in another's way.
-    for (const server of new Set([...left, ...terminators.serversOf([...keys])])) queue.clientsOf(server);
+    queue.scopes(frontends.flatMap((frontend) => terminators.keysForFrontend(frontend)));
+    const concerned = frontends.flatMap((frontend) => terminators.serversOf(frontend));
+    for (const server of new Set(concerned)) queue.clientsOf(server);
     for (const server of servers.list()) {
       const listed = server.spec.terminators?.some(
         (ref) => ref.kind === kind && ref.namespace === change.namespace && ref.name === change.name,
@@ -118,9 +116,8 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   });
   for (const classes of [caches.ingressClasses, caches.gatewayClasses]) {
     classes?.onChange(({ name }) => {
-      const keys = terminators.keysForClass(name);
-      queue.scopes(keys);
-      terminators.serversOf(keys).forEach(queue.clientsOf);
+      queue.scopes(terminators.keysForClass(name));
+      terminators.serversOfClass(name).forEach(queue.clientsOf);
     });
   }
   caches.companions.onChange((change) => {

@@ -52,9 +52,10 @@ export async function runStep(
     }
   };
   const apply = (frontend: Frontend, settings: Settings | undefined): Promise<void> =>
-    attempt(frontendTarget(frontend.uid), frontend.resourceVersion, () =>
-      configure(frontend, settings, context, signal),
-    );
+    attempt(frontendTarget(frontend.uid), frontend.resourceVersion, async () => {
+      await configure(frontend, settings, context, signal);
+      if (settings === undefined) memory.withdrew(frontend.namespace, now);
+    });
   switch (step.name) {
     case 'writeBundle': {
       const made = await bundleMade(step, now);

@@ -9,7 +9,7 @@ import { createClientCertificate } from '../support/client-certificate.ts';
 import { call } from '../support/https-call.ts';
 import { boundTo, type TestClient } from '../support/oauth-client.ts';
 import { waitFor } from '../support/wait-for.ts';
-import { keepCalling } from '../e2e/lifecycle-world.ts';
+import { keepCalling } from '../support/load.ts';
 import { logIn, refresh } from './keycloak-login.ts';
 import { type KeycloakWorld, API, REDIRECT_URI, startKeycloakWorld } from './keycloak-world.ts';
 import { shows } from './support.ts';

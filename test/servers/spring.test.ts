@@ -8,7 +8,7 @@ import { dynamicRegistration } from '../../src/authserver/dynamic-registration.t
 import { formatDn, parseDn } from '../../src/x509/dn.ts';
 import { code, handleOf } from '../authserver/contract.ts';
 import { access, serverObject } from '../authserver/servers.ts';
-import { keepCalling } from '../e2e/lifecycle-world.ts';
+import { keepCalling } from '../support/load.ts';
 import { claimsOf, requestToken, tokenFor } from '../support/application.ts';
 import { createClientCertificate } from '../support/client-certificate.ts';
 import { type Answer, call } from '../support/https-call.ts';
