@@ -74,11 +74,17 @@ function send(
   );
 }
 
-function permitted(answer: ServerAnswer, { action }: AdminCall, { connection }: ServerAccess): ServerAnswer {
+function permitted(answer: ServerAnswer, { action }: AdminCall, access: ServerAccess): ServerAnswer {
   if (answer.status !== 401 && answer.status !== 403) return answer;
-  throw new OperatorError(
+  throw roleMissing(access, action, ` (${answer.status}).${keycloakSays(answer.json)}`);
+}
+
+/** @param answer what Keycloak said of it; empty where it says so by other means */
+export function roleMissing({ connection }: ServerAccess, action: string, answer: string): OperatorError {
+  connection.unauthorized();
+  return new OperatorError(
     'RegistrationUnauthorized',
-    `Keycloak did not let us ${action} (${answer.status}).${keycloakSays(answer.json)} Give the service account of the client that ` +
+    `Keycloak did not let us ${action}${answer === '' ? '.' : answer} Give the service account of the client that ` +
       `AuthorizationServer "${connection.name}" names in keycloak.clientId the role manage-clients of the client realm-management.`,
     { retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS } },
   );
@@ -134,7 +140,7 @@ async function requestToken(
     throw code === 'AnswerLost' ? new OperatorError('ServerUnavailable', message) : error;
   });
   const token = answer.status === 200 ? tokenResponse.safeParse(answer.json).data : undefined;
-  if (token === undefined) throw unauthenticated(connection.name, clientId, answer, secret);
+  if (token === undefined) throw unauthenticated(connection, clientId, answer, secret);
   const lifeMs = Math.min(longestUseMs, (token.expires_in ?? 60) * 1000);
   return { value: token.access_token, certificate, until: performance.now() + Math.max(0, lifeMs - spareMs) };
 }
@@ -155,15 +161,16 @@ function unusable(server: string): OperatorError {
 }
 
 function unauthenticated(
-  server: string,
+  connection: ServerConnection,
   clientId: string,
   answer: ServerAnswer,
   secret: string | undefined,
 ): OperatorError {
+  connection.unauthorized();
   return new OperatorError(
     'RegistrationUnauthorized',
     `Keycloak gave the operator no token as client "${clientId}" (${answer.status}).${serverSays(answer.json, [secret])} Check that client in the ` +
-      `realm (enabled, service account on), and the Secret that AuthorizationServer "${server}" names in keycloak.`,
+      `realm (enabled, service account on), and the Secret that AuthorizationServer "${connection.name}" names in keycloak.`,
     { retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS } },
   );
 }

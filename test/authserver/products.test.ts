@@ -92,6 +92,8 @@ function serverSays(product: string): { reason: string; message: string } {
     server: { ...server, metadata: { ...server.metadata, finalizers: [IN_USE_FINALIZER] } },
     clients: 0,
     credentialProblem: undefined,
+    credential: undefined,
+    authorization: undefined,
     caBundle: undefined,
     outages: [],
     keySetsServed: true,
