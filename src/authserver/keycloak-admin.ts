@@ -166,14 +166,23 @@ function unauthenticated(
   answer: ServerAnswer,
   secret: string | undefined,
 ): OperatorError {
+  const retry = { class: 'after', milliseconds: REFUSED_AGAIN_MS } as const;
+  const says = `(${answer.status}).${serverSays(answer.json, [secret])}`;
+  if (answer.status === 404) {
+    const message = `There is no token endpoint of Keycloak where the operator asks ${says} ${ADMIN_URL}`;
+    return new OperatorError('RegistrationRefused', message, { retry });
+  }
   connection.unauthorized();
   return new OperatorError(
     'RegistrationUnauthorized',
-    `Keycloak gave the operator no token as client "${clientId}" (${answer.status}).${serverSays(answer.json, [secret])} Check that client in the ` +
+    `Keycloak gave the operator no token as client "${clientId}" ${says} Check that client in the ` +
       `realm (enabled, service account on), and the Secret that AuthorizationServer "${connection.name}" names in keycloak.`,
-    { retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS } },
+    { retry },
   );
 }
+
+/** What a 404 asks for. */
+export const ADMIN_URL = 'Is keycloak.adminURL of the AuthorizationServer right?';
 
 const adminError = z.looseObject({ errorMessage: z.string().min(1) });
 

@@ -4,7 +4,7 @@ import { answerInvalid } from './call.ts';
 import { keycloakCapabilities } from './capabilities.ts';
 import type { Registration, RegistrationDriver, RegistrationHandle, ServerAccess } from './driver.ts';
 import type { ServerAnswer } from './http.ts';
-import { callAdmin, keycloakSays, roleMissing } from './keycloak-admin.ts';
+import { ADMIN_URL, callAdmin, keycloakSays, roleMissing } from './keycloak-admin.ts';
 import {
   type ClientRepresentation,
   clientRepresentation,
@@ -206,10 +206,7 @@ function taken(clientId: string): OperatorError {
 
 function refusal(action: string, { status, json }: ServerAnswer): OperatorError {
   if (status >= 200 && status <= 299) return answerInvalid(action, `it has the status ${status}`);
-  const advice =
-    status === 404
-      ? 'Is keycloak.adminURL of the AuthorizationServer right?'
-      : 'Change the OAuthClient or what the realm allows.';
+  const advice = status === 404 ? ADMIN_URL : 'Change the OAuthClient or what the realm allows.';
   return new OperatorError(
     'RegistrationRefused',
     `Keycloak refused to ${action} (${status}).${keycloakSays(json)} ${advice}`,

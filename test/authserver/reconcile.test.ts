@@ -503,6 +503,18 @@ describe('AuthorizationServer, against a real API server', () => {
       assert.match(await told(), /\(404\)\. It says: Realm not found\. Is keycloak\.adminURL .* right\?/);
     });
 
+    test('so is one that leads to no Keycloak at all', async () => {
+      scripted.answer((request, response, body) =>
+        request.url?.includes('/.well-known/') === true
+          ? keycloak(request, response, body)
+          : response.writeHead(404, { 'content-type': 'text/html' }).end('<html>'),
+      );
+      await createManaged();
+      await reconcile();
+      assert.equal(await state(), 'False RegistrationRefused');
+      assert.match(await told(), /no token endpoint .* \(404\)\. Is keycloak\.adminURL .* right\?/);
+    });
+
     test('no answer takes nothing from Ready, and what was never answered is not ready', async () => {
       answers = json(503, {});
       await createManaged();

@@ -169,6 +169,8 @@ describe('Spring Authorization Server', () => {
       await first.until((now) => isTrue(now, 'Registered') && !isTrue(now, 'Stalled'), GENEROUS_MS);
       assert.equal((await first.status()).clientId, clientId);
       shows('spring', 'update', 'not offered: `UpdateUnsupported`');
+      assert.equal((await first.record())?.material.registration?.registrationClientUri, undefined);
+      shows('spring', 'drift', 'not seen: it shows no registration');
     });
 
     it('is deleted here, and stays there, with an event that names it', async () => {
