@@ -189,11 +189,11 @@ function sameSet(asked: readonly string[], answered: readonly string[]): boolean
 }
 
 function sameDnText(asked: string, answered: string): boolean {
-  return compared(asked, answered, (one, other) => canonicalDn(one) === canonicalDn(other));
+  return parsedAlike(asked, answered, (one, other) => canonicalDn(one) === canonicalDn(other));
 }
 
 /** What is no name is none of ours. */
-function compared(asked: string, answered: string, same: (one: Dn, other: Dn) => boolean): boolean {
+function parsedAlike(asked: string, answered: string, same: (one: Dn, other: Dn) => boolean): boolean {
   try {
     return same(parseDn(asked), parseDn(answered));
   } catch (error) {
@@ -205,7 +205,7 @@ function compared(asked: string, answered: string, same: (one: Dn, other: Dn) =>
 /** In another case, or with other spaces: how it is written as a string does not count. */
 function isRespelt(before: unknown, found: unknown): boolean {
   if (typeof before !== 'string' || typeof found !== 'string' || before === found) return false;
-  return !compared(before, found, sameDn);
+  return !parsedAlike(before, found, sameDn);
 }
 
 /** An absent list is empty. For what we asked to be empty the RFC's default is not assumed: the server wrote nothing. */
@@ -280,8 +280,8 @@ export function changesByOthers(
     ({ member }) => !sameMember(member, lastAnswer[member], found[member]),
   );
   const respelt = names.filter((member) => {
-    const [ours, theirs] = [asked[member], found[member]];
-    return sameMember(member, ours, theirs) && [ours, lastAnswer[member]].every((text) => isRespelt(text, theirs));
+    const [wanted, theirs] = [asked[member], found[member]];
+    return sameMember(member, wanted, theirs) && [wanted, lastAnswer[member]].every((text) => isRespelt(text, theirs));
   });
   return [...changed, ...respelt.map((member) => ({ member, asked: asked[member], answered: found[member] }))];
 }

@@ -195,7 +195,8 @@ describe('parseDn', () => {
 });
 
 /** Within an RDN the order means nothing. */
-const byType = (name: Dn) => name.map((rdn) => rdn.toSorted((a, b) => (a.type < b.type ? -1 : 1)));
+const byType = (name: Dn) =>
+  name.map((attributes) => attributes.toSorted((one, other) => (one.type < other.type ? -1 : 1)));
 
 describe('formatDn', () => {
   test('parses back to the same name, whatever the values hold', () => {
