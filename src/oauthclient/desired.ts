@@ -16,7 +16,13 @@ import {
 } from '../authserver/client-metadata.ts';
 import type { ClientMetadata } from '../authserver/driver.ts';
 import { serverTrust } from '../authserver/server-trust.ts';
-import { asRegistered, effectiveIdentity, generationOf, type Identity, requestedSubject } from '../authserver/identity.ts';
+import {
+  asRegistered,
+  effectiveIdentity,
+  generationOf,
+  type Identity,
+  requestedSubject,
+} from '../authserver/identity.ts';
 import { keySetUri as uriOf } from './key-set.ts';
 import type { Observed } from './observed.ts';
 import type { PublishedContext } from './published-secret.ts';
