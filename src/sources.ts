@@ -82,7 +82,11 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   caches.authoritySecrets.onChange(({ name }) => {
     for (const issuer of issuers.list()) controllers.issuers.enqueue(issuer.metadata.name);
     for (const server of servers.list()) {
-      if (secretNames(server.spec).includes(name)) controllers.servers.enqueue(server.metadata.name);
+      if (!secretNames(server.spec).includes(name)) continue;
+      controllers.servers.enqueue(server.metadata.name);
+      // Who was refused with the one before is registered with this one.
+      for (const client of clients.byIndex(SERVER_INDEX, server.metadata.name))
+        if (client.status?.clientId === undefined) queue.client(client);
     }
   });
   caches.platformConfigMaps.onChange(({ name }) => {
