@@ -10,9 +10,10 @@ import { discover, type Discovery } from './discovery.ts';
 import type { Enforcement } from './enforcement.ts';
 import type { Discovered } from './observed.ts';
 import type { ServerStep, ServerView } from './step.ts';
+import { publishTrust, type TrustStepOptions, withdrawTrust } from './trust-bundle/steps.ts';
 
-export interface StepOptions {
-  client: Pick<KubeClient, 'patch'>;
+export interface StepOptions extends TrustStepOptions {
+  client: TrustStepOptions['client'] & Pick<KubeClient, 'patch'>;
   servers: Pick<Informer<AuthorizationServer>, 'resource' | 'remember'>;
   connections: Pick<ServerConnections, 'apart' | 'forget'>;
   enforcement: Pick<Enforcement, 'forget'>;
@@ -43,6 +44,10 @@ export async function runStep(
       options.connections.forget(metadata.name);
       options.enforcement.forget(metadata.uid);
       return;
+    case 'publishTrust':
+      return publishTrust(options, step, metadata.name, signal);
+    case 'withdrawTrust':
+      return withdrawTrust(options, step, signal);
     case 'discover':
       return rediscover(options, view, signal);
   }

@@ -21,7 +21,7 @@ import { manual } from './manual.ts';
 import { bundlesNamedBy, driverFor } from './registry.ts';
 import { inEffect, isConfigured, judge } from './rules.ts';
 import { leadScope, type Scope, scopeKey } from './scope.ts';
-import { type Trust, trustOf } from './trust.ts';
+import { type Trust, trustOf } from '../x509/trust.ts';
 
 /** What is read of an informer; before its start, for indexes are added. */
 export type Source<T> = Pick<Informer<T>, 'get' | 'list' | 'byIndex' | 'addIndex' | 'onChange'>;

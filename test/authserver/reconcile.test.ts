@@ -23,6 +23,7 @@ import { FakeClock } from '../support/fake-clock.ts';
 import { createThrowawayCa } from '../support/throwaway-ca.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { type Handler, HOST, json, lasting, type ScriptedServer, startScriptedServer } from './servers.ts';
+import { startTrustCaches, trustBundleCases, type TrustCaches } from './trust-bundle-cases.ts';
 
 const controllerName = 'certbound.dev/operator';
 
@@ -38,6 +39,8 @@ describe('AuthorizationServer, against a real API server', () => {
   const configMap = new Map<string, string>();
   const forgotten: string[] = [];
   const stop = new AbortController();
+  let trustCaches: TrustCaches;
+  const watchNamespaces: string[] = [];
   let reconciler: AuthorizationServerReconciler;
   let name = '';
   let count = 0;
@@ -50,7 +53,8 @@ describe('AuthorizationServer, against a real API server', () => {
     servers = new Informer({ client, resource: authorizationServers, project: (o) => authorizationServer.parse(o) });
     recorder = new EventRecorder({ client, controller: controllerName, instance: 'test' });
     servers.start(stop.signal);
-    await servers.synced;
+    trustCaches = startTrustCaches(client, stop.signal);
+    await Promise.all([servers.synced, trustCaches.synced]);
   });
   after(async () => {
     stop.abort();
@@ -90,6 +94,8 @@ describe('AuthorizationServer, against a real API server', () => {
       clock,
       logger: createLogger({ level: 'silent' }),
       controllerName,
+      ...trustCaches,
+      watchNamespaces,
     });
   const metadata = (changed: Record<string, unknown> = {}): Handler =>
     json(200, {
@@ -387,6 +393,22 @@ describe('AuthorizationServer, against a real API server', () => {
     assert.equal(await live(), undefined);
     assert.ok(forgotten.includes(name));
     assert.deepEqual(await reconcile(), {});
+  });
+
+  trustBundleCases({
+    kube: () => client,
+    caches: () => trustCaches,
+    clock,
+    create,
+    change,
+    live,
+    reconcile: (of) => reconcile(of),
+    reconciler: () => reconciler,
+    serve: (namespaces) => watchNamespaces.splice(0, watchNamespaces.length, ...namespaces),
+    use: (users) => clients.set(name, users),
+    state,
+    conditionOf,
+    name: () => name,
   });
 
   test("another installation's is left alone", async () => {

@@ -7,7 +7,7 @@ import { type Distribution, distribution } from '../../src/terminator/distributi
 import { frontendTarget, objectTarget } from '../../src/terminator/memory.ts';
 import { nginx } from '../../src/terminator/nginx.ts';
 import { unasked, UNPROVED } from '../../src/terminator/proof/verdict.ts';
-import { emptyTrust, isEmptyTrust } from '../../src/terminator/trust.ts';
+import { emptyTrust, isEmptyTrust } from '../../src/x509/trust.ts';
 import { corporateCa, HOST, otherCa, SCOPE, settledWorld, World } from './world.ts';
 
 const sha256 = (pem: string): string => createHash('sha256').update(new X509Certificate(pem).raw).digest('hex');
