@@ -26,6 +26,8 @@ describe('Keycloak with a truststore that Certbound publishes', () => {
     next = await createThrowawayCa('Corporate OAuth Clients, second');
     world = await startKeycloakWorld('its own TLS', { trustBundle: true, spec: { propagation } });
     await world.serverBecomes('corporate', 'True', 'Ready');
+    // A drain lasts as long as tokens at least.
+    await world.realm.admin('PUT', '', { accessTokenLifespan: 5 });
   });
   after(() => world?.stop());
 
