@@ -16,6 +16,7 @@ import { KubeClient } from '../../src/kube/client.ts';
 import { EventRecorder } from '../../src/kube/event-recorder.ts';
 import { Informer } from '../../src/kube/informer.ts';
 import { events } from '../../src/kube/resource.ts';
+import type { StepObserver } from '../../src/runtime/pass.ts';
 import { createLogger } from '../../src/telemetry.ts';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.ts';
 import { applyCrds } from '../support/crds.ts';
@@ -76,7 +77,7 @@ describe('AuthorizationServer, against a real API server', () => {
     traffic.set(server.metadata.uid, known);
     return new ServerConnection(server, { traffic: known });
   };
-  const freshReconciler = () =>
+  const freshReconciler = (observer?: StepObserver) =>
     new AuthorizationServerReconciler({
       client,
       servers,
@@ -96,6 +97,7 @@ describe('AuthorizationServer, against a real API server', () => {
       controllerName,
       ...trustCaches,
       watchNamespaces,
+      observer,
     });
   const metadata = (changed: Record<string, unknown> = {}): Handler =>
     json(200, {
@@ -404,6 +406,7 @@ describe('AuthorizationServer, against a real API server', () => {
     live,
     reconcile: (of) => reconcile(of),
     reconciler: () => reconciler,
+    freshReconciler,
     serve: (namespaces) => watchNamespaces.splice(0, watchNamespaces.length, ...namespaces),
     use: (users) => clients.set(name, users),
     state,

@@ -15,6 +15,7 @@ import { Informer } from '../../src/kube/informer.ts';
 import { KindUnion } from '../../src/kube/kind-union.ts';
 import { type KubernetesObject, namespaces, secrets } from '../../src/kube/resource.ts';
 import type { Result } from '../../src/runtime/controller.ts';
+import type { StepObserver } from '../../src/runtime/pass.ts';
 import { BUNDLE_SELECTOR, type BundleProjection, projectBundle } from '../../src/terminator/bundle.ts';
 import { distribution } from '../../src/terminator/distribution.ts';
 import { caBundle } from '../../src/x509/bundle.ts';
@@ -63,6 +64,8 @@ export interface TrustBundleWorld {
   live(): Promise<AuthorizationServer | undefined>;
   reconcile(of?: AuthorizationServerReconciler): Promise<Result>;
   reconciler(): AuthorizationServerReconciler;
+  /** Another life of the operator. */
+  freshReconciler(observer: StepObserver): AuthorizationServerReconciler;
   /** Namespaces that are served; none: all. */
   serve(names: readonly string[]): void;
   /** So many clients refer to the server. */
@@ -253,6 +256,31 @@ export function trustBundleCases(world: TrustBundleWorld): void {
       assert.deepEqual([await state(), await state(PUBLISHED)], ['True Ready', undefined]);
       assert.equal(await verdict(second.certPem), 'distributed', 'there is nothing to wait for');
     });
+
+    for (const step of ['publishTrust', 'withdrawTrust']) {
+      test(`is the same in the end where the operator is killed before or after ${step}`, async () => {
+        const alive = () => undefined;
+        const die = (_kind: string, name: string) => {
+          if (name === step) throw new Error('killed');
+        };
+        const namespace = await makeNamespace();
+        const own = await issuer(`clients-${count}`, first.certPem);
+        await create({ trustBundle: { namespace }, clients: { issuers: [own] } });
+        for (const mortal of [
+          { before: die, after: alive },
+          { before: alive, after: die },
+        ]) {
+          await change({ trustBundle: { namespace } });
+          if (step === 'publishTrust') await assert.rejects(reconcile(world.freshReconciler(mortal)), /killed/);
+          await reconcile();
+          assert.equal(pemIn(await at(namespace)), caBundle([first.certPem]).pem);
+          await change({ trustBundle: null });
+          if (step === 'withdrawTrust') await assert.rejects(reconcile(world.freshReconciler(mortal)), /killed/);
+          await reconcile();
+          assert.equal(await at(namespace), undefined);
+        }
+      });
+    }
 
     test('stays while clients use a server that is deleted, and is gone before the server', async () => {
       const { namespace, issuers } = await setUp();
