@@ -59,10 +59,10 @@ export interface TrustBundleWorld {
   kube(): KubeClient;
   caches(): TrustCaches;
   readonly clock: FakeClock;
-  create(changed: Partial<AuthorizationServerSpec>): Promise<unknown>;
-  change(changed: Record<string, unknown>): Promise<unknown>;
+  readonly create: (changed: Partial<AuthorizationServerSpec>) => Promise<unknown>;
+  readonly change: (changed: Record<string, unknown>) => Promise<unknown>;
   live(): Promise<AuthorizationServer | undefined>;
-  reconcile(of?: AuthorizationServerReconciler): Promise<Result>;
+  readonly reconcile: (of?: AuthorizationServerReconciler) => Promise<Result>;
   reconciler(): AuthorizationServerReconciler;
   /** Another life of the operator. */
   freshReconciler(observer: StepObserver): AuthorizationServerReconciler;
@@ -70,7 +70,7 @@ export interface TrustBundleWorld {
   serve(names: readonly string[]): void;
   /** So many clients refer to the server. */
   use(users: number): void;
-  state(type?: string): Promise<string | undefined>;
+  readonly state: (type?: string) => Promise<string | undefined>;
   conditionOf(type: string): Promise<Condition | undefined>;
   /** Of the server. */
   name(): string;

@@ -41,12 +41,12 @@ export interface JavaServerOptions {
   args: readonly string[];
   environment?: Readonly<Record<string, string>>;
   /** Whether it serves what is asked of it. */
-  answers(): Promise<boolean>;
+  readonly answers: () => Promise<boolean>;
 }
 
 export interface JavaServer {
-  log(): Promise<string>;
-  stop(): Promise<void>;
+  readonly log: () => Promise<string>;
+  readonly stop: () => Promise<void>;
 }
 
 /** Serves when this resolves. @throws with its last words, where it does not start; its folder is gone then */

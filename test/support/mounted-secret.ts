@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { KubeClient } from '../../src/kube/client.ts';
 import { secrets } from '../../src/kube/resource.ts';
 import { secretValues } from './application.ts';
-import { ProjectedVolume } from './projected-volume.ts';
+import type { ProjectedVolume } from './projected-volume.ts';
 
 const POLL_MS = 250;
 
