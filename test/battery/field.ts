@@ -5,7 +5,7 @@ import { names, sentBy } from '../verifier/product-headers.ts';
 import { type Backend, startBackend } from './backend.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { Outcome, outcomeOf } from './outcome.ts';
-import { createPeople, type People } from './people.ts';
+import { type People, people as everybody } from './people.ts';
 import type { Product, RunningProduct, ServedHost } from './product.ts';
 import { type Answer, exchange, type Exchange, exchangeHttp2, type Hello, plainExchange } from './wire.ts';
 
@@ -68,7 +68,7 @@ export class Field {
   }
 
   static async start(product: Product): Promise<Field> {
-    const people = await createPeople();
+    const people = await everybody();
     const terminator = headerOf(product);
     const verification = terminators[terminator].verification === 'byConfiguration' ? 'assumed' : 'required';
     const backend = await startBackend((host) => ({
@@ -101,7 +101,11 @@ export class Field {
     const own = ca === '' ? undefined : ca.includes(this.people.clientCa.certPem) ? client : ofOtherCa;
     const attempt = { host: name.replace('*', 'any'), ...(own && { client: own, mayBe: own }) };
     const wanted = own === undefined ? Outcome.nobody : Outcome.itself;
-    await waitFor(async () => (await this.attempt(attempt)) === wanted, SERVED_MS);
+    let seen = '';
+    const isServed = async () => (seen = await this.attempt(attempt)) === wanted;
+    await waitFor(isServed, SERVED_MS).catch((cause: unknown) => {
+      throw new Error(`${name} is not served: ${seen}`, { cause });
+    });
   }
 
   get version(): string {

@@ -49,7 +49,7 @@ async function fullBundle(clientCa: ThrowawayCa): Promise<string> {
   return clientCa.certPem + others.map(({ certPem }) => certPem).join('');
 }
 
-export async function createPeople(): Promise<People> {
+async function createPeople(): Promise<People> {
   const [serverCa, clientCa, otherCa, foreignCa, ownCa] = await Promise.all(
     ['Server CA', 'Client CA', 'Other client CA', 'Foreign CA', 'victim'].map(createThrowawayCa),
   );
@@ -80,4 +80,12 @@ export async function createPeople(): Promise<People> {
     tooLarge: await sized(14_000, clientCa),
     huge: await sized(110_000, clientCa),
   };
+}
+
+let made: Promise<People> | undefined;
+
+/** The same for every product of a process: a full bundle takes seconds. */
+export function people(): Promise<People> {
+  made ??= createPeople();
+  return made;
 }
