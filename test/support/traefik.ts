@@ -139,7 +139,8 @@ export async function startTraefik(options: TraefikOptions): Promise<Traefik> {
   try {
     await ready(child, async () => {
       const ports = await Promise.all([httpsPort, httpPort, apiPort].map((port) => accepts(port)));
-      return ports.every(Boolean) && (await api('/ping')) === 'OK';
+      // Its own routers come a moment after its ports.
+      return ports.every(Boolean) && (await api('/ping').catch(() => '')) === 'OK';
     });
   } catch (error) {
     await child.end();
