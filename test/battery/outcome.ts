@@ -3,8 +3,8 @@ import type { Arrival } from './backend.ts';
 import type { Answer } from './wire.ts';
 
 export const Outcome = {
+  /** Or right after it: no word of HTTP came back. */
   handshake: 'refused in the handshake',
-  closed: 'closed without an answer',
   redirected: 'redirected to https',
   /** No certificate header, or an empty one. */
   nobody: 'arrives without a certificate',
@@ -20,8 +20,7 @@ export const Outcome = {
 const refused = (status: number): string => `refused (${status})`;
 const unbelieved = (code: string): string => `arrives, not believed (${code})`;
 
-export const isRefused = (outcome: string): boolean =>
-  outcome.startsWith('refused') || outcome === Outcome.closed || outcome === Outcome.redirected;
+export const isRefused = (outcome: string): boolean => outcome.startsWith('refused') || outcome === Outcome.redirected;
 
 /** Whatever the client said it is, it is nobody or itself. */
 export const isHarmless = (outcome: string): boolean =>
@@ -41,7 +40,7 @@ export interface Seen {
 
 export function outcomeOf({ answer, arrival, mayBe, forged }: Seen): string {
   if (arrival === undefined) {
-    if (answer.kind !== 'answer') return answer.kind === 'refused' ? Outcome.handshake : Outcome.closed;
+    if (answer.kind === 'refused') return Outcome.handshake;
     return answer.status >= 300 && answer.status < 400 ? Outcome.redirected : refused(answer.status);
   }
   const { believed, lines } = arrival;

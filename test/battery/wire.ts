@@ -19,8 +19,8 @@ export interface Hello {
   fragmented?: boolean | undefined;
 }
 
-/** `refused`: the handshake failed, or the connection was reset. `closed`: it ended in order, without a word. */
-export type Answer = { kind: 'refused' | 'closed' } | { kind: 'answer'; status: number };
+/** `refused`: the connection ended without a word of HTTP, by an alert, in order, or by a reset: which it is, is a race. */
+export type Answer = { kind: 'refused' } | { kind: 'answer'; status: number };
 
 export interface Exchange {
   answer: Answer;
@@ -126,9 +126,9 @@ function answerTo(stream: Duplex, bytes: string, ready: string): Promise<Answer>
       const status = /^HTTP\/1\.[01] (\d{3})[^]*?\r\n\r\n/.exec(text)?.[1];
       if (status !== undefined) done({ kind: 'answer', status: Number(status) });
     });
-    // An alert, or a reset: who does not read what was sent resets the connection, and the alert may be lost with it.
+    // Who does not read what was sent resets the connection, and an alert may be lost with it.
     stream.on('error', () => done({ kind: 'refused' }));
-    stream.once('close', () => done({ kind: 'closed' }));
+    stream.once('close', () => done({ kind: 'refused' }));
   });
 }
 
@@ -211,6 +211,6 @@ function answerToHttp2(
       stream.close();
     });
     stream.once('error', () => done({ kind: 'refused' }));
-    stream.once('close', () => done({ kind: 'closed' }));
+    stream.once('close', () => done({ kind: 'refused' }));
   });
 }

@@ -5,16 +5,14 @@ import { apiVersionOf, type KubernetesObject } from '../../src/kube/resource.ts'
 import type { ClientCertificates, TerminatorDriver } from '../../src/terminator/driver.ts';
 import { nginx } from '../../src/terminator/nginx.ts';
 import { traefik } from '../../src/terminator/traefik.ts';
-import { apply, ingress, localService, opaqueSecret } from './cluster-objects.ts';
+import { apply, opaqueSecret } from './cluster-objects.ts';
 import { startControlPlane } from './control-plane.ts';
-import { call } from './https-call.ts';
 import type { KeyPairPem } from './throwaway-ca.ts';
 import { applyTraefikCrds, startTraefik, type TraefikProvider, traefikSettled } from './traefik.ts';
-import { waitFor } from './wait-for.ts';
 
 const namespace = 'default';
 const className = 'terminator';
-const LONG_MS = 90_000;
+const SERVICE = 'backend';
 
 const drivers: Readonly<Record<TraefikProvider, { driver: TerminatorDriver; controller: string }>> = {
   kubernetesIngress: { driver: traefik, controller: 'traefik.io/ingress-controller' },
@@ -32,16 +30,45 @@ export interface TraefikHosts {
   readonly version: string;
   readonly httpsPort: number;
   readonly httpPort: number;
-  /** Resolves when new connections have their answers. */
+  /** Resolves when Traefik has made routers of it; wait for what you call. */
   serve(hosts: readonly TraefikHost[]): Promise<void>;
   stop(): Promise<void>;
 }
 
-function objectsOf(driver: TerminatorDriver, host: TraefikHost): KubernetesObject[] {
+/** For an ExternalName its own providers connect to the Service's port, whatever `targetPort` says. */
+function service(port: number): KubernetesObject {
+  // The other is that of the markers of `traefikSettled`.
+  const ports = [
+    { name: 'http', port },
+    { name: 'marker', port: 80 },
+  ];
+  const spec = { type: 'ExternalName', externalName: 'localhost', ports };
+  return { apiVersion: 'v1', kind: 'Service', metadata: { namespace, name: SERVICE }, spec };
+}
+
+function served(
+  ref: { namespace: string; name: string; annotations?: Record<string, string> },
+  host: string,
+  number: number,
+): KubernetesObject {
+  const backend = { service: { name: SERVICE, port: { number } } };
+  return {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'Ingress',
+    metadata: ref,
+    spec: {
+      ingressClassName: className,
+      tls: [{ hosts: [host], secretName: 'tls' }],
+      rules: [{ host, http: { paths: [{ path: '/', pathType: 'Prefix', backend }] } }],
+    },
+  };
+}
+
+function objectsOf(driver: TerminatorDriver, host: TraefikHost, port: number): KubernetesObject[] {
   const name = host.name.replace('*', 'any').replaceAll('.', '-');
   const ref = { namespace, name };
   const { clientAuthentication } = host;
-  if (clientAuthentication === undefined) return [ingress(ref, host.name, 'backend', className)];
+  if (clientAuthentication === undefined) return [served(ref, host.name, port)];
   const { mode, ca, depth } = clientAuthentication;
   const bundle = { namespace, name: `trust-${name}` };
   const { settings, companions } = driver.render({ bundle, frontend: { ...ref, settings: {} }, mode, depth });
@@ -53,7 +80,7 @@ function objectsOf(driver: TerminatorDriver, host: TraefikHost): KubernetesObjec
       metadata: { namespace, name: companion.name },
       spec: companion.spec,
     })),
-    ingress({ ...ref, annotations: { ...settings } }, host.name, 'backend', className),
+    served({ ...ref, annotations: { ...settings } }, host.name, port),
   ];
 }
 
@@ -87,23 +114,16 @@ export async function startTraefikHosts(options: {
         spec: { controller },
       },
       opaqueSecret({ namespace, name: 'tls' }, { 'tls.crt': certPem, 'tls.key': keyPem }, 'kubernetes.io/tls'),
-      localService({ namespace, name: 'backend' }, options.backendPort),
+      service(options.backendPort),
     );
     const { kubeconfigPath } = plane;
     const running = await startTraefik({ kubeconfigPath, provider, ingressClass: className, flags });
     parts.defer(() => running.stop());
     const { httpsPort, httpPort, version } = running;
 
-    /** Asked and answered as it is to be; of the CAs themselves a handshake tells nothing. */
-    const answers = ({ name, clientAuthentication }: TraefikHost): Promise<boolean> =>
-      call({ url: `https://${name.replace('*', 'any')}:${httpsPort}/`, ca: certPem, deadlineMs: 2_000 }).then(
-        ({ status }) => ![404, 503].includes(status) && clientAuthentication?.mode !== 'required',
-        (error: unknown) => clientAuthentication?.mode === 'required' && /alert/.test(String(error)),
-      );
     const serve = async (hosts: readonly TraefikHost[]): Promise<void> => {
-      await apply(kube, ...hosts.flatMap((host) => objectsOf(driver, host)));
+      await apply(kube, ...hosts.flatMap((host) => objectsOf(driver, host, options.backendPort)));
       await traefikSettled(running, kube, { namespace, ingressClass: className });
-      for (const host of hosts) await waitFor(() => answers(host), LONG_MS);
     };
     await serve(options.hosts);
     return { version, httpsPort, httpPort, serve, stop: () => parts.disposeAsync() };
