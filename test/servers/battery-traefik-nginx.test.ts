@@ -1,0 +1,6 @@
+import { battery } from '../battery/battery.ts';
+import { traefikProduct } from '../battery/traefik.ts';
+
+const rejecting = '--entryPoints.websecure.http.underscoreHeadersStrategy=reject';
+
+battery({ product: traefikProduct('traefik-nginx'), hardened: traefikProduct('traefik-nginx', [rejecting]) });
