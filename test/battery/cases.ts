@@ -186,6 +186,11 @@ const ways = {
   wildcard: {
     title: 'SNI of a wildcard host without client authentication, Host of a protected one below it',
     expected: 'refused',
+    remedy: {
+      lets: Outcome.nobody,
+      by: 'elsewhere',
+      text: 'Of another Gateway a wildcard listener serves the names below it too. Whoever comes that way is nobody: let the API refuse those, or the other Gateway opt in.',
+    },
     requests: [anyWild, wildcard].map((sni) => forgedAt({ sni, host: named })),
   },
   namings: {
