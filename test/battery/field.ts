@@ -42,6 +42,8 @@ export class Field {
   readonly #running: RunningProduct;
   readonly #parts: AsyncDisposableStack;
   readonly #hosts: ReadonlySet<string>;
+  /** That speak for the victim. */
+  readonly #values: readonly string[];
   #requests = 0;
 
   private constructor(parts: {
@@ -54,6 +56,7 @@ export class Field {
   }) {
     this.#product = parts.product;
     this.#people = parts.people;
+    this.#values = valuesFor(parts.people.certificates.victim.der);
     this.#backend = parts.backend;
     this.#running = parts.running;
     this.#hosts = new Set(parts.hosts.map(({ name }) => name));
@@ -208,7 +211,7 @@ export class Field {
       arrival: this.#backend.arrival(path),
       mayBe:
         client === undefined || itself === undefined ? undefined : derOf(this.#people.certificates[client].certPem),
-      forged: valuesFor(this.#people.certificates.victim.der),
+      forged: this.#values,
     });
   }
 

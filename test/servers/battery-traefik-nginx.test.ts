@@ -1,6 +1,4 @@
 import { battery } from '../battery/battery.ts';
 import { traefikProduct } from '../battery/traefik.ts';
 
-const rejecting = '--entryPoints.websecure.http.underscoreHeadersStrategy=reject';
-
-battery({ product: traefikProduct('traefik-nginx'), hardened: traefikProduct('traefik-nginx', [rejecting]) });
+battery({ product: traefikProduct('traefik-nginx'), hardened: traefikProduct('traefik-nginx', true) });

@@ -1,6 +1,4 @@
 import { battery } from '../battery/battery.ts';
 import { traefikProduct } from '../battery/traefik.ts';
 
-const rejecting = '--entryPoints.websecure.http.underscoreHeadersStrategy=reject';
-
-battery({ product: traefikProduct('traefik'), hardened: traefikProduct('traefik', [rejecting]) });
+battery({ product: traefikProduct('traefik'), hardened: traefikProduct('traefik', true) });
