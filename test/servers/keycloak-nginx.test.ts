@@ -1,7 +1,7 @@
 /** Keycloak behind ingress-nginx, from whose header it takes the certificate (x509cert-lookup `nginx`). */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { keepCalling } from '../e2e/lifecycle-world.ts';
+import { keepCalling } from '../support/load.ts';
 import { requestToken, tokenFor } from '../support/application.ts';
 import { call } from '../support/https-call.ts';
 import { boundTo } from '../support/oauth-client.ts';
