@@ -82,7 +82,11 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   caches.authoritySecrets.onChange(({ name }) => {
     for (const issuer of issuers.list()) controllers.issuers.enqueue(issuer.metadata.name);
     for (const server of servers.list()) {
-      if (secretNames(server.spec).includes(name)) controllers.servers.enqueue(server.metadata.name);
+      if (!secretNames(server.spec).includes(name)) continue;
+      controllers.servers.enqueue(server.metadata.name);
+      // Who was refused with the one before is registered with this one.
+      for (const client of clients.byIndex(SERVER_INDEX, server.metadata.name))
+        if (client.status?.clientId === undefined) queue.client(client);
     }
   });
   caches.platformConfigMaps.onChange(({ name }) => {
@@ -103,13 +107,10 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
     queue.scopes(terminators.keysForNamespace(name));
   });
   caches.frontends.onChange((change, kind) => {
-    for (const frontend of both(change)) {
-      queue.scopes(terminators.keysForFrontend(frontend));
-      const own = frontend.optIn.server;
-      if (own !== undefined) queue.clientsOf(own);
-      // It may be a stranger that came to a host of theirs: what was true of the host is so no longer.
-      for (const server of terminators.serversOnHostsOf(frontend)) if (server !== own) queue.clientsOf(server);
-    }
+    const frontends = both(change);
+    queue.scopes(frontends.flatMap((frontend) => terminators.keysForFrontend(frontend)));
+    const concerned = frontends.flatMap((frontend) => terminators.serversOf(frontend));
+    for (const server of new Set(concerned)) queue.clientsOf(server);
     for (const server of servers.list()) {
       const listed = server.spec.terminators?.some(
         (ref) => ref.kind === kind && ref.namespace === change.namespace && ref.name === change.name,

@@ -14,13 +14,24 @@ type TerminatorFinding = Finding<TerminatorStep>;
 
 const CONDITION = 'Ready';
 
+const judgements = new WeakMap<TerminatorViewOfScope, Map<Member, readonly Problem[]>>();
+
+/** Once for all checks of a view: each of them asks. */
+function judged(member: Member, view: TerminatorViewOfScope): readonly Problem[] {
+  const known = judgements.get(view) ?? new Map<Member, readonly Problem[]>();
+  judgements.set(view, known);
+  const problems = known.get(member) ?? judge(member, view);
+  known.set(member, problems);
+  return problems;
+}
+
 /** What a rule says of the scope's frontends, as one finding. It never blocks: the others are still acted on. */
 function told(rule: string): TerminatorCheck {
   return {
     name: rule,
     find(view) {
       const said = view.observed.members.flatMap((member) =>
-        judge(member, view)
+        judged(member, view)
           .filter((problem) => problem.rule === rule)
           .map((problem) => ({ member, problem })),
       );
@@ -74,7 +85,7 @@ function blockingOf(problems: readonly Problem[]): Problem | undefined {
 function managed(member: Member, view: TerminatorViewOfScope): Managed | undefined {
   const wanted = view.desired.wanted.get(member.frontend.uid);
   if (wanted === undefined || member.frontend.optIn.mode !== 'manage' || member.frontend.deleting) return undefined;
-  return { wanted, blocking: blockingOf(judge(member, view)) };
+  return { wanted, blocking: blockingOf(judged(member, view)) };
 }
 
 const writeBundle = due('writeBundle', (member, view) => {
@@ -150,7 +161,7 @@ const configure = due('configure', (member, view) => {
 const withdraw = due('withdraw', (member, view) => {
   const { frontend } = member;
   if (member.optedIn || frontend.deleting || frontend.ownKeys.length === 0) return undefined;
-  if (judge(member, view).length > 0) return undefined;
+  if (judged(member, view).length > 0) return undefined;
   return pending(
     'WithdrawalPending',
     `${frontendName(frontend)} has opted out: our settings are being removed.`,

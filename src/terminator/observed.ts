@@ -35,11 +35,13 @@ export interface Member {
   driver: TerminatorDriver | undefined;
   /** The driver that knows the product, where the platform has not switched it on. */
   switchedOff: string | undefined;
-  /** Undefined also where it exists and has not granted anything: the two are told apart nowhere. */
   /** Of its class, what the platform says there. */
   classAnnotations: Readonly<Record<string, string>>;
+  /** Of its product, as its class has it. */
+  version: string | undefined;
   /** A live connection to it has shown that it verifies; asked of drivers that say `inEffectBy: 'proof'` alone. */
   proved: boolean;
+  /** Undefined also where it exists and has not granted anything: the two are told apart nowhere. */
   server: AuthorizationServer | undefined;
   listed: boolean;
   trust: Trust | undefined;

@@ -38,16 +38,9 @@ const SYSTEM = 'certbound-system';
 type ServerSpec = Partial<AuthorizationServerSpec>;
 type ServerCondition = NonNullable<AuthorizationServerStatus['conditions']>[number];
 
-export interface KeycloakWorld {
+/** A cluster whose operator manages clients there. */
+export interface Cluster {
   readonly kube: KubeClient;
-  readonly keycloak: Keycloak;
-  readonly realm: Realm;
-  readonly adminProxy: ServerProxy;
-  readonly clientCa: ThrowawayCa;
-  readonly serverCaPem: string;
-  readonly apiSecret: string;
-  /** Of the operator's client in the realm. */
-  readonly clientSecret: string;
   /** `corporate`, or another one like it. */
   server(name: string, more?: ServerSpec): Promise<void>;
   serverBecomes(name: string, status: 'True' | 'False', reason: string): Promise<ServerCondition>;
@@ -56,6 +49,19 @@ export interface KeycloakWorld {
   clientId(name: string, team?: string): string;
   secret(name: string, data: Record<string, string>): Promise<void>;
   log(): Promise<string>;
+}
+
+export interface KeycloakWorld extends Cluster {
+  readonly keycloak: Keycloak;
+  readonly realm: Realm;
+  readonly adminProxy: ServerProxy;
+  readonly clientCa: ThrowawayCa;
+  readonly serverCaPem: string;
+  readonly apiSecret: string;
+  /** Of the operator's client in the realm. */
+  readonly clientSecret: string;
+  /** Another one, with the same CA and the same realm. */
+  cluster(clusterId: string): Promise<Cluster>;
   stop(): Promise<void>;
 }
 
@@ -98,42 +104,65 @@ async function start(front: Front, parts: AsyncDisposableStack): Promise<Keycloa
   const { secret: apiSecret } = await realm.serviceAccount(API, []);
   const { secret: clientSecret } = await realm.serviceAccount('certbound', LEAST_ROLES);
 
-  const plane = await startControlPlane({
-    controllerManager: false,
-    crds: [resolve(import.meta.dirname, '../../crds')],
-  });
-  parts.defer(() => plane.stop());
-  const kube = KubeClient.fromKubeconfig({ path: plane.kubeconfigPath, userAgent: 'test', fieldManager: 'test' });
-  parts.defer(() => kube.close());
-  const secret = async (name: string, data: Record<string, string>, type?: string) => {
-    await apply(kube, opaqueSecret({ namespace: SYSTEM, name }, data, type));
-  };
-  const kubeconfigPath = await grantOperatorRights(plane, kube);
-  await apply(kube, namespace('team', CLIENTS_ALLOWED), namespace(SYSTEM, CLIENTS_ALLOWED));
-  await secret('clients-ca', { 'tls.crt': clientCa.certPem, 'tls.key': clientCa.keyPem }, 'kubernetes.io/tls');
-  await secret('keycloak', { 'client-secret': clientSecret });
-  await apply(kube, issuerObject());
-  if (terminator !== undefined) {
-    await apply(kube, ...ingressObjects(terminator.httpPort, tls));
-    const ingressController = await startIngressController({
-      source: { kubeconfigPath: plane.kubeconfigPath },
-      httpsPort: terminator.httpsPort,
-      installNginx: true,
-      terminator: 'nginx',
-      proxySetHeaders: BLANK_CERTIFICATE_HEADERS,
+  async function startCluster(clusterId: string): Promise<Cluster> {
+    const plane = await startControlPlane({
+      controllerManager: false,
+      crds: [resolve(import.meta.dirname, '../../crds')],
     });
-    parts.defer(() => ingressController.stop());
+    parts.defer(() => plane.stop());
+    const kube = KubeClient.fromKubeconfig({ path: plane.kubeconfigPath, userAgent: 'test', fieldManager: 'test' });
+    parts.defer(() => kube.close());
+    const secret = async (name: string, data: Record<string, string>, type?: string) => {
+      await apply(kube, opaqueSecret({ namespace: SYSTEM, name }, data, type));
+    };
+    const kubeconfigPath = await grantOperatorRights(plane, kube);
+    await apply(kube, namespace('team', CLIENTS_ALLOWED), namespace(SYSTEM, CLIENTS_ALLOWED));
+    await secret('clients-ca', { 'tls.crt': clientCa.certPem, 'tls.key': clientCa.keyPem }, 'kubernetes.io/tls');
+    await secret('keycloak', { 'client-secret': clientSecret });
+    await apply(kube, issuerObject());
+    if (terminator !== undefined) {
+      await apply(kube, ...ingressObjects(terminator.httpPort, tls));
+      const ingressController = await startIngressController({
+        source: { kubeconfigPath: plane.kubeconfigPath },
+        httpsPort: terminator.httpsPort,
+        installNginx: true,
+        terminator: 'nginx',
+        proxySetHeaders: BLANK_CERTIFICATE_HEADERS,
+      });
+      parts.defer(() => ingressController.stop());
+    }
+    const server = async (name: string, more: ServerSpec = {}) => {
+      await apply(kube, serverObject(name, { ...serverSpec(), ...more }));
+    };
+    await server('corporate');
+    const operator = await startOperator({ kubeconfigPath, clusterId, logFile: resolve(plane.dir, 'operator.log') });
+    parts.defer(async () => void (await operator.stop()));
+    return {
+      kube,
+      server,
+      secret: (name, data) => secret(name, data),
+      async serverBecomes(name, status, reason) {
+        let condition: ServerCondition | undefined;
+        await waitFor(async () => {
+          const object = await kube.get(authorizationServers, { name });
+          condition = authorizationServer.parse(object).status?.conditions?.find(({ type }) => type === 'Ready');
+          return condition?.status === status && condition.reason === reason;
+        }, 90_000).catch((cause: unknown) => {
+          throw new Error(`AuthorizationServer ${name} is ${JSON.stringify(condition)}`, { cause });
+        });
+        if (condition === undefined) throw new TypeError('no condition');
+        return condition;
+      },
+      client: (name, spec = {}, team = 'team') =>
+        new TestClient(
+          { kube },
+          { namespace: team, name },
+          { scope: SCOPES.join(' '), certificate: { duration: '24h' }, ...spec },
+        ),
+      clientId: (name, team = 'team') => `${clusterId}.${team}.${name}`,
+      log: () => operator.log(),
+    };
   }
-  const server = async (name: string, more: ServerSpec = {}) => {
-    await apply(kube, serverObject(name, { ...serverSpec(), ...more }));
-  };
-  await server('corporate');
-  const operator = await startOperator({
-    kubeconfigPath,
-    clusterId: CLUSTER_ID,
-    logFile: resolve(plane.dir, 'operator.log'),
-  });
-  parts.defer(async () => void (await operator.stop()));
 
   function serverSpec(): AuthorizationServerSpec {
     return {
@@ -165,7 +194,7 @@ async function start(front: Front, parts: AsyncDisposableStack): Promise<Keycloa
   }
 
   return {
-    kube,
+    ...(await startCluster(CLUSTER_ID)),
     keycloak,
     realm,
     adminProxy,
@@ -173,28 +202,7 @@ async function start(front: Front, parts: AsyncDisposableStack): Promise<Keycloa
     serverCaPem: serverCa.certPem,
     apiSecret,
     clientSecret,
-    server,
-    secret: (name, data) => secret(name, data),
-    async serverBecomes(name, status, reason) {
-      let condition: ServerCondition | undefined;
-      await waitFor(async () => {
-        const object = await kube.get(authorizationServers, { name });
-        condition = authorizationServer.parse(object).status?.conditions?.find(({ type }) => type === 'Ready');
-        return condition?.status === status && condition.reason === reason;
-      }, 90_000).catch((cause: unknown) => {
-        throw new Error(`AuthorizationServer ${name} is ${JSON.stringify(condition)}`, { cause });
-      });
-      if (condition === undefined) throw new TypeError('no condition');
-      return condition;
-    },
-    client: (name, spec = {}, team = 'team') =>
-      new TestClient(
-        { kube },
-        { namespace: team, name },
-        { scope: SCOPES.join(' '), certificate: { duration: '24h' }, ...spec },
-      ),
-    clientId: (name, team = 'team') => `${CLUSTER_ID}.${team}.${name}`,
-    log: () => operator.log(),
+    cluster: startCluster,
     stop: () => parts.disposeAsync(),
   };
 }

@@ -105,9 +105,9 @@ describe('at Traefik', () => {
     const other = world.frontends.get('Ingress', 'payments', 'other');
     assert.ok(other !== undefined);
     // Whose clients are looked at again when it comes and goes, and when their class changes.
-    assert.deepEqual(world.views.serversOnHostsOf(other), ['corporate']);
-    assert.deepEqual(world.views.serversOfClass(className), ['corporate']);
-    assert.deepEqual(world.views.serversOfClass('elsewhere'), []);
+    assert.deepEqual(world.views.affected.serversOf(other), ['corporate']);
+    assert.deepEqual(world.views.affected.serversOfClass(className), ['corporate']);
+    assert.deepEqual(world.views.affected.serversOfClass('elsewhere'), []);
   });
 
   test('an Ingress that was given the same TLSOption by hand is none', () => {
