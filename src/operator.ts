@@ -13,6 +13,7 @@ import {
   type ServerCredentials,
 } from './authserver/credentials.ts';
 import { sweepClaim } from './authserver/claim-sweep.ts';
+import { Authorizations } from './authserver/authorizations.ts';
 import { Enforcement } from './authserver/enforcement.ts';
 import { driverFor } from './authserver/registry.ts';
 import { indexTrust } from './authserver/trust-bundle/observed.ts';
@@ -116,10 +117,14 @@ export async function startOperator(
     clock,
     logger,
   });
+  const authorizations = new Authorizations();
   const connections = new ServerConnections({
     fence,
     metrics: metrics.serverCalls,
     proxyCredentials: (server) => readProxyCredentials(secretValue, server, AbortSignal.timeout(lookupMs)),
+    onUnauthorized({ metadata: { name, uid } }) {
+      if (authorizations.doubt(uid)) controllers.servers.enqueue(name);
+    },
     onChange(server, held) {
       controllers.servers.enqueue(server);
       const spreadMs = Math.min(longestWakeMs, held.length * wakeMs);
@@ -253,6 +258,7 @@ export async function startOperator(
     configMapValue,
     connections,
     enforcement,
+    authorizations,
     keySetsServed: config.jwks !== undefined,
     recorder,
     clock,

@@ -86,7 +86,11 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   caches.authoritySecrets.onChange(({ name }) => {
     for (const issuer of issuers.list()) controllers.issuers.enqueue(issuer.metadata.name);
     for (const server of servers.list()) {
-      if (secretNames(server.spec).includes(name)) controllers.servers.enqueue(server.metadata.name);
+      if (!secretNames(server.spec).includes(name)) continue;
+      controllers.servers.enqueue(server.metadata.name);
+      // Who was refused with the one before is registered with this one.
+      for (const client of clients.byIndex(SERVER_INDEX, server.metadata.name))
+        if (client.status?.clientId === undefined) queue.client(client);
     }
   });
   caches.platformConfigMaps.onChange(({ name }) => {
@@ -110,10 +114,10 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
     }
   });
   caches.frontends.onChange((change, kind) => {
-    for (const frontend of both(change)) {
-      queue.scopes(terminators.keysForFrontend(frontend));
-      if (frontend.optIn.server !== undefined) queue.clientsOf(frontend.optIn.server);
-    }
+    const frontends = both(change);
+    queue.scopes(frontends.flatMap((frontend) => terminators.keysForFrontend(frontend)));
+    const concerned = frontends.flatMap((frontend) => terminators.serversOf(frontend));
+    for (const server of new Set(concerned)) queue.clientsOf(server);
     for (const server of servers.list()) {
       const listed = server.spec.terminators?.some(
         (ref) => ref.kind === kind && ref.namespace === change.namespace && ref.name === change.name,
@@ -122,7 +126,10 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
     }
   });
   for (const classes of [caches.ingressClasses, caches.gatewayClasses]) {
-    classes?.onChange(({ name }) => queue.scopes(terminators.keysForClass(name)));
+    classes?.onChange(({ name }) => {
+      queue.scopes(terminators.keysForClass(name));
+      terminators.serversOfClass(name).forEach(queue.clientsOf);
+    });
   }
   caches.companions.onChange((change) => {
     for (const companion of both(change)) {

@@ -20,6 +20,10 @@ export const TRUST_STORE_SHA256 = `${GROUP}/trust-store-sha256`;
 export const SESSIONS_ISOLATED = `${GROUP}/sessions-isolated`;
 /** On an IngressClass of Traefik, by the platform: its kubernetesCRD provider has `safeNaming`. */
 export const SAFE_NAMING = `${GROUP}/safe-naming`;
+/** On an IngressClass or GatewayClass, by the platform: the version of its product. */
+export const PRODUCT_VERSION = `${GROUP}/product-version`;
+/** On an IngressClass or GatewayClass, by the platform: `true` where clients' own certificate headers are removed on every host. */
+export const CLIENT_HEADERS_REMOVED = `${GROUP}/client-headers-removed`;
 
 /** Label of every Secret and ConfigMap that the operator makes; its value says what the object is for. */
 export const ROLE_LABEL = `${GROUP}/role`;

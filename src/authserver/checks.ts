@@ -108,6 +108,18 @@ const registrationSupported: ServerCheck = {
   },
 };
 
+const authorizationOf = ({ observed: { authorization }, desired }: ServerView) =>
+  authorization?.basis === desired.authorizationBasis ? authorization : undefined;
+
+/** Also while it is asked again. */
+const authorized: ServerCheck = {
+  name: 'authorized',
+  find(view) {
+    const problem = authorizationOf(view)?.problem;
+    return problem && unready(problem.code, problem.message);
+  },
+};
+
 /** Before the first answer after a restart, what was found before it holds. */
 const clientsAuthenticated: ServerCheck = {
   name: 'clientsAuthenticated',
@@ -128,7 +140,7 @@ const answers: ServerCheck = {
   },
 };
 
-/** The last one: a step hides what comes after it. */
+/** A step hides what comes after it. */
 const discoveryFresh: ServerCheck = {
   name: 'discoveryFresh',
   find(view) {
@@ -141,6 +153,25 @@ const discoveryFresh: ServerCheck = {
       message: 'The metadata of the server is being read.',
       step: { name: 'discover' },
       basis: view.desired.discoveryBasis,
+    };
+  },
+};
+
+/** The last one. */
+const authorizationFresh: ServerCheck = {
+  name: 'authorizationFresh',
+  find(view) {
+    const { authorizationBasis: basis } = view.desired;
+    const known = authorizationOf(view);
+    if (basis === undefined || (known !== undefined && view.now < known.until)) return undefined;
+    const message = 'The server is being asked whether it lets the operator manage clients.';
+    return {
+      condition: Condition.authorized,
+      status: 'Unknown',
+      reason: 'Authorizing',
+      message,
+      step: { name: 'authorize' },
+      basis,
     };
   },
 };
@@ -160,7 +191,9 @@ export const serverChecks: readonly ServerCheck[] = [
   keySetsServed,
   methodSupported,
   registrationSupported,
+  authorized,
   clientsAuthenticated,
   answers,
   discoveryFresh,
+  authorizationFresh,
 ];

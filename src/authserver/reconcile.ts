@@ -6,9 +6,10 @@ import type { Informer } from '../kube/informer.ts';
 import { writeStatus } from '../kube/status-writer.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Result } from '../runtime/controller.ts';
-import { Pass, type StepObserver } from '../runtime/pass.ts';
+import { earliest, Pass, type StepObserver } from '../runtime/pass.ts';
 import type { Logger } from '../telemetry.ts';
 import type { ObjectValues } from './ca-bundle.ts';
+import type { Authorizations } from './authorizations.ts';
 import { serverChecks } from './checks.ts';
 import type { ServerConnections } from './connections.ts';
 import { heldAt } from './outage.ts';
@@ -34,6 +35,7 @@ export interface AuthorizationServerReconcilerOptions extends ObjectValues, Trus
   logger: Logger;
   connections: Pick<ServerConnections, 'to' | 'apart' | 'forget'>;
   enforcement: Pick<Enforcement, 'of' | 'forget'>;
+  authorizations: Pick<Authorizations, 'of' | 'found' | 'forget'>;
   /** Whether this operator serves key sets (`jwks_uri`). */
   keySetsServed: boolean;
   controllerName: string;
@@ -58,10 +60,13 @@ export class AuthorizationServerReconciler {
         observe: (key, signal) => observe(more, discoveries, key, signal),
         desired,
         checks: serverChecks,
-        heldBack: (_key, step, { observed: { server } }) =>
-          step.name === 'discover' ? heldAt(options.connections.to(server), server.spec.issuer) : undefined,
+        heldBack(_key, { name }, { observed: { server } }) {
+          const connection = options.connections.to(server);
+          if (name === 'discover') return heldAt(connection, server.spec.issuer);
+          return name === 'authorize' ? heldAt(connection, connection.adminUrl ?? server.spec.issuer) : undefined;
+        },
         run: (step, view, signal) => runStep({ ...more, discoveries }, step, view, signal),
-        wakeAt: ({ observed }) => observed.discovered?.until,
+        wakeAt: ({ observed: { discovered, authorization } }) => earliest(discovered?.until, authorization?.until),
         settle: (view, findings, signal) => this.#settle(view, findings, signal),
       },
       { clock: options.clock, logger: options.logger, observer: options.observer },

@@ -4,7 +4,7 @@ import type { Desired } from './desired.ts';
 import type { Observed } from './observed.ts';
 import type { TrustStep } from './trust-bundle/steps.ts';
 
-export type ServerStep = FinalizerStep | TrustStep | { readonly name: 'discover' };
+export type ServerStep = FinalizerStep | TrustStep | { readonly name: 'discover' } | { readonly name: 'authorize' };
 
 export type ServerView = View<Observed, Desired>;
 export type ServerFinding = Finding<ServerStep>;
@@ -14,6 +14,8 @@ export const Condition = {
   ready: InUse.ready,
   /** Its metadata was read and fits. */
   discovered: 'Discovered',
+  /** Only while it can't be found out whether it lets the operator manage clients; that it does not is told by Ready. */
+  authorized: 'Authorized',
   deletable: InUse.deletable,
   /** Only where there is a spec.trustBundle, or one is being withdrawn. */
   trustBundle: 'TrustBundlePublished',

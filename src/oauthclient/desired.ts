@@ -16,7 +16,13 @@ import {
 } from '../authserver/client-metadata.ts';
 import type { ClientMetadata } from '../authserver/driver.ts';
 import { serverTrust } from '../authserver/server-trust.ts';
-import { effectiveIdentity, generationOf, type Identity } from '../authserver/identity.ts';
+import {
+  asRegistered,
+  effectiveIdentity,
+  generationOf,
+  type Identity,
+  requestedSubject,
+} from '../authserver/identity.ts';
 import { keySetUri as uriOf } from './key-set.ts';
 import type { Observed } from './observed.ts';
 import type { PublishedContext } from './published-secret.ts';
@@ -157,7 +163,7 @@ function longestTokenLifetimeMs({ server, record }: Observed): number {
   return Math.max(seenMs, configured === undefined ? 0 : durationMs(configured));
 }
 
-/** What was registered stays, also when the platform puts another template first: a subject can't change (RFC 8705). */
+/** What was registered stays, letter for letter, also when the platform writes another template first: a subject can't change (RFC 8705). */
 function identityOf(observed: Observed): Desired['identity'] {
   const { client, server, clusterId, record } = observed;
   const { namespace, name } = client.metadata;
@@ -182,7 +188,8 @@ export function identityOfGeneration(
   const requested = client.spec.certificate?.subject ?? (registered && requestedSubject(registered));
   const result = effectiveIdentity(server?.spec.clients?.identityTemplates, requested, { namespace, name, clusterId });
   if (!('identity' in result)) return { ok: false, message: result.violation.message };
-  return { ok: true, ...generationOf(result.identity, generation) };
+  const identity = registered === undefined ? result.identity : asRegistered(result.identity, registered);
+  return { ok: true, ...generationOf(identity, generation) };
 }
 
 function firstIdentity(record: Observed['record']): RecordState['identity'] | undefined {
@@ -194,18 +201,6 @@ const identities = new WeakMap<
   OAuthClientSpec,
   { basis: string; templates: readonly Subject[] | undefined; identity: Desired['identity'] }
 >();
-
-const members = {
-  tls_client_auth_subject_dn: 'dn',
-  tls_client_auth_san_dns: 'dnsName',
-  tls_client_auth_san_uri: 'uri',
-  tls_client_auth_san_ip: 'ipAddress',
-  tls_client_auth_san_email: 'emailAddress',
-} as const;
-
-function requestedSubject({ parameter, value }: RecordState['identity']): Subject {
-  return { [members[parameter]]: value };
-}
 
 /**
  * Every certificate that is or will be used, and those that still drain (RFC 8705 §2.2: the new before, the old after). One

@@ -1,5 +1,5 @@
-/** What the owner of a frontend ought to know, although it is acted on. */
-import { Role, ROLE_LABEL } from '../api/annotations.ts';
+/** What the owner of a frontend ought to know, although it is acted on: by what is around it, or by settings of its own. */
+import { CLIENT_HEADERS_REMOVED, Role, ROLE_LABEL } from '../api/annotations.ts';
 import { bundleName } from './bundle.ts';
 import { canonicalJson } from './settings.ts';
 import { companionsToWrite, differingKeys, holdsTrustedCas, writtenOut } from './desired.ts';
@@ -10,17 +10,49 @@ import { nameOf, type Rule, type Said } from './rule.ts';
 
 export const hostShared: Rule = {
   name: 'HostShared',
-  find(member, { desired }) {
+  find(member, { observed: { scope }, desired }) {
     const { frontend, neighbours, driver } = member;
     if (driver?.hostKey !== undefined) return hostUnverified(member, driver.hostKey, desired);
+    const named = (of: readonly Neighbour[]): string =>
+      [...new Set(of.map((other) => nameOf(other, frontend.namespace)))].join(', ');
+    const otherKinds = neighbours.filter(({ kind }) => kind !== frontend.kind);
+    if (otherKinds.length > 0) {
+      return {
+        message: `${named(otherKinds)} serves the same host. Whenever the ${frontend.kind} is out of service, because its CAs are missing or damaged, that is served instead, and nobody is asked for a certificate: remove the host there, or use another one here.`,
+        holdsUp: true,
+      };
+    }
+    const rivals = neighbours.filter((other) => decidesOtherwise(other, member, scope.controller));
+    if (rivals.length > 0) {
+      return {
+        message: `${named(rivals)} sets client authentication on the same host by itself, and one of the two decides for all of it: remove it there, or let it opt in alike.`,
+        holdsUp: true,
+      };
+    }
     const others = neighbours.filter(({ optIn }) => optIn === undefined);
     if (others.length === 0) return undefined;
-    const names = [...new Set(others.map((other) => nameOf(other, frontend.namespace)))];
     return {
-      message: `${names.join(', ')} serves the same host without having opted in. Client certificates are asked for on the whole host, so its paths are behind them too: use a host of its own, or let it opt in alike.`,
+      message: `${named(others)} serves the same host without having opted in. Client certificates are asked for on the whole host, so its paths are behind them too: use a host of its own, or let it opt in alike.`,
     };
   },
 };
+
+/** It names CAs, and not as the operator would write it for this host. */
+function decidesOtherwise(
+  other: Neighbour,
+  { frontend, driver, classAnnotations, trust }: Member,
+  controller: string,
+): boolean {
+  if (driver === undefined || driver.bundleOf(other.settings) === undefined) return false;
+  const { settings } = driver.render({
+    bundle: { namespace: other.namespace, name: bundleName({ controller, host: other.leadHost }) },
+    frontend: other,
+    mode: frontend.optIn.clientCertificates,
+    classAnnotations,
+    depth: trust?.bundle?.depth ?? 1,
+  });
+  return Object.entries(settings).some(([key, value]) => other.settings[key] !== value);
+}
 
 /**
  * Of products that ask nobody for a certificate where the frontends of a host are not set alike. It is in the way of
@@ -55,16 +87,18 @@ export const backendExposed: Rule = {
     if (first === undefined) return undefined;
     const ways = exposures.map(({ frontend, host }) => `${host === '' ? 'the default host' : host} (${frontend})`);
     return {
-      message: `Service ${first.service} is also reached without client certificates through ${[...new Set(ways)].join(', ')}, where forged ssl-client-* headers pass: let it opt in, or blank ssl-client-cert and ssl-client-verify in the controller's proxy-set-headers.`,
+      message: `Service ${first.service} is also reached through ${[...new Set(ways)].join(', ')}, where a certificate header that a client sends itself is not replaced: whoever sends one is whoever it names. Let it opt in, or take the Service away from it; or the platform removes these headers there (docs/terminators.md#clients-own-headers) and annotates the class with ${CLIENT_HEADERS_REMOVED}: "true".`,
+      holdsUp: true,
     };
   },
 };
 
-export const plainHttp: Rule = {
-  name: 'PlainHTTP',
+/** Something beside what is written by which client authentication is undone, in the reason's words. */
+export const hazardous: Rule = {
+  name: 'Hazardous',
   find({ frontend, driver }) {
-    const message = driver?.hazard(frontend.settings);
-    return message === undefined ? undefined : { message };
+    const hazard = driver?.hazard(frontend.settings);
+    return hazard === undefined ? undefined : { ...hazard, holdsUp: true };
   },
 };
 

@@ -109,7 +109,10 @@ export const awsAlb: TerminatorDriver = {
   hazard(settings) {
     const http = portsOf(settings)?.http ?? [];
     if (http.length === 0 || (settings[SSL_REDIRECT] ?? '') !== '') return undefined;
-    return `${LISTEN_PORTS} has HTTP ${http.join(', ')}, where nobody is asked for a certificate: annotate ${SSL_REDIRECT}: '443', or remove it.`;
+    return {
+      reason: 'PlainHTTP',
+      message: `${LISTEN_PORTS} has HTTP ${http.join(', ')}, where nobody is asked for a certificate: annotate ${SSL_REDIRECT}: '443', or remove it.`,
+    };
   },
 
   // The trust store has a copy, whose name says nothing of the bundle.

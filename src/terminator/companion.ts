@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { Role, ROLE_LABEL } from '../api/annotations.ts';
 import { apiVersionOf, type KubernetesObject, type Resource } from '../kube/resource.ts';
 import type { Companion } from './driver.ts';
-import { type MadeFor, madeMeta, type MadeObject, madeObject, metadataOf } from './made-object.ts';
+import { madeAt, type MadeFor, madeMeta, type MadeObject, madeObject, metadataOf } from './made-object.ts';
 import { canonicalJson } from './settings.ts';
 
 export const COMPANION_SELECTOR = `${ROLE_LABEL}=${Role.terminator}`;
@@ -14,6 +14,8 @@ export interface CompanionProjection extends MadeObject {
   spec: string;
   /** Why the product does not act on it, by its own status; undefined where it says nothing of the kind. */
   rejected: string | undefined;
+  /** When the operator wrote it last, epoch milliseconds. */
+  writtenAt: number | undefined;
 }
 
 const condition = z.object({
@@ -54,6 +56,7 @@ export const projectCompanion =
       resource,
       spec: canonicalJson(spec ?? {}),
       rejected: refusal?.message,
+      writtenAt: madeAt(object.metadata),
     };
   };
 

@@ -75,7 +75,10 @@ export const contour: TerminatorDriver = {
 
   hazard: (settings: Settings) =>
     settings[PERMIT_INSECURE] === TRUE
-      ? `${PERMIT_INSECURE} serves a route over plain HTTP too, where nobody is asked for a certificate: remove it.`
+      ? {
+          reason: 'PlainHTTP',
+          message: `${PERMIT_INSECURE} serves a route over plain HTTP too, where nobody is asked for a certificate: remove it.`,
+        }
       : undefined,
 
   bundleOf(settings) {

@@ -1,4 +1,5 @@
 import type { ObjectRef, Resource } from '../kube/resource.ts';
+import type { Version } from './version.ts';
 
 /** What a frontend's owner asks for: a verified certificate, one if there is one, or any, unverified. */
 export type ClientCertificates = 'required' | 'optional' | 'request';
@@ -69,6 +70,13 @@ export interface Prepared {
   classAnnotations: Readonly<Record<string, string>>;
 }
 
+/** Something of a frontend's own by which who has no certificate gets in, or what is verified is not what is written here. */
+export interface Hazard {
+  reason: 'PlainHTTP' | 'TLSPassthrough' | 'HostAlias' | 'VerificationOverridden';
+  /** To its owner: what it does, and what to do. */
+  message: string;
+}
+
 /** One product's way to be told about client certificates. Pure. */
 export interface TerminatorDriver {
   readonly name: string;
@@ -87,6 +95,11 @@ export interface TerminatorDriver {
   readonly hostKey?: string;
   /** Kinds of its companions. */
   readonly companionKinds: readonly Resource[];
+  /**
+   * How long the product may take to hear of a companion, or of settings that name it no more, milliseconds. Settings that
+   * name one which it does not know end every connection of the host. Absent: it hears of both in their order.
+   */
+  readonly companionsLoadMs?: number;
   /** @param controller `spec.controller` of an IngressClass, `spec.controllerName` of a GatewayClass */
   detect(controller: string): boolean;
   /**
@@ -94,6 +107,8 @@ export interface TerminatorDriver {
    * so it counts only once a live connection has shown it. Default `settings`.
    */
   readonly inEffectBy?: 'settings' | 'proof';
+  /** The oldest that is safe, e.g. `Traefik 3.7.11`, where this one is older. */
+  tooOld?(version: Version, controller: string): string | undefined;
   /** What somebody has to say before anything can be rendered safely, as a sentence to them. Then nothing is changed. */
   missing?(said: Prepared): string | undefined;
   /** Where the product reads its CAs from outside the cluster: what to do until they are the bundle's, as a sentence. */
@@ -101,8 +116,8 @@ export interface TerminatorDriver {
   render(rendering: Rendering): Rendered;
   /** Whether a client's own copy of the certificate header is overwritten on the hosts of a frontend set so. */
   overwritesHeaders(settings: Settings): boolean;
-  /** What in the owner's own settings undoes client authentication, as a sentence to its owner. */
-  hazard(settings: Settings): string | undefined;
+  /** What in the owner's own settings undoes client authentication. */
+  hazard(settings: Settings): Hazard | undefined;
   /** Name of the object with the CAs that such settings name, directly or by a companion of ours. */
   bundleOf(settings: Settings): { namespace: string; name: string } | undefined;
 }

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Resource } from '../kube/resource.ts';
 import type { ClientCertificates, Companion, Rendering, TerminatorDriver } from './driver.ts';
-import { frontendBundle, frontendValidation, ownedKeys, portHazard, watchedKeys } from './gateway-api.ts';
+import { frontendBundle, frontendValidation, ownedKeys } from './gateway-api.ts';
+import { isBelow } from './version.ts';
 
 export const clientTrafficPolicies: Resource = {
   group: 'gateway.envoyproxy.io',
@@ -61,12 +62,14 @@ export const envoyGateway: TerminatorDriver = {
   },
   bundleKind: 'ConfigMap',
   ownedKeys,
-  watchedKeys,
+  watchedKeys: [],
   companionKinds: [clientTrafficPolicies],
 
   detect: (controller) => controller === 'gateway.envoyproxy.io/gatewayclass-controller',
+  tooOld: (version) => (isBelow(version, '1.8') ? 'Envoy Gateway 1.8' : undefined),
   render: (rendering) => ({ settings: frontendValidation(rendering), companions: [policy(rendering)] }),
   overwritesHeaders: () => true,
-  hazard: portHazard,
+  // Whatever perPort says, the policy holds on every listener; where it is not in effect, CompanionRejected is said.
+  hazard: () => undefined,
   bundleOf: frontendBundle,
 };

@@ -14,7 +14,10 @@ export const frontendMeta = objectMeta.extend({
 });
 
 /** All but what it serves. */
-export type FrontendObject = Omit<Frontend, 'className' | 'hosts' | 'hostless' | 'tlsHosts' | 'backends'>;
+export type FrontendObject = Omit<
+  Frontend,
+  'className' | 'hosts' | 'proofHosts' | 'hostless' | 'tlsHosts' | 'backends'
+>;
 
 /** @param spec of which settings are read; absent where they are annotations alone */
 export function frontendObject(

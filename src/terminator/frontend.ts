@@ -23,6 +23,11 @@ export interface Frontend {
   className: string | undefined;
   /** Named hosts that it serves, sorted, each once; of a Gateway its `namespace/name`. */
   hosts: readonly string[];
+  /**
+   * What live connections are about: its hosts, wildcards too. A Gateway's are its own, whoever else has the same, and called
+   * `namespace/name/hostname`; `*` where a listener has none.
+   */
+  proofHosts: readonly string[];
   /** It serves traffic of no named host: that of the default server. */
   hostless: boolean;
   tlsHosts: readonly string[];
@@ -43,6 +48,8 @@ export interface Frontend {
   /** RFC 3339. */
   creationTimestamp: string;
 }
+
+export type FrontendRef = Pick<Frontend, 'kind' | 'namespace' | 'name'>;
 
 export const frontendResources: Readonly<Record<FrontendKind, Resource>> = {
   Ingress: ingresses,
@@ -76,7 +83,10 @@ export function isOptedIn({ optIn }: Pick<Frontend, 'optIn'>): boolean {
   return optIn.server !== undefined && (optIn.mode !== 'off' || optIn.invalid !== undefined);
 }
 
+/** It has opted in, or carries settings of ours. */
+export const isMember = (frontend: Frontend): boolean => isOptedIn(frontend) || frontend.ownKeys.length > 0;
+
 /** `Ingress accounts/api`: how messages name it to the platform team. */
-export function frontendName({ kind, namespace, name }: Pick<Frontend, 'kind' | 'namespace' | 'name'>): string {
+export function frontendName({ kind, namespace, name }: FrontendRef): string {
   return `${kind} ${namespace}/${name}`;
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import type { Rendering, Settings, TerminatorDriver } from './driver.ts';
+import type { Hazard, Rendering, Settings, TerminatorDriver } from './driver.ts';
 import { canonicalJson } from './settings.ts';
+import { isBelow } from './version.ts';
 
 const validation = 'spec.tls.frontend.default.validation';
 const CA_CERTIFICATE_REFS = `${validation}.caCertificateRefs`;
@@ -8,7 +9,8 @@ const MODE = `${validation}.mode`;
 const PER_PORT = 'spec.tls.frontend.perPort';
 
 export const ownedKeys: readonly string[] = [CA_CERTIFICATE_REFS, MODE];
-export const watchedKeys: readonly string[] = [PER_PORT];
+/** Ports with an HTTPS listener, as a list. */
+const HTTPS_PORTS = 'spec.listeners.httpsPorts';
 
 /**
  * Those whose conformance reports for Gateway API 1.5 or 1.6 say that they verify by `tls.frontend`
@@ -22,6 +24,11 @@ const verifying: ReadonlySet<string> = new Set([
   'microgateway.airlock.com/gatewayclass-controller',
   'networking.gke.io/gateway',
 ]);
+
+const oldest: Readonly<Record<string, { product: string; minimum: string }>> = {
+  'gateway.nginx.org/nginx-gateway-controller': { product: 'NGINX Gateway Fabric', minimum: '2.6' },
+  'kgateway.dev/kgateway': { product: 'kgateway', minimum: '2.3' },
+};
 
 const caCertificateRefs = z.array(z.object({ kind: z.string(), name: z.string(), namespace: z.string().default('') }));
 
@@ -41,10 +48,39 @@ export function frontendBundle(settings: Settings): { namespace: string; name: s
   return { namespace: only.namespace, name: only.name };
 }
 
+const portNumbers = z.array(z.number());
+const ports = z.array(
+  z.looseObject({
+    port: z.number(),
+    tls: z
+      .looseObject({
+        validation: z
+          .looseObject({ caCertificateRefs: z.unknown(), mode: z.string().default('AllowValidOnly') })
+          .optional(),
+      })
+      .optional(),
+  }),
+);
+
 /** What is said for a port replaces the default there, also where it says nothing. */
-export function portHazard(settings: Settings): string | undefined {
-  if (settings[PER_PORT] === undefined) return undefined;
-  return `${PER_PORT} decides for its ports instead of ${validation}, which is the operator's: remove it, or put those ports on a Gateway of their own.`;
+function portHazard(settings: Settings): Hazard | undefined {
+  const text = settings[PER_PORT];
+  if (text === undefined) return undefined;
+  const served = portNumbers.safeParse(JSON.parse(settings[HTTPS_PORTS] ?? '[]')).data ?? [];
+  const overridden = ports.safeParse(JSON.parse(text)).data?.flatMap(({ port, tls }) => {
+    const own = tls?.validation;
+    const alike =
+      own !== undefined &&
+      canonicalJson(own.caCertificateRefs) === settings[CA_CERTIFICATE_REFS] &&
+      canonicalJson(own.mode) === settings[MODE];
+    return alike || !served.includes(port) ? [] : [port];
+  });
+  if (overridden?.length === 0) return undefined;
+  const which = overridden === undefined ? 'its ports' : `port ${overridden.join(', ')}`;
+  return {
+    reason: 'VerificationOverridden',
+    message: `${PER_PORT} decides for ${which} instead of ${validation}, which is the operator's, so that other CAs or nobody's certificates are asked for there: remove it, make it equal, or put those ports on a Gateway of their own.`,
+  };
 }
 
 /**
@@ -66,10 +102,14 @@ export const gatewayApi: TerminatorDriver = {
   // The only kind that every implementation reads.
   bundleKind: 'ConfigMap',
   ownedKeys,
-  watchedKeys,
+  watchedKeys: [PER_PORT, HTTPS_PORTS],
   companionKinds: [],
 
   detect: (controller) => verifying.has(controller),
+  tooOld(version, controller) {
+    const { product, minimum } = oldest[controller] ?? {};
+    return minimum !== undefined && isBelow(version, minimum) ? `${product ?? ''} ${minimum}` : undefined;
+  },
   render: (rendering) => ({ settings: frontendValidation(rendering), companions: [] }),
   overwritesHeaders: () => false,
   hazard: portHazard,

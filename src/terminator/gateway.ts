@@ -3,12 +3,18 @@ import type { KubernetesObject } from '../kube/resource.ts';
 import { frontendMeta, frontendObject } from './frontend-object.ts';
 import type { Frontend } from './frontend.ts';
 
+const listener = z.object({
+  protocol: z.string().default(''),
+  port: z.number().default(0),
+  hostname: z.string().default(''),
+});
+
 const schema = z.object({
   metadata: frontendMeta,
   spec: z
     .looseObject({
       gatewayClassName: z.string().optional(),
-      listeners: z.array(z.object({ protocol: z.string().default('') })).default([]),
+      listeners: z.array(listener).default([]),
     })
     .prefault({}),
 });
@@ -22,13 +28,16 @@ const schema = z.object({
  */
 export function projectGateway(object: KubernetesObject): Frontend {
   const { metadata, spec } = schema.parse(object);
+  const https = spec.listeners.filter(({ protocol }) => protocol === 'HTTPS');
+  const httpsPorts = [...new Set(https.map(({ port }) => port))].toSorted((a, b) => a - b);
   const whole = `${metadata.namespace}/${metadata.name}`;
   return {
-    ...frontendObject('Gateway', { metadata, spec }),
+    ...frontendObject('Gateway', { metadata, spec: { ...spec, listeners: { httpsPorts } } }),
     className: spec.gatewayClassName,
     hosts: [whole],
+    proofHosts: [...new Set(https.map(({ hostname }) => `${whole}/${hostname === '' ? '*' : hostname.toLowerCase()}`))],
     hostless: false,
-    tlsHosts: spec.listeners.some(({ protocol }) => protocol === 'HTTPS') ? [whole] : [],
+    tlsHosts: https.length > 0 ? [whole] : [],
     backends: [],
   };
 }

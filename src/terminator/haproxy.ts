@@ -1,5 +1,6 @@
 import { SESSIONS_ISOLATED } from '../api/annotations.ts';
 import type { ClientCertificates, Rendering, Settings, TerminatorDriver } from './driver.ts';
+import { isBelow } from './version.ts';
 
 const prefix = 'haproxy-ingress.github.io';
 /** Read by default too, where the other prefix does not say anything else. */
@@ -57,6 +58,8 @@ export const haproxy: TerminatorDriver = {
   // With --controller-class the controller has a suffix.
   detect: (controller) => /^haproxy-ingress\.github\.io\/controller(\/|$)/.test(controller),
 
+  tooOld: (version) => (isBelow(version, '0.14') ? 'haproxy-ingress 0.14' : undefined),
+
   missing: ({ classAnnotations }) =>
     classAnnotations[SESSIONS_ISOLATED] === 'true'
       ? undefined
@@ -79,23 +82,38 @@ export const haproxy: TerminatorDriver = {
   hazard(settings) {
     const passthrough = configured(settings, 'ssl-passthrough');
     if (passthrough !== undefined && isTrue(passthrough.value)) {
-      return `${passthrough.key}: "${passthrough.value}" has TLS end at the backend, where HAProxy asks nobody for a certificate: remove that annotation.`;
+      return {
+        reason: 'TLSPassthrough',
+        message: `${passthrough.key}: "${passthrough.value}" has TLS end at the backend, where HAProxy asks nobody for a certificate: remove that annotation.`,
+      };
     }
     const options = configured(settings, 'ssl-options-host');
     if (options !== undefined && /(^|\s)(verify|ca-|crt-|crl-)/.test(options.value)) {
-      return `${options.key} is read after what is written here and changes who is verified: remove verify, ca-*, crt-* and crl-* from it.`;
+      return {
+        reason: 'VerificationOverridden',
+        message: `${options.key} is read after what is written here and changes who is verified: remove verify, ca-*, crt-* and crl-* from it.`,
+      };
     }
     const older = olderNames.find((key) => settings[key] !== undefined);
     if (older !== undefined) {
-      return `${older} goes before what is written here where --annotations-prefix lists ${olderPrefix} first: remove that annotation.`;
+      return {
+        reason: 'VerificationOverridden',
+        message: `${older} goes before what is written here where --annotations-prefix lists ${olderPrefix} first: remove that annotation.`,
+      };
     }
     const alias = configured(settings, 'server-alias') ?? configured(settings, 'server-alias-regex');
     if (alias !== undefined) {
-      return `${alias.key} serves the same backend under other names, where nobody is asked for a certificate: remove that annotation, and give each name a rule of its own.`;
+      return {
+        reason: 'HostAlias',
+        message: `${alias.key} serves the same backend under other names, where nobody is asked for a certificate: remove that annotation, and give each name a rule of its own.`,
+      };
     }
     const redirect = configured(settings, 'ssl-redirect');
     if (redirect === undefined || isTrue(redirect.value)) return undefined;
-    return `${redirect.key}: "${redirect.value}" serves the host over plain HTTP too, where nobody is asked for a certificate: remove that annotation.`;
+    return {
+      reason: 'PlainHTTP',
+      message: `${redirect.key}: "${redirect.value}" serves the host over plain HTTP too, where nobody is asked for a certificate: remove that annotation.`,
+    };
   },
 
   bundleOf(settings) {

@@ -36,6 +36,7 @@ export function projectHTTPProxy(object: KubernetesObject): Frontend {
   const { metadata, spec } = schema.parse(object);
   const { annotations } = metadata;
   const host = spec.virtualhost?.fqdn.toLowerCase() ?? '';
+  const hosts = host === '' ? [] : [host];
   const tls = spec.virtualhost?.tls;
   const services = new Set(spec.routes.flatMap(({ services: each }) => each.map(({ name }) => name)));
   return {
@@ -48,7 +49,8 @@ export function projectHTTPProxy(object: KubernetesObject): Frontend {
       annotations['projectcontour.io/ingress.class'] ??
       annotations['kubernetes.io/ingress.class'] ??
       spec.ingressClassName,
-    hosts: host === '' ? [] : [host],
+    hosts,
+    proofHosts: hosts,
     hostless: host === '',
     // Passed through, the connection ends behind Envoy, and so does the client's certificate.
     tlsHosts: host !== '' && tls !== undefined && tls.secretName !== '' && !tls.passthrough ? [host] : [],

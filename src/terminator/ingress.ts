@@ -30,10 +30,12 @@ export function projectIngress(object: KubernetesObject): Frontend {
   const { annotations } = metadata;
   const hosts = new Set(spec.rules.map(({ host }) => host.toLowerCase()));
   const hostless = hosts.delete('') || spec.rules.length === 0;
+  const named = [...hosts].toSorted();
   return {
     ...frontendObject('Ingress', { metadata }),
     className: spec.ingressClassName ?? annotations['kubernetes.io/ingress.class'],
-    hosts: [...hosts].toSorted(),
+    hosts: named,
+    proofHosts: named,
     hostless,
     tlsHosts: [...new Set(spec.tls.flatMap((tls) => tls.hosts.map((host) => host.toLowerCase())))].toSorted(),
     backends: backendsOf(spec, hostless ? [...hosts, ''] : [...hosts]),

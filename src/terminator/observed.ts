@@ -35,11 +35,13 @@ export interface Member {
   driver: TerminatorDriver | undefined;
   /** The driver that knows the product, where the platform has not switched it on. */
   switchedOff: string | undefined;
-  /** Undefined also where it exists and has not granted anything: the two are told apart nowhere. */
   /** Of its class, what the platform says there. */
   classAnnotations: Readonly<Record<string, string>>;
+  /** Of its product, as its class has it. */
+  version: string | undefined;
   /** A live connection to it has shown that it verifies; asked of drivers that say `inEffectBy: 'proof'` alone. */
   proved: boolean;
+  /** Undefined also where it exists and has not granted anything: the two are told apart nowhere. */
   server: AuthorizationServer | undefined;
   listed: boolean;
   trust: Trust | undefined;
@@ -60,6 +62,8 @@ export interface Made<T> {
   object: T;
   /** Some frontend names it, or its owner is opted in: an absent one would turn away every request of the host. */
   needed: boolean;
+  /** It may be named still by what the terminator knows, until then; epoch milliseconds. */
+  keptUntil?: number;
 }
 
 /** Everything that decides about one scope. */
@@ -70,5 +74,5 @@ export interface Observed {
   bundles: readonly Made<BundleProjection>[];
   /** Companions of ours that were made for this scope. */
   companions: readonly Made<CompanionProjection>[];
-  memory: Pick<TerminatorMemory, 'refusal' | 'rewritten' | 'proofs'>;
+  memory: Pick<TerminatorMemory, 'refusal' | 'rewritten' | 'proofs' | 'writtenAt'>;
 }

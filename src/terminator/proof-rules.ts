@@ -6,7 +6,7 @@ function disproved(reason: Reason): Rule {
   return {
     name: reason,
     find({ frontend }, { observed: { scope, memory } }) {
-      const said = frontend.hosts
+      const said = frontend.proofHosts
         .flatMap((host) => problemsOf(host, memory.proofs.of(scope.controller, host)))
         .filter((problem) => problem.reason === reason);
       if (said.length === 0) return undefined;

@@ -23,7 +23,8 @@ import type { Problem } from './rule.ts';
 import { inEffect, judge } from './rules.ts';
 import { parseScopeKey, scopeKey } from './scope.ts';
 import { runStep, type TerminatorStep } from './steps.ts';
-import { TerminatorViews, type Source } from './views.ts';
+import type { Source } from './sources.ts';
+import { TerminatorViews } from './views.ts';
 
 export interface TerminatorKindOptions {
   client: KubeClient;
@@ -84,31 +85,39 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
   }
 
   keysForFrontend(frontend: Frontend): string[] {
-    return this.views.keysForFrontend(frontend);
+    return this.views.affected.byFrontend(frontend);
   }
 
   keysForServer(name: string): string[] {
-    return this.views.keysForServer(name);
+    return this.views.affected.byServer(name);
   }
 
   keysForIssuer(name: string): string[] {
-    return this.views.keysForIssuer(name);
+    return this.views.affected.byIssuer(name);
   }
 
   keysForClass(name: string): string[] {
-    return this.views.keysForClass(name);
+    return this.views.affected.byClass(name);
+  }
+
+  serversOf(frontend: Frontend): string[] {
+    return this.views.affected.serversOf(frontend);
+  }
+
+  serversOfClass(name: string): string[] {
+    return this.views.affected.serversOfClass(name);
   }
 
   keysForCompanion(companion: CompanionProjection): string[] {
-    return this.views.keysForCompanion(companion);
+    return this.views.affected.byCompanion(companion);
   }
 
   keysForNamespace(name: string): string[] {
-    return this.views.keysForNamespace(name);
+    return this.views.affected.byNamespace(name);
   }
 
   keysForBundle(bundle: BundleProjection): string[] {
-    return this.views.keysForBundle(bundle);
+    return this.views.affected.byBundle(bundle);
   }
 
   observe(key: string): Promise<Observed | undefined> {
@@ -179,7 +188,7 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
     if (problems.some(({ rule }) => isLive(rule))) this.#disproved.add(uid);
     // Also where something else is still the matter.
     else if (member.proved && this.#disproved.delete(uid)) {
-      const note = `Live connections to ${member.frontend.hosts.join(', ')} show again what is configured.`;
+      const note = `Live connections to ${member.frontend.proofHosts.join(', ')} show again what is configured.`;
       return record({ type: 'Normal', reason: 'ClientCertificatesProved', note });
     }
     if (problems.length > 0 || before === undefined || before.length === 0 || !configured) return;

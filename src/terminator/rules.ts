@@ -1,5 +1,5 @@
 /** All rules, and what they say of one frontend together. */
-import { backendExposed, hostShared, plainHttp, reportOnly } from './advice-rules.ts';
+import { backendExposed, hazardous, hostShared, reportOnly } from './advice-rules.ts';
 import { bundleHolds, companionsToWrite, differingKeys, holdsTrustedCas } from './desired.ts';
 import type { Member } from './observed.ts';
 import {
@@ -17,6 +17,7 @@ import {
 import {
   terminatorNotPrepared,
   terminatorNotProved,
+  terminatorOutdated,
   trustStoreOutdated,
   unknownIngressClass,
 } from './product-rules.ts';
@@ -44,6 +45,7 @@ export const rules: readonly Rule[] = [
   noHost,
   noTls,
   terminatorNotPrepared,
+  terminatorOutdated,
   scopeConflict,
   selfSignedOnSharedHost,
   trustBundle,
@@ -51,7 +53,7 @@ export const rules: readonly Rule[] = [
   ...proofRules,
   hostShared,
   backendExposed,
-  plainHttp,
+  hazardous,
   reportOnly,
   bundleNameTaken,
   bundleRefused,

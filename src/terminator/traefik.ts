@@ -1,6 +1,8 @@
 import { SAFE_NAMING } from '../api/annotations.ts';
 import type { Resource } from '../kube/resource.ts';
 import type { ClientCertificates, Companion, Rendering, Settings, TerminatorDriver } from './driver.ts';
+import { OLDEST_TRAEFIK } from './nginx.ts';
+import { isBelow } from './version.ts';
 
 const prefix = 'traefik.ingress.kubernetes.io';
 const TLS_OPTIONS = `${prefix}/router.tls.options`;
@@ -105,8 +107,11 @@ export const traefik: TerminatorDriver = {
   watchedKeys: [TLS],
   hostKey: TLS_OPTIONS,
   companionKinds: [tlsOptions, middlewares],
+  // Its two providers are read apart from each other, each at most every two seconds.
+  companionsLoadMs: 5_000,
 
   detect: (controller) => controller === 'traefik.io/ingress-controller',
+  tooOld: (version) => (isBelow(version, OLDEST_TRAEFIK) ? `Traefik ${OLDEST_TRAEFIK}` : undefined),
 
   render({ bundle: { namespace, name }, frontend, mode, classAnnotations = {} }: Rendering) {
     const reference = referencesOf(namespace, classAnnotations[SAFE_NAMING] === 'true');
@@ -128,7 +133,10 @@ export const traefik: TerminatorDriver = {
 
   hazard(settings) {
     if (settings[TLS] !== 'false') return undefined;
-    return `${TLS}: "false" serves the host over plain HTTP, where nobody is asked for a certificate: remove that annotation.`;
+    return {
+      reason: 'PlainHTTP',
+      message: `${TLS}: "false" serves the host over plain HTTP, where nobody is asked for a certificate: remove that annotation.`,
+    };
   },
 
   bundleOf(settings) {

@@ -1,11 +1,14 @@
 /** The chart's admission policies, against an operator that does what it must not. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { ROLE_LABEL, Role } from '../../src/api/annotations.ts';
+import { ROLE_LABEL, Role, TRUST_STORE } from '../../src/api/annotations.ts';
 import { KubeClient, KubeError } from '../../src/kube/client.ts';
 import { configMaps, ingresses, namespaces, secrets, type KubernetesObject } from '../../src/kube/resource.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
+import { awsAlb } from '../../src/terminator/aws-alb.ts';
+import { haproxy } from '../../src/terminator/haproxy.ts';
 import { nginx } from '../../src/terminator/nginx.ts';
+import { grantTerminatorRights } from '../support/chart.ts';
 import { apply, ingress, opaqueSecret } from '../support/cluster-objects.ts';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.ts';
 import { grantOperatorRights } from '../support/operator-rights.ts';
@@ -175,6 +178,56 @@ for (const scope of [[], [team]]) {
       // One that vanished is not brought back.
       await admin.delete(ingresses, ref);
       await refused(write(annotations), /uid mismatch/);
+    });
+
+    it('of the annotations of haproxy-ingress and AWS are allowed where those are switched on, and held to the same', async () => {
+      // With what is rendered for everybody; the rules are the same for some.
+      if (scope.length > 0) return;
+      const ref = { namespace: team, name: 'products' };
+      const made = await given(
+        ingress({ ...ref, annotations: { 'example.com/team': 'api' } }, 'b.example.test', 'api'),
+      );
+      const bundle = { namespace: team, name: 'certbound-trust-0123456789abcdef' };
+      const store = 'arn:aws:elasticloadbalancing:eu-central-1:123456789012:truststore/clients/0123456789abcdef';
+      const rendered = (driver: typeof nginx, settings: Record<string, string> = {}) =>
+        driver.render({ frontend: { ...ref, settings }, bundle, mode: 'required', depth: 1 }).settings;
+      const [ofHaproxy, ofAlb] = [
+        rendered(haproxy),
+        rendered(awsAlb, { [TRUST_STORE]: store, 'alb.ingress.kubernetes.io/listen-ports': '[{"HTTPS":443}]' }),
+      ];
+      const write = (annotations: Readonly<Record<string, string>>) => {
+        const metadata = { ...ref, ...(made.metadata.uid && { uid: made.metadata.uid }), annotations };
+        return operator.apply(ingresses, { metadata }, { fieldManager: FIELD_MANAGER, force: true });
+      };
+      await refused(write(ofHaproxy), /no annotation of an Ingress but its own/);
+      await refused(write(ofAlb), /no annotation of an Ingress but its own/);
+      await grantTerminatorRights(admin, ['nginx', 'haproxy', 'aws-alb']);
+      await waitFor(() =>
+        write({ ...ofHaproxy, ...ofAlb }).then(
+          () => true,
+          () => false,
+        ),
+      );
+      const set = (key: string, value: string) => write({ ...ofHaproxy, ...ofAlb, [key]: value });
+      const ofIngress = (name: string, value: string) => set(`haproxy-ingress.github.io/${name}`, value);
+      await refused(ofIngress('auth-tls-verify-client', 'off'), /may not switch the verification/);
+      await refused(ofIngress('auth-tls-strict', 'false'), /may not switch the verification/);
+      await refused(
+        ofIngress('auth-tls-secret', 'elsewhere/certbound-trust-0123456789abcdef'),
+        /no CA bundle but its own/,
+      );
+      await refused(ofIngress('auth-tls-secret', `${team}/somebody-elses`), /no CA bundle but its own/);
+      await refused(ofIngress('config-backend', 'http-request deny'), /no annotation of an Ingress but its own/);
+      await refused(ofIngress('ssl-passthrough', 'true'), /no annotation of an Ingress but its own/);
+      for (const mode of ['off', 'passthrough']) {
+        const entries = JSON.stringify([{ port: 443, mode, trustStore: store }]);
+        await refused(
+          set('alb.ingress.kubernetes.io/mutual-authentication', entries),
+          /may not switch the verification/,
+        );
+      }
+      await refused(set('alb.ingress.kubernetes.io/listen-ports', '[{"HTTP":80}]'), /no annotation of an Ingress but/);
+      await refused(set(TRUST_STORE, store), /no annotation of an Ingress but its own/);
     });
 
     it('bind nobody else', async () => {

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { CLIENT_CERTIFICATES, OPT_IN } from '../../src/api/annotations.ts';
 import { KubeClient } from '../../src/kube/client.ts';
+import { CONTOUR } from '../../src/terminator/contour.ts';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
 import { allOrNothing } from '../support/all-or-nothing.ts';
 import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server.ts';
@@ -94,7 +95,10 @@ async function start(parts: AsyncDisposableStack): Promise<ContourWorld> {
     kubeconfigPath,
     clusterId: CLUSTER_ID,
     logFile: resolve(plane.dir, 'operator.log'),
-    environment: { CERTBOUND_TERMINATORS: 'contour' },
+    environment: {
+      CERTBOUND_TERMINATORS: 'contour',
+      CERTBOUND_TERMINATOR_ADDRESSES: JSON.stringify({ [CONTOUR]: [`127.0.0.1:${httpsPort}`] }),
+    },
   });
   parts.defer(async () => void (await operator.stop()));
   return {

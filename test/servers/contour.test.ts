@@ -16,6 +16,8 @@ import { CLIENTS_ALLOWED } from '../support/installation.ts';
 import { boundTo, isTrue, TestClient } from '../support/oauth-client.ts';
 import type { KeyPairPem } from '../support/throwaway-ca.ts';
 import { waitFor } from '../support/wait-for.ts';
+import { HOSTS } from '../support/oauth-deployment.ts';
+import { liveRound, provedHosts } from './live-proof.ts';
 import { API_PROXY, type ContourWorld, MTLS_PROXY, OPTED_IN, startContourWorld } from './contour-world.ts';
 
 const limitMs = 120_000;
@@ -110,6 +112,22 @@ describe('HTTPProxies behind Contour', () => {
     });
     assert.equal(unproved.json['error'], 'invalid_client', unproved.text);
     assert.deepEqual(othersFields(await proxy()), othersFields(annotated));
+  });
+
+  it('are shown to do so by live connections: one without certificates is told apart', async (t) => {
+    const { certificate } = await client.credentials();
+    const [bundle] = await bundles();
+    const authority = { client: certificate, bundlePem: secretValues(bundle ?? assert.fail())['ca.crt'] ?? '' };
+    const port = Number(new URL(world.origin('api')).port);
+    const { seen, violated, unclear } = await liveRound({ port, host: HOSTS.api, laxHost: HOSTS.browser }, authority);
+    t.diagnostic(seen.join(', '));
+    assert.deepEqual([violated, unclear], [[], undefined], seen.join());
+    for (const asked of ['none', 'canary', 'foreign', 'forged']) assert.match(seen.join(), new RegExp(`${asked} `));
+    const lax = await liveRound({ port, host: HOSTS.browser }, authority);
+    t.diagnostic(lax.seen.join(', '));
+    assert.deepEqual(lax.violated.toSorted(), ['foreign', 'forged', 'none', 'resumed'], lax.seen.join());
+    await waitFor(async () => (await provedHosts(world.operator, 'proved')) === 2, limitMs);
+    assert.equal(await provedHosts(world.operator, 'disproved'), 0);
   });
 
   it('are put right again', async () => {

@@ -114,7 +114,13 @@ async function start(parts: AsyncDisposableStack): Promise<EnvoyGatewayWorld> {
         kubeconfigPath,
         clusterId: CLUSTER_ID,
         logFile: resolve(plane.dir, 'operator.log'),
-        environment: { CERTBOUND_TERMINATORS: 'envoy-gateway' },
+        environment: {
+          CERTBOUND_TERMINATORS: 'envoy-gateway',
+          CERTBOUND_TERMINATOR_ADDRESSES: JSON.stringify({
+            [`Gateway ${MTLS_GATEWAY.namespace}/${MTLS_GATEWAY.name}`]: [`127.0.0.1:${mtls}`],
+            [`Gateway ${API_GATEWAY.namespace}/${API_GATEWAY.name}`]: [`127.0.0.1:${api}`],
+          }),
+        },
       });
       parts.defer(async () => void (await operator.stop()));
       return operator;

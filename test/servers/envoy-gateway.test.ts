@@ -21,6 +21,9 @@ import { clientTrafficPolicies } from '../support/gateway-objects.ts';
 import { boundTo, isTrue, TestClient } from '../support/oauth-client.ts';
 import type { KeyPairPem } from '../support/throwaway-ca.ts';
 import { waitFor } from '../support/wait-for.ts';
+import { HOSTS } from '../support/oauth-deployment.ts';
+import type { OperatorProcess } from '../support/operator.ts';
+import { liveRound, provedHosts } from './live-proof.ts';
 import { API_GATEWAY, type EnvoyGatewayWorld, MTLS_GATEWAY, startEnvoyGatewayWorld } from './envoy-gateway-world.ts';
 
 const optedIn = { [OPT_IN]: 'corporate', [CLIENT_CERTIFICATES]: 'required' };
@@ -44,6 +47,7 @@ async function refusedByEnvoy(attempt: Promise<unknown>): Promise<boolean> {
 
 describe('a Gateway of Envoy Gateway and its client certificates', () => {
   let world: EnvoyGatewayWorld;
+  let running: OperatorProcess;
   let client: TestClient;
   let stranger: TestClient;
 
@@ -77,7 +81,7 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
     world = await startEnvoyGatewayWorld();
     await apply(world.kube, ...(await world.platform()));
     await annotate(optedIn, MTLS_GATEWAY);
-    await world.startOperator();
+    running = await world.startOperator();
     await waitFor(async () => {
       const object = authorizationServer.parse(await world.kube.get(authorizationServers, { name: 'corporate' }));
       return object.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true;
@@ -147,6 +151,28 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
     const replaced = await request({ token, certificate: own, headers: forged(certificate) });
     assert.equal(replaced.status, 200, 'what the client sent is replaced, not added to');
     assert.equal((await request({ token, certificate: own, headers: { x_forwarded_client_cert: 'x' } })).status, 400);
+  });
+
+  it('is shown to do so by live connections to its host names: one without certificates is told apart', async (t) => {
+    const { certificate } = await client.credentials();
+    const [bundle] = (await ours()).bundles;
+    const authority = { client: certificate, bundlePem: String(Reflect.get(Object(bundle?.['data']), 'ca.crt')) };
+    const at = (host: keyof typeof HOSTS) => ({ port: Number(new URL(world.origin(host)).port), host: HOSTS[host] });
+    for (const host of ['api', 'mtls'] as const) {
+      const { seen, violated, unclear } = await liveRound(at(host), authority);
+      t.diagnostic(seen.join(', '));
+      assert.deepEqual([violated, unclear], [[], undefined], seen.join());
+      for (const asked of ['none', 'canary', 'foreign', 'forged']) assert.match(seen.join(), new RegExp(`${asked} `));
+    }
+    const lax = await liveRound(at('browser'), authority);
+    t.diagnostic(lax.seen.join(', '));
+    // Sessions are not resumed by Envoy Gateway's Envoys, so that none is tried with.
+    assert.deepEqual(lax.violated.toSorted(), ['foreign', 'forged', 'none'], lax.seen.join());
+    const byItsOwnName = await liveRound({ ...at('browser'), host: 'identity/authorization-server' }, authority);
+    t.diagnostic(byItsOwnName.seen.join(', '));
+    assert.deepEqual(byItsOwnName.violated, [], 'by the name of the Gateway nothing is seen');
+    await waitFor(async () => (await provedHosts(running, 'proved')) === 2, LONG_MS);
+    assert.equal(await provedHosts(running, 'disproved'), 0);
   });
 
   it('is open to the operator’s own fields, and to nothing else of the operator', async () => {

@@ -44,8 +44,20 @@ const SYSTEM = 'certbound-system';
 type ServerSpec = Partial<AuthorizationServerSpec>;
 type ServerCondition = NonNullable<AuthorizationServerStatus['conditions']>[number];
 
-export interface KeycloakWorld {
+/** A cluster whose operator manages clients there. */
+export interface Cluster {
   readonly kube: KubeClient;
+  /** `corporate`, or another one like it. */
+  server(name: string, more?: ServerSpec): Promise<void>;
+  serverBecomes(name: string, status: 'True' | 'False', reason: string): Promise<ServerCondition>;
+  client(name: string, spec?: ConstructorParameters<typeof TestClient>[2], team?: string): TestClient;
+  /** What the realm calls the client of that name. */
+  clientId(name: string, team?: string): string;
+  secret(name: string, data: Record<string, string>): Promise<void>;
+  log(): Promise<string>;
+}
+
+export interface KeycloakWorld extends Cluster {
   readonly keycloak: Keycloak;
   readonly realm: Realm;
   readonly adminProxy: ServerProxy;
@@ -56,22 +68,16 @@ export interface KeycloakWorld {
   readonly mounted: MountedSecret | undefined;
   /** Of the operator's client in the realm. */
   readonly clientSecret: string;
-  /** `corporate`, or another one like it. */
-  server(name: string, more?: ServerSpec): Promise<void>;
-  serverBecomes(name: string, status: 'True' | 'False', reason: string): Promise<ServerCondition>;
-  client(name: string, spec?: ConstructorParameters<typeof TestClient>[2], team?: string): TestClient;
-  /** What the realm calls the client of that name. */
-  clientId(name: string, team?: string): string;
-  secret(name: string, data: Record<string, string>): Promise<void>;
-  log(): Promise<string>;
+  /** Another one, with the same CA and the same realm. */
+  cluster(clusterId: string): Promise<Cluster>;
   stop(): Promise<void>;
 }
 
 /** What asks for client certificates: Keycloak itself, or a terminator before it. */
 type Front = 'its own TLS' | 'nginx' | 'traefik';
 
-export interface KeycloakWorldOptions {
-  /** Keycloak's truststore is the server's trust bundle, mounted. */
+interface KeycloakWorldOptions {
+  /** Keycloak's truststore is the trust bundle of the first cluster's server, mounted. */
   trustBundle?: boolean;
   /** Of `corporate`. */
   spec?: ServerSpec;
@@ -126,58 +132,83 @@ async function start(
   const { secret: apiSecret } = await realm.serviceAccount(API, []);
   const { secret: clientSecret } = await realm.serviceAccount('certbound', LEAST_ROLES);
 
-  const plane = await startControlPlane({
-    controllerManager: false,
-    crds: [resolve(import.meta.dirname, '../../crds')],
-  });
-  parts.defer(() => plane.stop());
-  const kube = KubeClient.fromKubeconfig({ path: plane.kubeconfigPath, userAgent: 'test', fieldManager: 'test' });
-  parts.defer(() => kube.close());
-  const secret = async (name: string, data: Record<string, string>, type?: string) => {
-    await apply(kube, opaqueSecret({ namespace: SYSTEM, name }, data, type));
-  };
-  const kubeconfigPath = await grantOperatorRights(plane, kube);
-  await apply(kube, namespace('team', CLIENTS_ALLOWED), namespace(SYSTEM, CLIENTS_ALLOWED));
-  await secret('clients-ca', { 'tls.crt': clientCa.certPem, 'tls.key': clientCa.keyPem }, 'kubernetes.io/tls');
-  await secret('keycloak', { 'client-secret': clientSecret });
-  await apply(kube, issuerObject());
-  if (trustBundle) await apply(kube, namespace('identity'));
-  if (terminator?.kind === 'traefik') {
-    await applyTraefikCrds(kube);
-    await grantTerminatorRights(kube, ['nginx', 'traefik']);
-    await apply(kube, ...behindTraefik(terminator.httpPort, tls));
-    const traefik = await startTraefik({
-      kubeconfigPath: plane.kubeconfigPath,
-      provider: 'kubernetesIngress',
-      ingressClass: 'traefik',
-      httpsPort: terminator.httpsPort,
+  async function startCluster(clusterId: string): Promise<Cluster> {
+    const plane = await startControlPlane({
+      controllerManager: false,
+      crds: [resolve(import.meta.dirname, '../../crds')],
     });
-    parts.defer(() => traefik.stop());
-  }
-  if (terminator?.kind === 'nginx') {
-    await apply(kube, ...ingressObjects(terminator.httpPort, tls));
-    const ingressController = await startIngressController({
-      source: { kubeconfigPath: plane.kubeconfigPath },
-      httpsPort: terminator.httpsPort,
-      installNginx: true,
-      terminator: 'nginx',
-      proxySetHeaders: BLANK_CERTIFICATE_HEADERS,
+    parts.defer(() => plane.stop());
+    const kube = KubeClient.fromKubeconfig({ path: plane.kubeconfigPath, userAgent: 'test', fieldManager: 'test' });
+    parts.defer(() => kube.close());
+    const secret = async (name: string, data: Record<string, string>, type?: string) => {
+      await apply(kube, opaqueSecret({ namespace: SYSTEM, name }, data, type));
+    };
+    const kubeconfigPath = await grantOperatorRights(plane, kube);
+    await apply(kube, namespace('team', CLIENTS_ALLOWED), namespace(SYSTEM, CLIENTS_ALLOWED));
+    await secret('clients-ca', { 'tls.crt': clientCa.certPem, 'tls.key': clientCa.keyPem }, 'kubernetes.io/tls');
+    await secret('keycloak', { 'client-secret': clientSecret });
+    await apply(kube, issuerObject());
+    if (trustBundle) await apply(kube, namespace('identity'));
+    if (terminator?.kind === 'traefik') {
+      await applyTraefikCrds(kube);
+      await grantTerminatorRights(kube, ['nginx', 'traefik']);
+      await apply(kube, ...behindTraefik(terminator.httpPort, tls));
+      const traefik = await startTraefik({
+        kubeconfigPath: plane.kubeconfigPath,
+        provider: 'kubernetesIngress',
+        ingressClass: 'traefik',
+        httpsPort: terminator.httpsPort,
+      });
+      parts.defer(() => traefik.stop());
+    }
+    if (terminator?.kind === 'nginx') {
+      await apply(kube, ...ingressObjects(terminator.httpPort, tls));
+      const ingressController = await startIngressController({
+        source: { kubeconfigPath: plane.kubeconfigPath },
+        httpsPort: terminator.httpsPort,
+        installNginx: true,
+        terminator: 'nginx',
+        proxySetHeaders: BLANK_CERTIFICATE_HEADERS,
+      });
+      parts.defer(() => ingressController.stop());
+    }
+    const server = async (name: string, more: ServerSpec = {}) => {
+      await apply(kube, serverObject(name, { ...serverSpec(), ...more }));
+    };
+    await server('corporate', { ...corporate, ...(trustBundle && { trustBundle: { namespace: 'identity' } }) });
+    const operator = await startOperator({
+      kubeconfigPath,
+      clusterId,
+      logFile: resolve(plane.dir, 'operator.log'),
+      environment: { CERTBOUND_TERMINATORS: front === 'traefik' ? 'nginx,traefik' : 'nginx' },
     });
-    parts.defer(() => ingressController.stop());
+    parts.defer(async () => void (await operator.stop()));
+    return {
+      kube,
+      server,
+      secret: (name, data) => secret(name, data),
+      async serverBecomes(name, status, reason) {
+        let condition: ServerCondition | undefined;
+        await waitFor(async () => {
+          const object = await kube.get(authorizationServers, { name });
+          condition = authorizationServer.parse(object).status?.conditions?.find(({ type }) => type === 'Ready');
+          return condition?.status === status && condition.reason === reason;
+        }, 90_000).catch((cause: unknown) => {
+          throw new Error(`AuthorizationServer ${name} is ${JSON.stringify(condition)}`, { cause });
+        });
+        if (condition === undefined) throw new TypeError('no condition');
+        return condition;
+      },
+      client: (name, spec = {}, team = 'team') =>
+        new TestClient(
+          { kube },
+          { namespace: team, name },
+          { scope: SCOPES.join(' '), certificate: { duration: '24h' }, ...spec },
+        ),
+      clientId: (name, team = 'team') => `${clusterId}.${team}.${name}`,
+      log: () => operator.log(),
+    };
   }
-  const server = async (name: string, more: ServerSpec = {}) => {
-    await apply(kube, serverObject(name, { ...serverSpec(), ...more }));
-  };
-  await server('corporate', { ...corporate, ...(trustBundle && { trustBundle: { namespace: 'identity' } }) });
-  const operator = await startOperator({
-    kubeconfigPath,
-    clusterId: CLUSTER_ID,
-    logFile: resolve(plane.dir, 'operator.log'),
-    environment: { CERTBOUND_TERMINATORS: front === 'traefik' ? 'nginx,traefik' : 'nginx' },
-  });
-  parts.defer(async () => void (await operator.stop()));
-  const mounted = volume && mountSecret(kube, identity('corporate-client-cas'), volume, MOUNT_LAG_MS);
-  if (mounted !== undefined) parts.defer(() => mounted.stop());
 
   function serverSpec(): AuthorizationServerSpec {
     return {
@@ -208,8 +239,12 @@ async function start(
     };
   }
 
+  const first = await startCluster(CLUSTER_ID);
+  const mounted = volume && mountSecret(first.kube, identity('corporate-client-cas'), volume, MOUNT_LAG_MS);
+  if (mounted !== undefined) parts.defer(() => mounted.stop());
   return {
-    kube,
+    ...first,
+    mounted,
     keycloak,
     realm,
     adminProxy,
@@ -217,29 +252,7 @@ async function start(
     serverCaPem: serverCa.certPem,
     apiSecret,
     clientSecret,
-    mounted,
-    server,
-    secret: (name, data) => secret(name, data),
-    async serverBecomes(name, status, reason) {
-      let condition: ServerCondition | undefined;
-      await waitFor(async () => {
-        const object = await kube.get(authorizationServers, { name });
-        condition = authorizationServer.parse(object).status?.conditions?.find(({ type }) => type === 'Ready');
-        return condition?.status === status && condition.reason === reason;
-      }, 90_000).catch((cause: unknown) => {
-        throw new Error(`AuthorizationServer ${name} is ${JSON.stringify(condition)}`, { cause });
-      });
-      if (condition === undefined) throw new TypeError('no condition');
-      return condition;
-    },
-    client: (name, spec = {}, team = 'team') =>
-      new TestClient(
-        { kube },
-        { namespace: team, name },
-        { scope: SCOPES.join(' '), certificate: { duration: '24h' }, ...spec },
-      ),
-    clientId: (name, team = 'team') => `${CLUSTER_ID}.${team}.${name}`,
-    log: () => operator.log(),
+    cluster: startCluster,
     stop: () => parts.disposeAsync(),
   };
 }

@@ -21,10 +21,13 @@ export const features = {
   selfSigned: '`self_signed_tls_client_auth`',
   rotation: 'Calls that are refused while certificates rotate',
   update: 'A change of the metadata',
+  drift: 'What others edit there of our members',
   deletion: 'Deletion',
   refreshTokens: 'Users’ refresh tokens through a rotation',
 } as const;
 export type Feature = keyof typeof features;
+
+export const PUT_BACK = 'put back, and told (`RegistrationRestored`); what they added stays';
 
 const cellSchema = z.object({
   server: z.custom<Server>((name) => typeof name === 'string' && Object.hasOwn(servers, name)),

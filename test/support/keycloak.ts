@@ -62,6 +62,8 @@ export interface Realm {
   ): Promise<{ secret: string }>;
   /** The same for a client that is there. */
   grant(clientId: string, roles?: readonly string[]): Promise<void>;
+  /** Takes these roles from it. */
+  revoke(clientId: string, roles?: readonly string[]): Promise<void>;
   /** A client scope; with it a token is for this API. */
   scope(name: string, audience?: string): Promise<void>;
   clients(): Promise<KeycloakClient[]>;
@@ -211,13 +213,18 @@ async function createRealm(server: Server, publicOrigin: string, name: string): 
     if (found === undefined) throw new Error(`no client ${clientId}`);
     return found;
   };
-  const grant = async (clientId: string, roles: readonly string[] = LEAST_ROLES) => {
-    const { id, fullScopeAllowed } = await required(clientId);
+  const rolesOf = async (clientId: string, roles: readonly string[]) => {
+    const { id } = await required(clientId);
     const account = user.parse((await admin('GET', `/clients/${id}/service-account-user`)).json);
     const management = await required('realm-management');
     const all = list(named, await admin('GET', `/clients/${management.id}/roles`));
     const chosen = all.filter((role) => roles.includes(role.name));
-    await admin('POST', `/users/${account.id}/role-mappings/clients/${management.id}`, chosen);
+    return { management, chosen, path: `/users/${account.id}/role-mappings/clients/${management.id}` };
+  };
+  const grant = async (clientId: string, roles: readonly string[] = LEAST_ROLES) => {
+    const { id, fullScopeAllowed } = await required(clientId);
+    const { management, chosen, path } = await rolesOf(clientId, roles);
+    await admin('POST', path, chosen);
     // Else they would not get into its tokens.
     if (fullScopeAllowed === false)
       await admin('POST', `/clients/${id}/scope-mappings/clients/${management.id}`, chosen);
@@ -227,6 +234,10 @@ async function createRealm(server: Server, publicOrigin: string, name: string): 
     issuer: `${publicOrigin}/realms/${name}`,
     admin,
     grant,
+    async revoke(clientId, roles = LEAST_ROLES) {
+      const { chosen, path } = await rolesOf(clientId, roles);
+      await admin('DELETE', path, chosen);
+    },
     client: find,
     clients: async () => list(client, await admin('GET', '/clients?max=1000')),
     async scope(scope, audience) {

@@ -38,7 +38,7 @@ test('owners are told of what undoes client certificates, and of nothing else', 
   const { settings } = render('required');
   assert.equal(contour.hazard({ ...settings, 'spec.routes.permitInsecure': 'false' }), undefined);
   assert.match(
-    contour.hazard({ ...settings, 'spec.routes.permitInsecure': 'true' }) ?? '',
+    contour.hazard({ ...settings, 'spec.routes.permitInsecure': 'true' })?.message ?? '',
     /^spec\.routes\.permitInsecure /,
   );
   const missing = (more: Record<string, string>) =>

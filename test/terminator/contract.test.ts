@@ -22,7 +22,10 @@ import { TerminatorEnvironment } from './environment.ts';
 const nginxPrefix = 'nginx.ingress.kubernetes.io';
 const haproxyPrefix = 'haproxy-ingress.github.io';
 const albPrefix = 'alb.ingress.kubernetes.io';
-const perPort = { 'spec.tls.frontend.perPort': '[{"port":443,"tls":{}}]' };
+const perPort = {
+  'spec.tls.frontend.perPort': '[{"port":443,"tls":{}}]',
+  'spec.listeners.httpsPorts': '[443]',
+};
 
 /** A new driver is one entry here. */
 const contracts: readonly [TerminatorDriver, DriverExample][] = [
@@ -32,7 +35,12 @@ const contracts: readonly [TerminatorDriver, DriverExample][] = [
       controllers: ['k8s.io/ingress-nginx'],
       verifiesNothing: /"off"|optional_no_ca/,
       forwardingKeys: [`${nginxPrefix}/auth-tls-secret`, `${nginxPrefix}/auth-tls-pass-certificate-to-upstream`],
-      hazards: [{ [`${nginxPrefix}/ssl-redirect`]: 'false' }],
+      hazards: [
+        { [`${nginxPrefix}/ssl-redirect`]: 'false' },
+        { [`${nginxPrefix}/ssl-passthrough`]: 'true' },
+        { [`${nginxPrefix}/server-snippet`]: 'ssl_verify_client off;' },
+        { [`${nginxPrefix}/configuration-snippet`]: 'proxy_set_header ssl-client-cert $http_x;' },
+      ],
     },
   ],
   [
@@ -96,7 +104,6 @@ const contracts: readonly [TerminatorDriver, DriverExample][] = [
     {
       controllers: ['gateway.envoyproxy.io/gatewayclass-controller'],
       verifiesNothing: /AllowInsecureFallback|"mode":"Request"/,
-      hazards: [perPort],
     },
   ],
   [manual, { controllers: [], verifiesNothing: /(?!)/, namesBundle: false }],
@@ -167,6 +174,7 @@ hooks.test(
       get: client.get.bind(client),
       create: client.create.bind(client),
       update: client.update.bind(client),
+      replace: client.replace.bind(client),
       delete: client.delete.bind(client),
       apply: (_resource, object, manager, options) => client.apply(old, object, manager, options),
     };

@@ -155,10 +155,10 @@ export function driverContract(driver: TerminatorDriver, example: DriverExample)
       for (const hazard of example.hazards ?? []) {
         const said = driver.hazard({ ...owner, ...render().settings, ...hazard });
         assert.ok(
-          Object.keys(hazard).some((key) => said?.includes(key) === true),
+          Object.keys(hazard).some((key) => said?.message.includes(key) === true),
           JSON.stringify(hazard),
         );
-        assert.ok((said ?? '').length <= LONGEST_SENTENCE);
+        assert.ok((said?.message ?? '').length <= LONGEST_SENTENCE);
         for (const key of Object.keys(hazard)) assert.ok(driver.watchedKeys.includes(key), key);
       }
     });

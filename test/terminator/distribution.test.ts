@@ -3,10 +3,13 @@ import { createHash, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import { caBundle } from '../../src/x509/bundle.ts';
 import { bundleName } from '../../src/terminator/bundle.ts';
+import { companionObject } from '../../src/terminator/companion.ts';
 import { type Distribution, distribution } from '../../src/terminator/distribution.ts';
 import { frontendTarget, objectTarget } from '../../src/terminator/memory.ts';
 import { nginx } from '../../src/terminator/nginx.ts';
 import { unasked, UNPROVED } from '../../src/terminator/proof/verdict.ts';
+import type { Scope } from '../../src/terminator/scope.ts';
+import { traefik } from '../../src/terminator/traefik.ts';
 import { emptyTrust, isEmptyTrust } from '../../src/x509/trust.ts';
 import { corporateCa, HOST, otherCa, SCOPE, settledWorld, World } from './world.ts';
 
@@ -119,19 +122,24 @@ test('which scopes to look at after a change', () => {
     .ingress({ name: 'unrelated', server: '-', hosts: ['c.example.test'], service: 'web' });
   const of = (name: string): string[] => {
     const ingress = world.ingresses.get('payments', name);
-    return world.views.keysForFrontend(ingress ?? assert.fail()).toSorted();
+    return world.views.affected.byFrontend(ingress ?? assert.fail()).toSorted();
   };
   assert.deepEqual(of('api'), [key(HOST), key(second)]);
   assert.deepEqual(of('shared'), [key(HOST)]);
   assert.deepEqual(of('unrelated'), []);
-  assert.deepEqual(world.views.keysForServer('corporate').toSorted(), [key(HOST), key(second)]);
-  assert.deepEqual(world.views.keysForServer('other'), []);
-  assert.deepEqual(world.views.keysForIssuer('corporate-clients').toSorted(), [key(HOST), key(second)]);
-  assert.deepEqual(world.views.keysForClass('nginx').toSorted(), [key(HOST), key(second)]);
-  assert.deepEqual(world.views.keysForNamespace('payments').toSorted(), [key(HOST), key(second)]);
+  assert.deepEqual(world.views.affected.byServer('corporate').toSorted(), [key(HOST), key(second)]);
+  assert.deepEqual(world.views.affected.byServer('other'), []);
+  const beside = world.ingress({ name: 'beside', server: '-', hosts: ['www.example.test'] });
+  const stranger = world.ingresses.get('payments', 'beside') ?? assert.fail();
+  const keys = beside.views.affected.byFrontend(stranger);
+  assert.deepEqual(keys.toSorted(), [key(HOST), key(second)], 'it reaches the same Service');
+  assert.deepEqual(world.views.affected.serversOf(stranger), ['corporate'], 'whose clients hang on it');
+  assert.deepEqual(world.views.affected.byIssuer('corporate-clients').toSorted(), [key(HOST), key(second)]);
+  assert.deepEqual(world.views.affected.byClass('nginx').toSorted(), [key(HOST), key(second)]);
+  assert.deepEqual(world.views.affected.byNamespace('payments').toSorted(), [key(HOST), key(second)]);
   world.bundle(bundle);
   const held = world.bundles.get('Secret', 'payments', bundleName(SCOPE)) ?? assert.fail();
-  assert.deepEqual(world.views.keysForBundle(held), [key(HOST)]);
+  assert.deepEqual(world.views.affected.byBundle(held), [key(HOST)]);
   assert.deepEqual(of('unrelated'), [key(HOST)], 'it may have been the last one to name a bundle');
 });
 
@@ -203,6 +211,33 @@ test('a first answer is waited for where terminators are asked, and no longer th
   assert.equal(proving(), undefined);
   proofs.set(controller, HOST, unasked(UNPROVED, 'no answer in time'));
   assert.equal(proving(), undefined, 'who does not answer holds up nobody');
+});
+
+test('what was written beside another scope’s host is no change of this one; a restart does not forget its own', () => {
+  const traefikScope = { controller: 'traefik.io/ingress-controller', host: HOST };
+  const at = (time: string, scope: Scope, name: string): World => {
+    const world = listed().ingressClass('traefik', traefikScope.controller);
+    const rendered = traefik.render({
+      bundle: { namespace: 'payments', name: bundleName(traefikScope) },
+      frontend: { namespace: 'payments', name: 'api', settings: {} },
+      mode: 'required',
+      depth: 1,
+    });
+    world
+      .bundle(bundle, undefined, 'payments', traefikScope)
+      .ingress({ className: 'traefik', annotations: rendered.settings });
+    for (const companion of rendered.companions) world.companion(companion, traefikScope);
+    const managedFields = [{ manager: 'certbound', operation: 'Update', time }];
+    const [first] = rendered.companions;
+    assert.ok(first !== undefined);
+    const object = companionObject({ ...first, name }, { namespace: 'payments', scope, server: 'corporate' });
+    world.companionCaches.get(first.resource.kind)?.set({ ...object, metadata: { ...object.metadata, managedFields } });
+    return world;
+  };
+  const time = '2025-12-31T23:59:50Z';
+  assert.equal(Reflect.get(distributed(at(time, traefikScope, bundleName(traefikScope))), 'since'), Date.parse(time));
+  const elsewhere = { ...traefikScope, host: 'other.example.test' };
+  assert.equal(Reflect.get(distributed(at(time, elsewhere, bundleName(elsewhere))), 'since'), undefined);
 });
 
 test('a restart does not forget when they were written', () => {

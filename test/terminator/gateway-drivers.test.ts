@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { ClientCertificates, Rendering } from '../../src/terminator/driver.ts';
 import { envoyGateway } from '../../src/terminator/envoy-gateway.ts';
 import { gatewayApi } from '../../src/terminator/gateway-api.ts';
+import { canonicalJson } from '../../src/terminator/settings.ts';
 
 const bundle = { namespace: 'identity', name: 'certbound-trust-1' };
 const frontend = { namespace: 'identity', name: 'mtls', settings: {} };
@@ -50,11 +51,29 @@ test('the policy has one name for a Gateway, and another for every other', () =>
   assert.notEqual(nameFor({ namespace: 'c', name: 'b' }), name);
 });
 
-test('what a port has of its own is said, for it replaces ours', () => {
-  for (const driver of [gatewayApi, envoyGateway]) {
-    assert.equal(driver.hazard({}), undefined);
-    assert.match(driver.hazard({ 'spec.tls.frontend.perPort': '[{"port":443,"tls":{}}]' }) ?? '', /perPort/);
-  }
+test('what a port has of its own is a hazard where it replaces ours: not beside the policy, which holds on every port', () => {
+  const { settings } = gatewayApi.render(rendering('required'));
+  const hazard = (perPort: readonly object[], httpsPorts = [443]) =>
+    gatewayApi.hazard({
+      ...settings,
+      'spec.tls.frontend.perPort': canonicalJson(perPort),
+      'spec.listeners.httpsPorts': canonicalJson(httpsPorts),
+    });
+  assert.equal(gatewayApi.hazard(settings), undefined);
+  const open = { port: 443, tls: {} };
+  const ours = { mode: 'AllowValidOnly', caCertificateRefs: [{ group: '', kind: 'ConfigMap', ...bundle }] };
+  assert.match(hazard([open])?.message ?? '', /perPort decides for port 443 /);
+  for (const own of [
+    { ...ours, mode: 'AllowInsecureFallback' },
+    { ...ours, caCertificateRefs: [{ group: '', kind: 'ConfigMap', ...bundle, name: 'theirs' }] },
+    {},
+  ])
+    assert.equal(hazard([{ port: 443, tls: { validation: own } }])?.reason, 'VerificationOverridden');
+  assert.equal(hazard([{ port: 443, tls: { validation: ours } }]), undefined, 'equal to ours');
+  assert.equal(hazard([{ port: 8443, tls: {} }]), undefined, 'no listener has that port');
+  assert.match(hazard([open, { port: 8443, tls: {} }], [443, 8443])?.message ?? '', /port 443, 8443 /);
+  assert.equal(hazard([{ port: '443' }])?.reason, 'VerificationOverridden', 'what cannot be read');
+  assert.equal(envoyGateway.hazard({ 'spec.tls.frontend.perPort': canonicalJson([open]) }), undefined);
 });
 
 test('only one ConfigMap is a bundle of ours', () => {

@@ -16,19 +16,27 @@ const owned = (...leaves: string[]) => ({
 });
 
 test('a Gateway decides for all its listeners and for no other Gateway’s', () => {
-  const { hosts, hostless, tlsHosts, className, backends } = projectGateway({
+  const { hosts, proofHosts, hostless, tlsHosts, className, backends } = projectGateway({
     metadata,
     spec: {
       gatewayClassName: 'envoy',
       listeners: [
         { name: 'a', protocol: 'HTTPS', hostname: 'mtls.as.example.test' },
         { name: 'b', protocol: 'HTTPS' },
-        { name: 'c', protocol: 'HTTP' },
+        { name: 'c', protocol: 'HTTP', hostname: 'plain.example.test' },
+        { name: 'd', protocol: 'HTTPS', hostname: '*.AS.example.test', port: 8443 },
+        { name: 'e', protocol: 'HTTPS', hostname: 'mtls.as.example.test', port: 8443 },
       ],
     },
   });
   assert.deepEqual({ hosts, hostless, tlsHosts }, { hosts: ['identity/mtls'], hostless: false, tlsHosts: hosts });
   assert.deepEqual([className, backends], ['envoy', []]);
+  // It is asked as a client would: by the names of its listeners.
+  const names = ['mtls.as.example.test', '*', '*.as.example.test'];
+  assert.deepEqual(
+    proofHosts,
+    names.map((name) => `identity/mtls/${name}`),
+  );
 });
 
 test('without an HTTPS listener there is nobody to ask for a certificate', () => {
@@ -49,6 +57,10 @@ test('its settings are leaves of the spec, each with its owners', () => {
     },
     spec: {
       gatewayClassName: 'envoy',
+      listeners: [
+        { protocol: 'HTTPS', port: 443 },
+        { protocol: 'HTTP', port: 80 },
+      ],
       tls: {
         frontend: {
           default: { validation: { mode: 'AllowInsecureFallback', caCertificateRefs: refs } },
@@ -62,6 +74,7 @@ test('its settings are leaves of the spec, each with its owners', () => {
     [`${validation}.caCertificateRefs`]: JSON.stringify(refs),
     [`${validation}.mode`]: '"AllowInsecureFallback"',
     'spec.tls.frontend.perPort': '[{"port":443,"tls":{}}]',
+    'spec.listeners.httpsPorts': '[443]',
   });
   assert.deepEqual(projected.ownKeys, [`${validation}.caCertificateRefs`]);
   assert.deepEqual(projected.otherOwners, { [`${validation}.mode`]: ['argocd'] });

@@ -45,6 +45,7 @@ test('an Ingress as the cache keeps it', () => {
     resourceVersion: '7',
     className: 'nginx',
     hosts: ['a.test', 'b.test'],
+    proofHosts: ['a.test', 'b.test'],
     hostless: false,
     tlsHosts: ['a.test', 'b.test'],
     backends: [

@@ -481,7 +481,7 @@ test('a problem of one Ingress leaves the others of its host to be acted on', ()
   const { findings, next } = world.plan();
   assert.deepEqual(
     findings.map(({ reason }) => reason),
-    ['ConfigurationConflict', 'TrustBundlePending'],
+    ['HostShared', 'ConfigurationConflict', 'TrustBundlePending'],
   );
   assert.ok(next?.name === 'writeBundle' && next.namespace === 'orders');
 });

@@ -10,17 +10,21 @@ import { evaluate, type Plan } from '../../src/runtime/pass.ts';
 import { bundleObject, type BundleProjection, projectBundle } from '../../src/terminator/bundle.ts';
 import { checks, type TerminatorViewOfScope } from '../../src/terminator/checks.ts';
 import { desired } from '../../src/terminator/desired.ts';
-import { projectIngressClass } from '../../src/terminator/class.ts';
+import { projectGatewayClass, projectIngressClass } from '../../src/terminator/class.ts';
 import type { Companion } from '../../src/terminator/driver.ts';
 import { companionObject, type CompanionProjection, projectCompanion } from '../../src/terminator/companion.ts';
-import type { Frontend } from '../../src/terminator/frontend.ts';
+import { clientTrafficPolicies } from '../../src/terminator/envoy-gateway.ts';
+import { type Frontend, type FrontendRef, frontendResources } from '../../src/terminator/frontend.ts';
+import { projectGateway } from '../../src/terminator/gateway.ts';
+import { projectHTTPProxy } from '../../src/terminator/http-proxy.ts';
 import { projectIngress } from '../../src/terminator/ingress.ts';
 import { TerminatorMemory } from '../../src/terminator/memory.ts';
 import type { Scope } from '../../src/terminator/scope.ts';
 import { middlewares, tlsOptions } from '../../src/terminator/traefik.ts';
 import { judge } from '../../src/terminator/rules.ts';
 import type { TerminatorStep } from '../../src/terminator/steps.ts';
-import { type Source, TerminatorViews } from '../../src/terminator/views.ts';
+import type { Source } from '../../src/terminator/sources.ts';
+import { TerminatorViews } from '../../src/terminator/views.ts';
 import { testCa } from '../x509/authority.ts';
 
 export const HOST = 'api.example.test';
@@ -50,6 +54,11 @@ class Cache<T> implements Source<T> {
     const resourceVersion = String(++this.#version);
     const metadata = { uid: `${namespace}/${name}`, ...object.metadata, resourceVersion };
     this.#cache.applyEvent('ADDED', { ...object, metadata });
+  }
+
+  delete(namespace: string, name: string): void {
+    const uid = `${namespace}/${name}`;
+    this.#cache.applyEvent('DELETED', { metadata: { namespace, name, uid, resourceVersion: String(++this.#version) } });
   }
 
   addIndex(name: string, keys: (value: T, metadata: ObjectMeta) => readonly string[]): void {
@@ -128,17 +137,35 @@ export interface ServerRequest {
   namespaces?: readonly string[];
   labels?: Record<string, string>;
   issuers?: readonly string[];
-  terminators?: readonly { namespace: string; name: string }[];
+  terminators?: readonly (Omit<FrontendRef, 'kind'> & Partial<FrontendRef>)[];
 }
 
 export class World {
   readonly ingresses = new Cache(projectIngress);
   readonly ingressClasses = new Cache(projectIngressClass);
+  readonly proxies = new Cache(projectHTTPProxy);
+  readonly gateways = new Cache(projectGateway);
+  readonly gatewayClasses = new Cache(projectGatewayClass);
   readonly secrets = new Cache(projectBundle('Secret'));
-  readonly frontends = new KindUnion<Frontend>(new Map([['Ingress', this.ingresses]]));
-  readonly bundles = new KindUnion<BundleProjection>(new Map([['Secret', this.secrets]]));
+  readonly configMaps = new Cache(projectBundle('ConfigMap'));
+  readonly frontends = new KindUnion<Frontend>(
+    new Map([
+      ['Ingress', this.ingresses],
+      ['HTTPProxy', this.proxies],
+      ['Gateway', this.gateways],
+    ]),
+  );
+  readonly bundles = new KindUnion<BundleProjection>(
+    new Map([
+      ['Secret', this.secrets],
+      ['ConfigMap', this.configMaps],
+    ]),
+  );
   readonly companionCaches = new Map(
-    [tlsOptions, middlewares].map((resource) => [resource.kind, new Cache(projectCompanion(resource))]),
+    [tlsOptions, middlewares, clientTrafficPolicies].map((resource) => [
+      resource.kind,
+      new Cache(projectCompanion(resource)),
+    ]),
   );
   readonly companions = new KindUnion<CompanionProjection>(this.companionCaches);
   readonly drivers: ReadonlySet<string> = new Set(['nginx', 'traefik', 'manual']);
@@ -155,8 +182,8 @@ export class World {
     return this;
   }
 
-  ingressClass(name: string, controller: string, isDefault = false): this {
-    const annotations = { 'ingressclass.kubernetes.io/is-default-class': String(isDefault) };
+  ingressClass(name: string, controller: string, isDefault = false, own: Record<string, string> = {}): this {
+    const annotations = { ...own, 'ingressclass.kubernetes.io/is-default-class': String(isDefault) };
     this.ingressClasses.set({ metadata: { name, annotations }, spec: { controller } });
     return this;
   }
@@ -169,7 +196,7 @@ export class World {
   server(request: ServerRequest = {}): this {
     const { name = 'corporate', namespaces = ['payments'], issuers = ['corporate-clients'] } = request;
     const terminators = (request.terminators ?? []).map((ref) => ({
-      group: 'networking.k8s.io',
+      group: frontendResources[ref.kind ?? 'Ingress'].group,
       kind: 'Ingress',
       ...ref,
     }));

@@ -23,7 +23,7 @@ export interface ProofSubject {
   controller: string;
   /** Names of those that have it so. */
   frontends: readonly string[];
-  /** As they are configured, wildcards too. */
+  /** `proofHosts` of its frontends. */
   hosts: readonly string[];
   mode: ClientCertificates;
   /** Name of the AuthorizationServer. */
@@ -214,7 +214,8 @@ export class TerminatorProofs {
   }
 }
 
-/** A name that a wildcard covers. */
+/** The host name of `proofHosts`, or a name that its wildcard covers. */
 function named(host: string): string {
-  return host.replace(/^\*/, 'certbound-proof');
+  const name = host.slice(host.lastIndexOf('/') + 1);
+  return name === '*' ? 'certbound-proof.invalid' : name.replace(/^\*/, 'certbound-proof');
 }

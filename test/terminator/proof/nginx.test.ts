@@ -37,7 +37,7 @@ function configuration(authTls: AuthTls): unknown[] {
 
 const verify = (mode: string, secret = 'ca'): AuthTls => ({ secret: `default/${secret}`, 'verify-client': mode });
 
-async function configure(authTls: AuthTls): Promise<void> {
+async function configure(authTls: AuthTls | undefined): Promise<void> {
   objects.set(configuration(authTls));
   await nginx.settled();
 }
@@ -85,6 +85,13 @@ describe('as it is configured', () => {
       assert.deepEqual(proving.changes, ['proved']);
     });
   }
+
+  it('what a Gateway serves is asked by its host name', async () => {
+    await configure(verify('on'));
+    assert.equal(await prover({ host: `payments/edge/${host}` }).rounds(2), 'proved');
+    await configure(undefined);
+    assert.equal(await prover({ host: `payments/edge/${host}` }).rounds(2), 'ClientAuthenticationNotEnforced');
+  });
 
   it('request: who signs for itself gets in', async () => {
     await configure(verify('optional_no_ca'));

@@ -1,0 +1,44 @@
+import type { AuthorizationServer } from '../api/authorization-server.ts';
+import { namespaceGranted } from '../api/namespace-grant.ts';
+import type { Frontend, FrontendRef } from './frontend.ts';
+import type { TerminatorSources } from './sources.ts';
+import { type Trust, trustOf } from '../x509/trust.ts';
+
+/** Which frontends a server admits, and what they are to trust for it. */
+export class Grants {
+  readonly #sources: Pick<TerminatorSources, 'servers' | 'issuers' | 'namespaces'>;
+  readonly #trust = new Map<string, Trust>();
+
+  /** Before the informers start. */
+  constructor(sources: Pick<TerminatorSources, 'servers' | 'issuers' | 'namespaces'>) {
+    this.#sources = sources;
+    for (const source of [sources.servers, sources.issuers]) source.onChange(() => this.#trust.clear());
+  }
+
+  /** Undefined also where it exists and does not admit the frontend. */
+  serverOf(frontend: Frontend): AuthorizationServer | undefined {
+    const { optIn } = frontend;
+    const server = optIn.server === undefined ? undefined : this.#sources.servers.get(undefined, optIn.server);
+    return server !== undefined && this.admits(server, frontend) ? server : undefined;
+  }
+
+  admits(server: AuthorizationServer, frontend: FrontendRef): boolean {
+    if (isListed(server, frontend)) return true;
+    const { namespace: name } = frontend;
+    const namespace = this.#sources.namespaces.get(undefined, name) ?? { name, labels: {} };
+    return namespaceGranted(server.spec.resourceServers?.namespaces, namespace);
+  }
+
+  trustOf(server: AuthorizationServer): Trust {
+    const { name } = server.metadata;
+    const trust = this.#trust.get(name) ?? trustOf(server, (issuer) => this.#sources.issuers.get(undefined, issuer));
+    this.#trust.set(name, trust);
+    return trust;
+  }
+}
+
+export function isListed(server: AuthorizationServer, { kind, namespace, name }: FrontendRef): boolean {
+  return (server.spec.terminators ?? []).some(
+    (ref) => ref.kind === kind && ref.namespace === namespace && ref.name === name,
+  );
+}
