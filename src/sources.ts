@@ -66,6 +66,10 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
     controllers.issuers.enqueue(name);
     for (const client of clients.list()) if (issuerOf(client) === name) queue.client(client);
     queue.scopes(terminators.keysForIssuer(name));
+    for (const { metadata, spec } of servers.list()) {
+      if (spec.trustBundle !== undefined && spec.clients?.issuers?.includes(name) === true)
+        controllers.servers.enqueue(metadata.name);
+    }
   });
   caches.records.onChange((change) => {
     const { previous, current } = change;
@@ -105,6 +109,9 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   caches.namespaces.onChange(({ name }) => {
     for (const client of clients.list()) if (client.metadata.namespace === name) queue.client(client);
     queue.scopes(terminators.keysForNamespace(name));
+    for (const { metadata, spec } of servers.list()) {
+      if (spec.trustBundle?.namespace === name) controllers.servers.enqueue(metadata.name);
+    }
   });
   caches.frontends.onChange((change, kind) => {
     const frontends = both(change);
@@ -133,7 +140,9 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   caches.bundles.onChange((change) => {
     for (const bundle of both(change)) {
       queue.scopes(terminators.keysForBundle(bundle));
-      if (bundle.server !== undefined) queue.clientsOf(bundle.server);
+      if (bundle.server === undefined) continue;
+      queue.clientsOf(bundle.server);
+      if (bundle.scope === undefined && !change.own) controllers.servers.enqueue(bundle.server);
     }
   });
 }

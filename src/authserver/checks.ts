@@ -5,6 +5,7 @@ import { NOT_ENFORCED, notEnforced } from './canary.ts';
 import { keysByReference } from './client-metadata.ts';
 import { driverFor } from './registry.ts';
 import { outageMessage } from './traffic.ts';
+import { trustChecks } from './trust-bundle/checks.ts';
 import { Condition, type ServerFinding, type ServerStep, type ServerView } from './step.ts';
 
 type ServerCheck = Check<ServerView, ServerStep>;
@@ -175,11 +176,14 @@ const authorizationFresh: ServerCheck = {
   },
 };
 
-/** Deletion, then protection, then what was written, then what the server says. */
+/** Deletion, then protection, then what is published for the server, then what was written, then what the server says. */
 export const serverChecks: readonly ServerCheck[] = [
   inUse,
+  trustChecks.trustToWithdraw,
   finalizerToRemove,
   finalizerToAdd,
+  trustChecks.trustBlocked,
+  trustChecks.trustToPublish,
   driverKnown,
   caBundleUsable,
   credentialUsable,

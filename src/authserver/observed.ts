@@ -12,6 +12,7 @@ import type { Discovery } from './discovery.ts';
 import type { ServerConnections } from './connections.ts';
 import type { Enforcement } from './enforcement.ts';
 import type { Outage } from './traffic.ts';
+import { type ObservedTrust, observeTrust, type TrustMemory, type TrustSources } from './trust-bundle/observed.ts';
 
 /** What discovery found, with what it was asked for and until when that is good enough. Kept in memory alone. */
 export interface Discovered extends Discovery {
@@ -41,15 +42,18 @@ export interface Observed {
   readonly enforcement: { readonly intruder: Intruder | undefined } | undefined;
   /** Of its origins that do not answer, as far as this process asked them. */
   readonly outages: readonly Outage[];
+  /** What its clients' certificates are trusted by, and what of that is published for it. */
+  readonly trustBundle: ObservedTrust;
 }
 
-export interface ObserveOptions extends ObjectValues {
+export interface ObserveOptions extends ObjectValues, TrustSources {
   servers: Pick<Informer<AuthorizationServer>, 'get'>;
   clientsOf: (server: string) => number;
   enforcement: Pick<Enforcement, 'of'>;
   authorizations: Pick<Authorizations, 'of'>;
   connections: Pick<ServerConnections, 'to'>;
   keySetsServed: boolean;
+  trustMemory: TrustMemory;
   /** Servers that name another one are not ours. */
   controllerName: string;
 }
@@ -76,6 +80,7 @@ export async function observe(
     discovered: discoveries.get(uid),
     enforcement: options.enforcement.of(uid),
     outages: options.connections.to(server).outages(),
+    trustBundle: observeTrust(options, options.trustMemory, server),
   };
 }
 

@@ -3,6 +3,7 @@ import type { AuthorizationServer, AuthorizationServerStatus } from '../api/auth
 import { mergeConditions, type Verdict } from '../api/conditions.ts';
 import { capabilitiesOf } from './capabilities.ts';
 import { Condition, type ServerFinding, type ServerView } from './step.ts';
+import { trustVerdict } from './trust-bundle/checks.ts';
 
 /** Errors of discovery that no time heals; every other one may be a fault on the way. */
 const definite = new Set(['IssuerMismatch']);
@@ -15,7 +16,13 @@ export function statusOf(view: ServerView, findings: readonly ServerFinding[]): 
   const occasional = [Condition.authorized, Condition.reachable, Condition.deletable].flatMap(
     (type) => findings.find(({ condition }) => condition === type) ?? [],
   );
-  const verdicts = [readyVerdict(view, findings), discoveredVerdict(view, findings), ...occasional.map(verdictOf)];
+  const trust = trustVerdict(view, findings);
+  const verdicts = [
+    readyVerdict(view, findings),
+    discoveredVerdict(view, findings),
+    ...(trust === undefined ? [] : [trust]),
+    ...occasional.map(verdictOf),
+  ];
   return {
     observedGeneration: metadata.generation,
     ...(server.spec.caBundleRef === undefined || view.desired.caBundle === undefined
@@ -49,7 +56,8 @@ function discoveredVerdict({ observed: { server } }: ServerView, findings: reado
   if (finding !== undefined)
     return { ...verdictOf(finding), status: definite.has(finding.reason) ? 'False' : 'Unknown' };
   const hidden = findings.find(
-    ({ condition, step, blocks }) => (step !== undefined && condition !== Condition.authorized) || blocks === true,
+    ({ condition, step, blocks, deferrable }) =>
+      (step !== undefined && deferrable !== true && condition !== Condition.authorized) || blocks === true,
   );
   if (hidden !== undefined) return { type, status: 'Unknown', reason: hidden.reason, message: hidden.message };
   return { type, status: 'True', reason: 'Discovered', message: `The metadata of ${server.spec.issuer} was read.` };

@@ -14,9 +14,10 @@ import type { Enforcement } from './enforcement.ts';
 import type { Discovered } from './observed.ts';
 import { driverFor } from './registry.ts';
 import type { ServerStep, ServerView } from './step.ts';
+import { publishTrust, type TrustStepOptions, withdrawTrust } from './trust-bundle/steps.ts';
 
-export interface StepOptions {
-  client: Pick<KubeClient, 'patch'>;
+export interface StepOptions extends TrustStepOptions {
+  client: TrustStepOptions['client'] & Pick<KubeClient, 'patch'>;
   servers: Pick<Informer<AuthorizationServer>, 'resource' | 'remember'>;
   connections: Pick<ServerConnections, 'apart' | 'forget'>;
   enforcement: Pick<Enforcement, 'forget'>;
@@ -50,6 +51,10 @@ export async function runStep(
       options.enforcement.forget(metadata.uid);
       options.authorizations.forget(metadata.uid);
       return;
+    case 'publishTrust':
+      return publishTrust(options, step, metadata.name, signal);
+    case 'withdrawTrust':
+      return withdrawTrust(options, step, signal);
     case 'discover':
       return rediscover(options, view, signal);
     case 'authorize':

@@ -26,7 +26,7 @@ import {
 import { keySetUri as uriOf } from './key-set.ts';
 import type { Observed } from './observed.ts';
 import type { PublishedContext } from './published-secret.ts';
-import type { CertificateState, RecordState } from './record.ts';
+import { certificateIn, type CertificateState, type RecordState } from './record.ts';
 import { retired, type Schedule } from './schedule.ts';
 
 export interface CertificateParameters {
@@ -218,12 +218,22 @@ function extensionsOf(observed: Observed, schedule: Schedule, now: number): Desi
   const { namespace, name } = client.metadata;
   const live = (record?.state?.certificates ?? []).filter((c) => !retired(c, schedule, now));
   const [caSubject, ...others] = new Set(live.map((c) => c.caSubject));
-  // The server compares one name with all certificates: between two CAs it must not compare any, or one of them is refused.
   return {
     clientId:
       record?.state?.registration?.clientId ?? client.spec.clientId ?? defaultClientId(clusterId, namespace, name),
-    caSubject: others.length > 0 ? undefined : caSubject,
+    // The server compares one name with all certificates: between two CAs it must not compare any, or one of them is refused.
+    caSubject: others.length > 0 || unpinned(record?.state) ? undefined : caSubject,
   };
+}
+
+/**
+ * What was left out between two CAs stays out. Keycloak 26.7 looks for a CA that it is to compare among those that it read at its
+ * start, though its TLS reads them anew, and nobody can see whether it was started since: what is published would be refused.
+ */
+function unpinned(state: RecordState | undefined): boolean {
+  const accepted = state?.registration?.accepted;
+  if (accepted === undefined || certificateIn(state, 'Published') === undefined) return false;
+  return accepted['tls_client_auth_ca_subject_dn'] === undefined;
 }
 
 /** Nothing is registered before there is a record. */

@@ -5,7 +5,7 @@ import type { ClientCertificates, Settings, TerminatorDriver } from './driver.ts
 import type { Frontend } from './frontend.ts';
 import type { TerminatorMemory } from './memory.ts';
 import type { Scope } from './scope.ts';
-import type { Trust } from './trust.ts';
+import type { Trust } from '../x509/trust.ts';
 
 /** Another frontend that the same controller serves a host of ours from. */
 export interface Neighbour extends Pick<Frontend, 'kind' | 'namespace' | 'name'> {

@@ -11,7 +11,7 @@ import { FIELD_MANAGER } from './field-managers.ts';
 import { type Frontend, frontendResources } from './frontend.ts';
 import { frontendTarget, objectTarget, type TerminatorMemory } from './memory.ts';
 import { applied } from './settings.ts';
-import { emptyTrust, isEmptyTrust } from './trust.ts';
+import { emptyTrust, isEmptyTrust } from '../x509/trust.ts';
 
 export type TerminatorStep =
   | { name: 'writeBundle'; namespace: string; wanted: Wanted; current: BundleProjection | undefined; basis: string }

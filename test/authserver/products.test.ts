@@ -65,6 +65,8 @@ const discovered = (product: string): Discovery => {
   return readMetadata(metadata, { issuer: metadata.issuer });
 };
 
+const nobody = { ca: false, selfSigned: false, pending: [], bundle: undefined, error: undefined };
+
 /** What its AuthorizationServer says: the reason that Ready is False for, and the message. */
 function serverSays(product: string): { reason: string; message: string } {
   const server = aServer({ clients: grants }, {});
@@ -79,6 +81,7 @@ function serverSays(product: string): { reason: string; message: string } {
     keySetsServed: true,
     enforcement: undefined,
     discovered: undefined,
+    trustBundle: { trust: nobody, current: undefined, published: [], place: 'served' as const, rewritten: undefined },
   };
   // The test's caBundle is no PEM, and of no account here.
   const desired = { ...desiredOf(observed), caBundleProblem: undefined };

@@ -17,6 +17,7 @@ import { KubeClient } from '../../src/kube/client.ts';
 import { EventRecorder } from '../../src/kube/event-recorder.ts';
 import { Informer } from '../../src/kube/informer.ts';
 import { events } from '../../src/kube/resource.ts';
+import type { StepObserver } from '../../src/runtime/pass.ts';
 import { createLogger } from '../../src/telemetry.ts';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.ts';
 import { applyCrds } from '../support/crds.ts';
@@ -24,6 +25,7 @@ import { FakeClock } from '../support/fake-clock.ts';
 import { createThrowawayCa } from '../support/throwaway-ca.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { type Handler, HOST, json, lasting, type ScriptedServer, startScriptedServer } from './servers.ts';
+import { startTrustCaches, trustBundleCases, type TrustCaches } from './trust-bundle-cases.ts';
 
 const controllerName = 'certbound.dev/operator';
 
@@ -39,6 +41,8 @@ describe('AuthorizationServer, against a real API server', () => {
   const configMap = new Map<string, string>();
   const forgotten: string[] = [];
   const stop = new AbortController();
+  let trustCaches: TrustCaches;
+  const watchNamespaces: string[] = [];
   let reconciler: AuthorizationServerReconciler;
   let name = '';
   let count = 0;
@@ -51,7 +55,8 @@ describe('AuthorizationServer, against a real API server', () => {
     servers = new Informer({ client, resource: authorizationServers, project: (o) => authorizationServer.parse(o) });
     recorder = new EventRecorder({ client, controller: controllerName, instance: 'test' });
     servers.start(stop.signal);
-    await servers.synced;
+    trustCaches = startTrustCaches(client, stop.signal);
+    await Promise.all([servers.synced, trustCaches.synced]);
   });
   after(async () => {
     stop.abort();
@@ -77,7 +82,7 @@ describe('AuthorizationServer, against a real API server', () => {
       onUnauthorized: ({ metadata: { uid } }) => authorizations.doubt(uid),
     });
   };
-  const freshReconciler = () =>
+  const freshReconciler = (observer?: StepObserver) =>
     new AuthorizationServerReconciler({
       client,
       servers,
@@ -96,6 +101,9 @@ describe('AuthorizationServer, against a real API server', () => {
       clock,
       logger: createLogger({ level: 'silent' }),
       controllerName,
+      ...trustCaches,
+      watchNamespaces,
+      observer,
     });
   const metadata = (changed: Record<string, unknown> = {}): Handler =>
     json(200, {
@@ -560,6 +568,23 @@ describe('AuthorizationServer, against a real API server', () => {
     assert.equal(await live(), undefined);
     assert.ok(forgotten.includes(name));
     assert.deepEqual(await reconcile(), {});
+  });
+
+  trustBundleCases({
+    kube: () => client,
+    caches: () => trustCaches,
+    clock,
+    create,
+    change,
+    live,
+    reconcile: (of) => reconcile(of),
+    reconciler: () => reconciler,
+    freshReconciler,
+    serve: (namespaces) => watchNamespaces.splice(0, watchNamespaces.length, ...namespaces),
+    use: (users) => clients.set(name, users),
+    state,
+    conditionOf,
+    name: () => name,
   });
 
   test("another installation's is left alone", async () => {

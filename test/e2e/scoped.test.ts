@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { RENEW_REQUESTED } from '../../src/api/annotations.ts';
-import { namespaces } from '../../src/kube/resource.ts';
+import { authorizationServers } from '../../src/api/resources.ts';
+import { namespaces, secrets } from '../../src/kube/resource.ts';
 import { apply, documents, namespace } from '../support/cluster-objects.ts';
 import { CLIENTS_ALLOWED, startInstallation, type Installation } from '../support/installation.ts';
 import { TestClient } from '../support/oauth-client.ts';
@@ -50,6 +51,31 @@ describe('an installation that serves some namespaces', () => {
     await waitFor(async () => (await world.kube.get(namespaces, { name: 'leaving' })) === undefined, 60_000);
     assert.deepEqual(leaving.registrations(), []);
     assert.equal(await leaving.ownSecret(), undefined);
+  });
+
+  it('publishes client CAs where it serves alone; until they are, no new certificate is published', async () => {
+    const staying = client('payments');
+    const { x5tS256 } = await staying.credentials();
+    const publishTo = (namespace: string) =>
+      world.kube.patch(
+        authorizationServers,
+        { name: 'corporate' },
+        { spec: { trustBundle: { namespace } } },
+        { type: 'merge' },
+      );
+    await publishTo('elsewhere');
+    await staying.annotate({ [RENEW_REQUESTED]: 'for the truststore' });
+    await staying.until(({ conditions = [] }) =>
+      conditions.some(
+        ({ type, status, reason }) =>
+          type === 'TerminatorsReady' && status === 'False' && reason === 'NamespaceNotServed',
+      ),
+    );
+    assert.equal((await staying.credentials()).x5tS256, x5tS256);
+    await publishTo('identity');
+    await waitFor(async () => (await staying.credentials()).x5tS256 !== x5tS256, 60_000);
+    const published = { namespace: 'identity', name: 'corporate-client-cas' };
+    assert.ok((await world.kube.get(secrets, published)) !== undefined);
   });
 
   it('starts again without it, and goes on serving the others', async () => {

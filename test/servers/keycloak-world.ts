@@ -1,5 +1,7 @@
 /** A cluster with the operator as the chart installs it, and Keycloak. */
-import { resolve } from 'node:path';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import {
   authorizationServer,
   type AuthorizationServerSpec,
@@ -14,6 +16,10 @@ import { apply, ingress, localService, namespace, opaqueSecret } from '../suppor
 import { startControlPlane } from '../support/control-plane.ts';
 import { freePort } from '../support/free-port.ts';
 import { startIngressController } from '../support/ingress-controller.ts';
+import { grantTerminatorRights } from '../support/chart.ts';
+import { type MountedSecret, mountSecret } from '../support/mounted-secret.ts';
+import { ProjectedVolume } from '../support/projected-volume.ts';
+import { applyTraefikCrds, byPortName, externalService, startTraefik } from '../support/traefik.ts';
 import { CLIENTS_ALLOWED, CLUSTER_ID, INGRESS_CLASS } from '../support/installation.ts';
 import { type Keycloak, LEAST_ROLES, type Realm, startKeycloak } from '../support/keycloak.ts';
 import { TestClient } from '../support/oauth-client.ts';
@@ -58,6 +64,8 @@ export interface KeycloakWorld extends Cluster {
   readonly clientCa: ThrowawayCa;
   readonly serverCaPem: string;
   readonly apiSecret: string;
+  /** Keycloak's truststore, where it is the trust bundle. */
+  readonly mounted: MountedSecret | undefined;
   /** Of the operator's client in the realm. */
   readonly clientSecret: string;
   /** Another one, with the same CA and the same realm. */
@@ -65,27 +73,47 @@ export interface KeycloakWorld extends Cluster {
   stop(): Promise<void>;
 }
 
-/** What asks for client certificates: Keycloak itself, or ingress-nginx before it. */
-type Front = 'its own TLS' | 'nginx';
+/** What asks for client certificates: Keycloak itself, or a terminator before it. */
+type Front = 'its own TLS' | 'nginx' | 'traefik';
 
-export function startKeycloakWorld(front: Front = 'its own TLS'): Promise<KeycloakWorld> {
-  return allOrNothing((parts) => start(front, parts));
+export interface KeycloakWorldOptions {
+  /** Keycloak's truststore is the server's trust bundle, mounted. */
+  trustBundle?: boolean;
+  /** Of `corporate`. */
+  spec?: ServerSpec;
 }
 
-async function start(front: Front, parts: AsyncDisposableStack): Promise<KeycloakWorld> {
+export function startKeycloakWorld(
+  front: Front = 'its own TLS',
+  options: KeycloakWorldOptions = {},
+): Promise<KeycloakWorld> {
+  return allOrNothing((parts) => start(front, options, parts));
+}
+
+/** A kubelet takes longer. */
+const MOUNT_LAG_MS = 2_000;
+
+async function start(
+  front: Front,
+  { trustBundle = false, spec: corporate = {} }: KeycloakWorldOptions,
+  parts: AsyncDisposableStack,
+): Promise<KeycloakWorld> {
   const serverCa = await createThrowawayCa('Server CA');
   const clientCa = await createThrowawayCa('Corporate OAuth Clients');
   const port = await freePort();
   const tls = await serverCa.issue({ cn: HOST, dns: [HOST, ADMIN_HOST, MTLS_HOST] });
-  const terminator = front === 'nginx' ? { httpsPort: await freePort(), httpPort: await freePort() } : undefined;
+  const terminator =
+    front === 'its own TLS' ? undefined : { kind: front, httpsPort: await freePort(), httpPort: await freePort() };
+  const volume = trustBundle ? await truststore(clientCa.certPem, parts) : undefined;
   const keycloak = await startKeycloak({
     host: HOST,
     port,
     tls,
     caPem: serverCa.certPem,
     clientCaPem: clientCa.certPem,
+    ...(volume && { trustStoreFile: join(volume.path, 'ca.crt') }),
     ...(terminator && {
-      lookup: 'nginx',
+      lookup: terminator.kind,
       publicOrigin: `https://${HOST}:${terminator.httpsPort}`,
       httpPort: terminator.httpPort,
     }),
@@ -120,7 +148,20 @@ async function start(front: Front, parts: AsyncDisposableStack): Promise<Keycloa
     await secret('clients-ca', { 'tls.crt': clientCa.certPem, 'tls.key': clientCa.keyPem }, 'kubernetes.io/tls');
     await secret('keycloak', { 'client-secret': clientSecret });
     await apply(kube, issuerObject());
-    if (terminator !== undefined) {
+    if (trustBundle) await apply(kube, namespace('identity'));
+    if (terminator?.kind === 'traefik') {
+      await applyTraefikCrds(kube);
+      await grantTerminatorRights(kube, ['nginx', 'traefik']);
+      await apply(kube, ...behindTraefik(terminator.httpPort, tls));
+      const traefik = await startTraefik({
+        kubeconfigPath: plane.kubeconfigPath,
+        provider: 'kubernetesIngress',
+        ingressClass: 'traefik',
+        httpsPort: terminator.httpsPort,
+      });
+      parts.defer(() => traefik.stop());
+    }
+    if (terminator?.kind === 'nginx') {
       await apply(kube, ...ingressObjects(terminator.httpPort, tls));
       const ingressController = await startIngressController({
         source: { kubeconfigPath: plane.kubeconfigPath },
@@ -134,8 +175,13 @@ async function start(front: Front, parts: AsyncDisposableStack): Promise<Keycloa
     const server = async (name: string, more: ServerSpec = {}) => {
       await apply(kube, serverObject(name, { ...serverSpec(), ...more }));
     };
-    await server('corporate');
-    const operator = await startOperator({ kubeconfigPath, clusterId, logFile: resolve(plane.dir, 'operator.log') });
+    await server('corporate', { ...corporate, ...(trustBundle && { trustBundle: { namespace: 'identity' } }) });
+    const operator = await startOperator({
+      kubeconfigPath,
+      clusterId,
+      logFile: resolve(plane.dir, 'operator.log'),
+      environment: { CERTBOUND_TERMINATORS: front === 'traefik' ? 'nginx,traefik' : 'nginx' },
+    });
     parts.defer(async () => void (await operator.stop()));
     return {
       kube,
@@ -178,7 +224,7 @@ async function start(front: Front, parts: AsyncDisposableStack): Promise<Keycloa
         { host: MTLS_HOST, addresses: ['127.0.0.1'] },
         { host: ADMIN_HOST, addresses: ['127.0.0.2'] },
       ],
-      ...(terminator && behindNginx(`https://${MTLS_HOST}:${terminator.httpsPort}/realms/${realm.name}`)),
+      ...(terminator && behindTerminator(`https://${MTLS_HOST}:${terminator.httpsPort}/realms/${realm.name}`)),
       defaultIssuerRef: { name: 'corporate-clients' },
       propagation: '5s',
       clients: {
@@ -193,8 +239,12 @@ async function start(front: Front, parts: AsyncDisposableStack): Promise<Keycloa
     };
   }
 
+  const cluster = await startCluster(CLUSTER_ID);
+  const mounted = volume && mountSecret(cluster.kube, identity('corporate-client-cas'), volume, MOUNT_LAG_MS);
+  if (mounted !== undefined) parts.defer(() => mounted.stop());
+
   return {
-    ...(await startCluster(CLUSTER_ID)),
+    ...cluster,
     keycloak,
     realm,
     adminProxy,
@@ -202,9 +252,19 @@ async function start(front: Front, parts: AsyncDisposableStack): Promise<Keycloa
     serverCaPem: serverCa.certPem,
     apiSecret,
     clientSecret,
+    mounted,
     cluster: startCluster,
     stop: () => parts.disposeAsync(),
   };
+}
+
+/** As a Pod finds it at its start. */
+async function truststore(pem: string, parts: AsyncDisposableStack): Promise<ProjectedVolume> {
+  const folder = await mkdtemp(join(tmpdir(), 'certbound-truststore-'));
+  parts.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }));
+  const volume = new ProjectedVolume(folder, process.getgid?.() ?? 0);
+  await volume.write({ 'ca.crt': pem });
+  return volume;
 }
 
 const identity = (name: string) => ({ namespace: 'identity', name });
@@ -222,7 +282,27 @@ function ingressObjects(httpPort: number, tls: KeyPairPem): KubernetesObject[] {
   ];
 }
 
-function behindNginx(realmUrl: string): ServerSpec {
+/** The same, as Traefik's provider for Ingresses wants it. */
+function behindTraefik(httpPort: number, tls: KeyPairPem): KubernetesObject[] {
+  const ofTraefik = (object: KubernetesObject): KubernetesObject =>
+    object.kind === 'Ingress'
+      ? byPortName({ ...object, spec: { ...Object(object['spec']), ingressClassName: 'traefik' } })
+      : object;
+  return [
+    {
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'IngressClass',
+      metadata: { name: 'traefik' },
+      spec: { controller: 'traefik.io/ingress-controller' },
+    },
+    ...ingressObjects(httpPort, tls)
+      .filter(({ kind }) => kind !== 'IngressClass' && kind !== 'Service')
+      .map(ofTraefik),
+    externalService(identity('keycloak'), httpPort),
+  ];
+}
+
+function behindTerminator(realmUrl: string): ServerSpec {
   const endpoint = (path: string) => `${realmUrl}/protocol/openid-connect/${path}`;
   return {
     mtlsEndpoints: {

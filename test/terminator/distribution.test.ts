@@ -10,7 +10,7 @@ import { nginx } from '../../src/terminator/nginx.ts';
 import { unasked, UNPROVED } from '../../src/terminator/proof/verdict.ts';
 import type { Scope } from '../../src/terminator/scope.ts';
 import { traefik } from '../../src/terminator/traefik.ts';
-import { emptyTrust, isEmptyTrust } from '../../src/terminator/trust.ts';
+import { emptyTrust, isEmptyTrust } from '../../src/x509/trust.ts';
 import { corporateCa, HOST, otherCa, SCOPE, settledWorld, World } from './world.ts';
 
 const sha256 = (pem: string): string => createHash('sha256').update(new X509Certificate(pem).raw).digest('hex');
