@@ -84,7 +84,8 @@ export function createCaches(
     frontends.set(kind, tenantCache(resourceName(resource), { resource, project, mayBeAbsent: kind !== 'Ingress' }));
   }
   const bundles = new Map<string, Cache<BundleProjection>>();
-  for (const kind of kinds.bundles) {
+  // Also for a server that validates certificates itself, whatever terminators there are.
+  for (const kind of new Set([...kinds.bundles, 'Secret' as const])) {
     const resource = bundleResources[kind];
     const options = { resource, labelSelector: BUNDLE_SELECTOR, project: projectBundle(kind) };
     bundles.set(kind, tenantCache(`${resourceName(resource)}/bundles`, options));

@@ -1,6 +1,6 @@
 /** How a failed operation is tried again: paced by the work queue, at a given delay, or only after something changes. */
 export type Retry =
-  /** `longestMs`: the pauses grow up to this; default a minute. */
+  /** `longestMs`: the pauses grow up to this; default {@link REFUSED_AGAIN_MS}, so that what is put right works within a minute. */
   { class: 'backoff'; longestMs?: number } | { class: 'after'; milliseconds: number } | { class: 'terminal' };
 
 /**

@@ -13,8 +13,10 @@ import {
   type ServerCredentials,
 } from './authserver/credentials.ts';
 import { sweepClaim } from './authserver/claim-sweep.ts';
+import { Authorizations } from './authserver/authorizations.ts';
 import { Enforcement } from './authserver/enforcement.ts';
 import { driverFor } from './authserver/registry.ts';
+import { indexTrust } from './authserver/trust-bundle/observed.ts';
 import { startJwksServer } from './http/jwks.ts';
 import { startOperatorServer } from './http/server.ts';
 import { issuerRegistry } from './issuer/registry.ts';
@@ -115,10 +117,14 @@ export async function startOperator(
     clock,
     logger,
   });
+  const authorizations = new Authorizations();
   const connections = new ServerConnections({
     fence,
     metrics: metrics.serverCalls,
     proxyCredentials: (server) => readProxyCredentials(secretValue, server, AbortSignal.timeout(lookupMs)),
+    onUnauthorized({ metadata: { name, uid } }) {
+      if (authorizations.doubt(uid)) controllers.servers.enqueue(name);
+    },
     onChange(server, held) {
       controllers.servers.enqueue(server);
       const spreadMs = Math.min(longestWakeMs, held.length * wakeMs);
@@ -138,6 +144,7 @@ export async function startOperator(
   const { namespace: operatorNamespace, clusterId, controllerName } = config;
 
   caches.clients.addIndex(SECRET_NAME_INDEX, (client) => [secretKey(client)]);
+  indexTrust(caches.bundles);
   caches.clients.addIndex(SERVER_INDEX, (client) => [client.spec.authorizationServerRef.name]);
   const terminators = new TerminatorKind({
     client: kube,
@@ -191,7 +198,11 @@ export async function startOperator(
       kube,
       ...caches,
       distribution: (server, caSha256) =>
-        distribution({ server, caSha256, terminators: terminators.views.of(server, clock.now()) }),
+        distribution({
+          server,
+          caSha256,
+          terminators: [...terminators.views.of(server, clock.now()), ...serverReconciler.trustViews(server)],
+        }),
       controllerName,
       clusterId,
       operatorNamespace,
@@ -240,12 +251,14 @@ export async function startOperator(
   });
   const serverReconciler = new AuthorizationServerReconciler({
     client: kube,
-    servers: caches.servers,
+    ...caches,
+    watchNamespaces: config.watchNamespaces,
     clientsOf: (server) => caches.clients.byIndex(SERVER_INDEX, server).length,
     secretValue,
     configMapValue,
     connections,
     enforcement,
+    authorizations,
     keySetsServed: config.jwks !== undefined,
     recorder,
     clock,

@@ -66,6 +66,10 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
     controllers.issuers.enqueue(name);
     for (const client of clients.list()) if (issuerOf(client) === name) queue.client(client);
     queue.scopes(terminators.keysForIssuer(name));
+    for (const { metadata, spec } of servers.list()) {
+      if (spec.trustBundle !== undefined && spec.clients?.issuers?.includes(name) === true)
+        controllers.servers.enqueue(metadata.name);
+    }
   });
   caches.records.onChange((change) => {
     const { previous, current } = change;
@@ -82,7 +86,11 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   caches.authoritySecrets.onChange(({ name }) => {
     for (const issuer of issuers.list()) controllers.issuers.enqueue(issuer.metadata.name);
     for (const server of servers.list()) {
-      if (secretNames(server.spec).includes(name)) controllers.servers.enqueue(server.metadata.name);
+      if (!secretNames(server.spec).includes(name)) continue;
+      controllers.servers.enqueue(server.metadata.name);
+      // Who was refused with the one before is registered with this one.
+      for (const client of clients.byIndex(SERVER_INDEX, server.metadata.name))
+        if (client.status?.clientId === undefined) queue.client(client);
     }
   });
   caches.platformConfigMaps.onChange(({ name }) => {
@@ -101,14 +109,15 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   caches.namespaces.onChange(({ name }) => {
     for (const client of clients.list()) if (client.metadata.namespace === name) queue.client(client);
     queue.scopes(terminators.keysForNamespace(name));
+    for (const { metadata, spec } of servers.list()) {
+      if (spec.trustBundle?.namespace === name) controllers.servers.enqueue(metadata.name);
+    }
   });
   caches.frontends.onChange((change, kind) => {
     const frontends = both(change);
-    const keys = new Set(frontends.flatMap((frontend) => terminators.keysForFrontend(frontend)));
-    queue.scopes([...keys]);
-    const left = frontends.flatMap(({ optIn }) => optIn.server ?? []);
-    // One that asks for nothing may be in another's way.
-    for (const server of new Set([...left, ...terminators.serversOf([...keys])])) queue.clientsOf(server);
+    queue.scopes(frontends.flatMap((frontend) => terminators.keysForFrontend(frontend)));
+    const concerned = frontends.flatMap((frontend) => terminators.serversOf(frontend));
+    for (const server of new Set(concerned)) queue.clientsOf(server);
     for (const server of servers.list()) {
       const listed = server.spec.terminators?.some(
         (ref) => ref.kind === kind && ref.namespace === change.namespace && ref.name === change.name,
@@ -118,9 +127,8 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   });
   for (const classes of [caches.ingressClasses, caches.gatewayClasses]) {
     classes?.onChange(({ name }) => {
-      const keys = terminators.keysForClass(name);
-      queue.scopes(keys);
-      terminators.serversOf(keys).forEach(queue.clientsOf);
+      queue.scopes(terminators.keysForClass(name));
+      terminators.serversOfClass(name).forEach(queue.clientsOf);
     });
   }
   caches.companions.onChange((change) => {
@@ -132,7 +140,9 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
   caches.bundles.onChange((change) => {
     for (const bundle of both(change)) {
       queue.scopes(terminators.keysForBundle(bundle));
-      if (bundle.server !== undefined) queue.clientsOf(bundle.server);
+      if (bundle.server === undefined) continue;
+      queue.clientsOf(bundle.server);
+      if (bundle.scope === undefined && !change.own) controllers.servers.enqueue(bundle.server);
     }
   });
 }

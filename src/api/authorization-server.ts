@@ -330,6 +330,14 @@ const spec = z
         'x-kubernetes-list-type': 'atomic',
       })
       .optional(),
+    trustBundle: z
+      .object({ namespace: objectName('Namespace of the Secret: where the server reads it from.', 63) })
+      .meta({
+        description:
+          'Publishes the CAs of clients.issuers to a Secret <name>-client-cas (key ca.crt, PEM), for a server that validates client ' +
+          'certificates itself, such as Keycloak. It follows every change of them; a certificate of a new CA is used only propagation later.',
+      })
+      .optional(),
     clients: clients.optional(),
     resourceServers: z
       .object({
@@ -420,7 +428,9 @@ const status = z
       .max(131072)
       .meta({ description: 'CA certificates (PEM) in use, where caBundleRef says where to read them.' })
       .optional(),
-    conditions: conditions('Ready, Discovered; Reachable and Deletable while they are False.').optional(),
+    conditions: conditions(
+      'Ready, Discovered; TrustBundlePublished where there is a trustBundle; Reachable and Deletable while they are False.',
+    ).optional(),
   })
   .meta({ description: 'What is true at the last check.', default: pendingStatus });
 export type AuthorizationServerStatus = z.infer<typeof status>;

@@ -5,6 +5,7 @@ import { NOT_ENFORCED, notEnforced } from './canary.ts';
 import { keysByReference } from './client-metadata.ts';
 import { driverFor } from './registry.ts';
 import { outageMessage } from './traffic.ts';
+import { trustChecks } from './trust-bundle/checks.ts';
 import { Condition, type ServerFinding, type ServerStep, type ServerView } from './step.ts';
 
 type ServerCheck = Check<ServerView, ServerStep>;
@@ -107,6 +108,18 @@ const registrationSupported: ServerCheck = {
   },
 };
 
+const authorizationOf = ({ observed: { authorization }, desired }: ServerView) =>
+  authorization?.basis === desired.authorizationBasis ? authorization : undefined;
+
+/** Also while it is asked again. */
+const authorized: ServerCheck = {
+  name: 'authorized',
+  find(view) {
+    const problem = authorizationOf(view)?.problem;
+    return problem && unready(problem.code, problem.message);
+  },
+};
+
 /** Before the first answer after a restart, what was found before it holds. */
 const clientsAuthenticated: ServerCheck = {
   name: 'clientsAuthenticated',
@@ -127,7 +140,7 @@ const answers: ServerCheck = {
   },
 };
 
-/** The last one: a step hides what comes after it. */
+/** A step hides what comes after it. */
 const discoveryFresh: ServerCheck = {
   name: 'discoveryFresh',
   find(view) {
@@ -144,11 +157,33 @@ const discoveryFresh: ServerCheck = {
   },
 };
 
-/** Deletion, then protection, then what was written, then what the server says. */
+/** The last one. */
+const authorizationFresh: ServerCheck = {
+  name: 'authorizationFresh',
+  find(view) {
+    const { authorizationBasis: basis } = view.desired;
+    const known = authorizationOf(view);
+    if (basis === undefined || (known !== undefined && view.now < known.until)) return undefined;
+    const message = 'The server is being asked whether it lets the operator manage clients.';
+    return {
+      condition: Condition.authorized,
+      status: 'Unknown',
+      reason: 'Authorizing',
+      message,
+      step: { name: 'authorize' },
+      basis,
+    };
+  },
+};
+
+/** Deletion, then protection, then what is published for the server, then what was written, then what the server says. */
 export const serverChecks: readonly ServerCheck[] = [
   inUse,
+  trustChecks.trustToWithdraw,
   finalizerToRemove,
   finalizerToAdd,
+  trustChecks.trustBlocked,
+  trustChecks.trustToPublish,
   driverKnown,
   caBundleUsable,
   credentialUsable,
@@ -156,7 +191,9 @@ export const serverChecks: readonly ServerCheck[] = [
   keySetsServed,
   methodSupported,
   registrationSupported,
+  authorized,
   clientsAuthenticated,
   answers,
   discoveryFresh,
+  authorizationFresh,
 ];

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { AuthorizationServer } from '../api/authorization-server.ts';
 import type { AuthMethod } from '../api/oauth-client.ts';
 import { OperatorError } from '../errors.ts';
-import { canonicalDn, parseDn } from '../x509/dn.ts';
+import { canonicalDn, type Dn, parseDn, sameDn } from '../x509/dn.ts';
 import { canonicalIpAddress } from '../x509/subject-name.ts';
 import type { ClientMetadata } from './driver.ts';
 import { scopeValues } from './grants.ts';
@@ -189,12 +189,23 @@ function sameSet(asked: readonly string[], answered: readonly string[]): boolean
 }
 
 function sameDnText(asked: string, answered: string): boolean {
+  return parsedAlike(asked, answered, (one, other) => canonicalDn(one) === canonicalDn(other));
+}
+
+/** What is no name is none of ours. */
+function parsedAlike(asked: string, answered: string, same: (one: Dn, other: Dn) => boolean): boolean {
   try {
-    return canonicalDn(parseDn(asked)) === canonicalDn(parseDn(answered));
+    return same(parseDn(asked), parseDn(answered));
   } catch (error) {
     if (error instanceof OperatorError) return false;
     throw error;
   }
+}
+
+/** In another case, or with other spaces: how it is written as a string does not count. */
+function isRespelt(before: unknown, found: unknown): boolean {
+  if (typeof before !== 'string' || typeof found !== 'string' || before === found) return false;
+  return !parsedAlike(before, found, sameDn);
 }
 
 /** An absent list is empty. For what we asked to be empty the RFC's default is not assumed: the server wrote nothing. */
@@ -253,6 +264,9 @@ export function echoViolations(asked: ClientMetadata, answered: ClientMetadata):
   ].map((member) => ({ member, asked: asked[member], answered: answered[member] }));
 }
 
+/** A server that compares names as text knows nobody by another spelling, which RFC 8705 §2.1.2 would have it do. */
+const names = ['tls_client_auth_subject_dn', 'tls_client_auth_ca_subject_dn'];
+
 /**
  * What others changed of our members since the server's last answer. What the server itself has substituted is not theirs, and
  * to ask for it again would get the same.
@@ -262,7 +276,14 @@ export function changesByOthers(
   lastAnswer: ClientMetadata,
   found: ClientMetadata,
 ): EchoViolation[] {
-  return echoViolations(asked, found).filter(({ member }) => !sameMember(member, lastAnswer[member], found[member]));
+  const changed = echoViolations(asked, found).filter(
+    ({ member }) => !sameMember(member, lastAnswer[member], found[member]),
+  );
+  const respelt = names.filter((member) => {
+    const [wanted, theirs] = [asked[member], found[member]];
+    return sameMember(member, wanted, theirs) && [wanted, lastAnswer[member]].every((text) => isRespelt(text, theirs));
+  });
+  return [...changed, ...respelt.map((member) => ({ member, asked: asked[member], answered: found[member] }))];
 }
 
 /** For people: each member, what was asked and what is registered. */

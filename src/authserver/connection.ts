@@ -30,6 +30,8 @@ export interface ConnectionOptions {
   traffic?: ServerTraffic | undefined;
   /** Of the proxy in front of the server; asked for each connection. Default: none. */
   proxyCredentials?: ((server: Server) => Promise<ProxyCredentials | undefined>) | undefined;
+  /** The server does not let the operator itself manage clients. Default: nobody is told. */
+  onUnauthorized?: ((server: Server) => void) | undefined;
 }
 
 /** Parts of one server that we hold open at a time; more wait. */
@@ -56,10 +58,14 @@ export class ServerConnection {
   #anonymous: SecureContext | undefined;
   readonly #metrics: ServerCallMetrics | undefined;
   readonly #traffic: ServerTraffic;
+  readonly #unauthorized: () => void;
   #shared: Agent | undefined;
   #closed = false;
 
-  constructor(server: Server, { fence = open, metrics, traffic, proxyCredentials }: ConnectionOptions = {}) {
+  constructor(
+    server: Server,
+    { fence = open, metrics, traffic, proxyCredentials, onUnauthorized }: ConnectionOptions = {},
+  ) {
     const { metadata, spec, status } = server;
     this.#name = metadata.name;
     this.#issuer = spec.issuer;
@@ -78,6 +84,7 @@ export class ServerConnection {
           };
     this.#fence = fence;
     this.#metrics = metrics;
+    this.#unauthorized = () => onUnauthorized?.(server);
     this.#traffic = traffic ?? new ServerTraffic(metadata.name, rateLimitOf(spec), { metrics });
   }
 
@@ -177,6 +184,11 @@ export class ServerConnection {
   /** What came of a certificate that was tried here. */
   tried({ outcome }: ProofOutcome): void {
     this.#metrics?.proof(this.#name, outcome);
+  }
+
+  /** Who manages clients here was refused: not a client, but the operator. */
+  unauthorized(): void {
+    this.#unauthorized();
   }
 
   /** Members that somebody else changed of a registration here. */

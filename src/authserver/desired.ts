@@ -7,6 +7,8 @@ import { pemProblem } from './ca-bundle.ts';
 export interface Desired {
   /** What discovery depends on; a change makes what was discovered void. */
   discoveryBasis: string;
+  /** What it depends on whether the operator may manage clients; undefined where no credential does that. */
+  authorizationBasis: string | undefined;
   /** CAs in effect: what is written, else what was read last. */
   caBundle: string | undefined;
   /** `blocks`: there is nothing to fall back on. */
@@ -24,15 +26,20 @@ export function desired(observed: Observed): Desired {
   const { issuer, connectTo, mtlsEndpoints, proxyURL } = spec;
   const { caBundle, caBundleProblem } = authorities(observed);
   const granted = spec.clients?.methods ?? [];
+  const way = [metadata.uid, issuer, caBundle, connectTo, mtlsEndpoints, proxyURL];
+  const { credential } = observed;
   return {
-    discoveryBasis: createHash('sha256')
-      .update(JSON.stringify([metadata.uid, issuer, caBundle, connectTo, mtlsEndpoints, proxyURL]))
-      .digest('hex'),
+    discoveryBasis: digest(way),
+    authorizationBasis: credential === undefined ? undefined : digest([...way, spec.keycloak, credential]),
     caBundle,
     caBundleProblem,
     templateProblem: firstTemplateProblem(spec.clients?.identityTemplates ?? []),
     methods: granted.length === 0 ? METHODS : granted,
   };
+}
+
+function digest(values: readonly unknown[]): string {
+  return createHash('sha256').update(JSON.stringify(values)).digest('hex');
 }
 
 /** What a reference led to stays in use until it leads to something else that can be used. */

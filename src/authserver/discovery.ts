@@ -4,7 +4,7 @@ import { OperatorError } from '../errors.ts';
 import { callServer } from './call.ts';
 import type { ServerCapabilities, ServerConnection, ServerEndpoints } from './connection.ts';
 import type { ServerAnswer } from './http.ts';
-import { quotable } from './server-text.ts';
+import { quotable, serverSays } from './server-text.ts';
 
 export interface Discovery {
   /** In effect: mTLS aliases and the spec's overrides applied. */
@@ -177,7 +177,8 @@ export async function discover(
         found ??= discovery;
         continue;
       }
-      problems.push(`${url} answered ${answer.status}${isObject ? '' : ' with something that is no JSON object'}`);
+      const says = isObject ? serverSays(answer.json).replace(/^ It says: (.*)\.$/, ' and says: $1') : undefined;
+      problems.push(`${url} answered ${answer.status}${says ?? ' with something that is no JSON object'}`);
     } catch (error) {
       if (!(error instanceof OperatorError) || error.code === 'Cancelled') throw error;
       // What is wrong with the second document says nothing against the first.

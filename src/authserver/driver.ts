@@ -49,6 +49,11 @@ export interface RegistrationDriver {
   /** Resolves when the server says it is gone. */
   remove(access: ServerAccess, handle: RegistrationHandle): Promise<void>;
   /**
+   * Only where a credential manages registrations: asks whether the server lets us manage clients, and changes nothing.
+   * Errors are as above: `RegistrationUnauthorized` says what the credential lacks.
+   */
+  authorize?(access: ServerAccess): Promise<void>;
+  /**
    * Only where client ids are ours: the client of that id, whoever's it is (`certbound_owner` of its metadata says that);
    * undefined where there is none.
    */

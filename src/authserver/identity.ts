@@ -156,6 +156,28 @@ export function templateProblem(template: Subject): string | undefined {
 }
 
 /**
+ * The same identity as it was registered: a server may compare names as text, and the certificates that are in use are spelt so.
+ * Another one is left as it is.
+ */
+export function asRegistered(identity: Identity, registered: Pick<Identity, 'parameter' | 'value'>): Identity {
+  if (identity.parameter !== registered.parameter || identity.value === registered.value) return identity;
+  const before = identityOf(literal(requestedSubject(registered)));
+  return before.canonical === identity.canonical ? before : identity;
+}
+
+const members = {
+  tls_client_auth_subject_dn: 'dn',
+  tls_client_auth_san_dns: 'dnsName',
+  tls_client_auth_san_uri: 'uri',
+  tls_client_auth_san_ip: 'ipAddress',
+  tls_client_auth_san_email: 'emailAddress',
+} as const;
+
+export function requestedSubject({ parameter, value }: Pick<Identity, 'parameter' | 'value'>): Subject {
+  return { [members[parameter]]: value };
+}
+
+/**
  * The identity of one client: the platform's first template, or the template that the requested subject is equal to. It
  * is always spelt as the platform spells it. Different clients may reach one identity (`{namespace}-{name}`): claims
  * decide who holds it.

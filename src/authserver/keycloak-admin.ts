@@ -74,11 +74,17 @@ function send(
   );
 }
 
-function permitted(answer: ServerAnswer, { action }: AdminCall, { connection }: ServerAccess): ServerAnswer {
+function permitted(answer: ServerAnswer, { action }: AdminCall, access: ServerAccess): ServerAnswer {
   if (answer.status !== 401 && answer.status !== 403) return answer;
-  throw new OperatorError(
+  throw roleMissing(access, action, ` (${answer.status}).${keycloakSays(answer.json)}`);
+}
+
+/** @param answer what Keycloak said of it; empty where it says so by other means */
+export function roleMissing({ connection }: ServerAccess, action: string, answer: string): OperatorError {
+  connection.unauthorized();
+  return new OperatorError(
     'RegistrationUnauthorized',
-    `Keycloak did not let us ${action} (${answer.status}).${keycloakSays(answer.json)} Give the service account of the client that ` +
+    `Keycloak did not let us ${action}${answer === '' ? '.' : answer} Give the service account of the client that ` +
       `AuthorizationServer "${connection.name}" names in keycloak.clientId the role manage-clients of the client realm-management.`,
     { retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS } },
   );
@@ -134,7 +140,7 @@ async function requestToken(
     throw code === 'AnswerLost' ? new OperatorError('ServerUnavailable', message) : error;
   });
   const token = answer.status === 200 ? tokenResponse.safeParse(answer.json).data : undefined;
-  if (token === undefined) throw unauthenticated(connection.name, clientId, answer, secret);
+  if (token === undefined) throw unauthenticated(connection, clientId, answer, secret);
   const lifeMs = Math.min(longestUseMs, (token.expires_in ?? 60) * 1000);
   return { value: token.access_token, certificate, until: performance.now() + Math.max(0, lifeMs - spareMs) };
 }
@@ -155,18 +161,28 @@ function unusable(server: string): OperatorError {
 }
 
 function unauthenticated(
-  server: string,
+  connection: ServerConnection,
   clientId: string,
   answer: ServerAnswer,
   secret: string | undefined,
 ): OperatorError {
+  const retry = { class: 'after', milliseconds: REFUSED_AGAIN_MS } as const;
+  const says = `(${answer.status}).${serverSays(answer.json, [secret])}`;
+  if (answer.status === 404) {
+    const message = `There is no token endpoint of Keycloak where the operator asks ${says} ${ADMIN_URL}`;
+    return new OperatorError('RegistrationRefused', message, { retry });
+  }
+  connection.unauthorized();
   return new OperatorError(
     'RegistrationUnauthorized',
-    `Keycloak gave the operator no token as client "${clientId}" (${answer.status}).${serverSays(answer.json, [secret])} Check that client in the ` +
-      `realm (enabled, service account on), and the Secret that AuthorizationServer "${server}" names in keycloak.`,
-    { retry: { class: 'after', milliseconds: REFUSED_AGAIN_MS } },
+    `Keycloak gave the operator no token as client "${clientId}" ${says} Check that client in the ` +
+      `realm (enabled, service account on), and the Secret that AuthorizationServer "${connection.name}" names in keycloak.`,
+    { retry },
   );
 }
+
+/** What a 404 asks for. */
+export const ADMIN_URL = 'Is keycloak.adminURL of the AuthorizationServer right?';
 
 const adminError = z.looseObject({ errorMessage: z.string().min(1) });
 

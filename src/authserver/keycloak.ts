@@ -4,7 +4,7 @@ import { answerInvalid } from './call.ts';
 import { keycloakCapabilities } from './capabilities.ts';
 import type { Registration, RegistrationDriver, RegistrationHandle, ServerAccess } from './driver.ts';
 import type { ServerAnswer } from './http.ts';
-import { callAdmin, keycloakSays } from './keycloak-admin.ts';
+import { ADMIN_URL, callAdmin, keycloakSays, roleMissing } from './keycloak-admin.ts';
 import {
   type ClientRepresentation,
   clientRepresentation,
@@ -77,6 +77,14 @@ export const keycloak: RegistrationDriver = {
     if (answer.status !== 204 && answer.status !== 200 && answer.status !== 404) throw refusal(action, answer);
   },
 
+  /** Every client that Keycloak shows says what we may do with it. */
+  async authorize(access) {
+    const { management } = await access.credentials();
+    const own = await list(access, byName(management?.clientId ?? ''), MANAGE, rights);
+    // A version that does not say is no reason to do nothing.
+    if (own.some((client) => client.access?.manage === false)) throw roleMissing(access, MANAGE, '');
+  },
+
   async find(access, clientId) {
     const found = await byClientId(access, clientId, 'look for the client');
     return found && registrationOf(found, undefined);
@@ -85,6 +93,12 @@ export const keycloak: RegistrationDriver = {
 
 const scopes = z.array(z.looseObject({ id: z.string().max(255), name: z.string().max(255) })).max(10_000);
 const clients = z.array(clientRepresentation).max(1000);
+const rights = z
+  .array(z.looseObject({ access: z.looseObject({ manage: z.boolean().optional() }).nullish() }))
+  .max(1000);
+
+const MANAGE = 'manage clients';
+const byName = (clientId: string) => `/clients?clientId=${encodeURIComponent(clientId)}`;
 
 const pathOf = ({ id }: { id: string }) => `/clients/${encodeURIComponent(id)}`;
 
@@ -101,7 +115,7 @@ async function byClientId(
   clientId: string,
   action: string,
 ): Promise<ClientRepresentation | undefined> {
-  const found = await list(access, `/clients?clientId=${encodeURIComponent(clientId)}`, action, clients);
+  const found = await list(access, byName(clientId), action, clients);
   return found.find((client) => client.clientId === clientId);
 }
 
@@ -192,10 +206,7 @@ function taken(clientId: string): OperatorError {
 
 function refusal(action: string, { status, json }: ServerAnswer): OperatorError {
   if (status >= 200 && status <= 299) return answerInvalid(action, `it has the status ${status}`);
-  const advice =
-    status === 404
-      ? 'Is keycloak.adminURL of the AuthorizationServer right?'
-      : 'Change the OAuthClient or what the realm allows.';
+  const advice = status === 404 ? ADMIN_URL : 'Change the OAuthClient or what the realm allows.';
   return new OperatorError(
     'RegistrationRefused',
     `Keycloak refused to ${action} (${status}).${keycloakSays(json)} ${advice}`,

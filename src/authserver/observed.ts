@@ -1,15 +1,18 @@
+import { createHmac, randomBytes } from 'node:crypto';
 import { IN_USE_FINALIZER } from '../api/annotations.ts';
 import type { AuthorizationServer } from '../api/authorization-server.ts';
 import { asOperatorError, type OperatorError } from '../errors.ts';
 import { KubeError } from '../kube/client.ts';
 import type { Informer } from '../kube/informer.ts';
 import { type CaBundle, type ObjectValues, readCaBundle } from './ca-bundle.ts';
-import { readCredentials, readProxyCredentials } from './credentials.ts';
+import { type ManagementClient, readCredentials, readProxyCredentials } from './credentials.ts';
+import type { Authorization, Authorizations } from './authorizations.ts';
 import type { Intruder } from './canary.ts';
 import type { Discovery } from './discovery.ts';
 import type { ServerConnections } from './connections.ts';
 import type { Enforcement } from './enforcement.ts';
 import type { Outage } from './traffic.ts';
+import { type ObservedTrust, observeTrust, type TrustMemory, type TrustSources } from './trust-bundle/observed.ts';
 
 /** What discovery found, with what it was asked for and until when that is good enough. Kept in memory alone. */
 export interface Discovered extends Discovery {
@@ -25,6 +28,10 @@ export interface Observed {
   readonly clients: number;
   /** Why its credential cannot be used. */
   readonly credentialProblem: OperatorError | undefined;
+  /** Tells the credential apart that it has now, where clients are managed with one. */
+  readonly credential: string | undefined;
+  /** Whether the server lets the operator manage clients, as far as this process asked. */
+  readonly authorization: Authorization | undefined;
   /** What caBundleRef leads to. */
   readonly caBundle: CaBundle | undefined;
   /** Whether this operator serves key sets (`jwks_uri`). */
@@ -35,14 +42,18 @@ export interface Observed {
   readonly enforcement: { readonly intruder: Intruder | undefined } | undefined;
   /** Of its origins that do not answer, as far as this process asked them. */
   readonly outages: readonly Outage[];
+  /** What its clients' certificates are trusted by, and what of that is published for it. */
+  readonly trustBundle: ObservedTrust;
 }
 
-export interface ObserveOptions extends ObjectValues {
+export interface ObserveOptions extends ObjectValues, TrustSources {
   servers: Pick<Informer<AuthorizationServer>, 'get'>;
   clientsOf: (server: string) => number;
   enforcement: Pick<Enforcement, 'of'>;
+  authorizations: Pick<Authorizations, 'of'>;
   connections: Pick<ServerConnections, 'to'>;
   keySetsServed: boolean;
+  trustMemory: TrustMemory;
   /** Servers that name another one are not ours. */
   controllerName: string;
 }
@@ -62,27 +73,36 @@ export async function observe(
   return {
     server,
     clients: options.clientsOf(name),
-    credentialProblem: await credentialProblem(options, server, signal),
+    ...(await credential(options, server, signal)),
+    authorization: options.authorizations.of(uid),
     caBundle: await readCaBundle(options, server, signal),
     keySetsServed: options.keySetsServed,
     discovered: discoveries.get(uid),
     enforcement: options.enforcement.of(uid),
     outages: options.connections.to(server).outages(),
+    trustBundle: observeTrust(options, options.trustMemory, server),
   };
 }
 
-async function credentialProblem(
+async function credential(
   { secretValue }: ObserveOptions,
   server: AuthorizationServer,
   signal: AbortSignal,
-): Promise<OperatorError | undefined> {
+): Promise<Pick<Observed, 'credential' | 'credentialProblem'>> {
   try {
-    await readCredentials(secretValue, server, signal);
+    const { management } = await readCredentials(secretValue, server, signal);
     await readProxyCredentials(secretValue, server, signal);
-    return undefined;
+    return { credential: management && fingerprint(management), credentialProblem: undefined };
   } catch (error) {
     // The API server's failures say nothing about the credential.
     if (error instanceof KubeError) throw error;
-    return asOperatorError(error);
+    return { credential: undefined, credentialProblem: asOperatorError(error) };
   }
+}
+
+const key = randomBytes(32);
+
+/** Of this process alone, so that it says nothing of the secret. */
+function fingerprint(management: ManagementClient): string {
+  return createHmac('sha256', key).update(JSON.stringify(management)).digest('hex');
 }

@@ -4,18 +4,25 @@ import type { KubeClient } from '../kube/client.ts';
 import { addFinalizer, removeFinalizer } from '../kube/finalizers.ts';
 import type { Informer } from '../kube/informer.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { asOperatorError } from '../errors.ts';
+import type { Authorizations } from './authorizations.ts';
 import type { ServerConnections } from './connections.ts';
+import { readCredentials, type SecretValue } from './credentials.ts';
 import type { Desired } from './desired.ts';
 import { discover, type Discovery } from './discovery.ts';
 import type { Enforcement } from './enforcement.ts';
 import type { Discovered } from './observed.ts';
+import { driverFor } from './registry.ts';
 import type { ServerStep, ServerView } from './step.ts';
+import { publishTrust, type TrustStepOptions, withdrawTrust } from './trust-bundle/steps.ts';
 
-export interface StepOptions {
-  client: Pick<KubeClient, 'patch'>;
+export interface StepOptions extends TrustStepOptions {
+  client: TrustStepOptions['client'] & Pick<KubeClient, 'patch'>;
   servers: Pick<Informer<AuthorizationServer>, 'resource' | 'remember'>;
   connections: Pick<ServerConnections, 'apart' | 'forget'>;
   enforcement: Pick<Enforcement, 'forget'>;
+  authorizations: Pick<Authorizations, 'found' | 'forget'>;
+  secretValue: SecretValue;
   clock: Pick<Clock, 'now'>;
   /** By uid. */
   discoveries: Map<string, Discovered>;
@@ -42,9 +49,16 @@ export async function runStep(
       options.discoveries.delete(metadata.uid);
       options.connections.forget(metadata.name);
       options.enforcement.forget(metadata.uid);
+      options.authorizations.forget(metadata.uid);
       return;
+    case 'publishTrust':
+      return publishTrust(options, step, metadata.name, signal);
+    case 'withdrawTrust':
+      return withdrawTrust(options, step, signal);
     case 'discover':
       return rediscover(options, view, signal);
+    case 'authorize':
+      return authorize(options, view, signal);
   }
 }
 
@@ -63,6 +77,31 @@ async function rediscover(options: StepOptions, { observed, desired }: ServerVie
   } finally {
     await connection.close();
   }
+}
+
+/** These say nothing of the credential. */
+const untold = new Set(['ServerUnavailable', 'AnswerLost', 'Cancelled']);
+
+/** On a connection of its own, with a token of its own: one that is still good says nothing of the credential. */
+async function authorize(options: StepOptions, { observed, desired }: ServerView, signal: AbortSignal): Promise<void> {
+  const { server, discovered } = observed;
+  const { caBundle, authorizationBasis: basis = '' } = desired;
+  const status = { ...server.status, caBundle, endpoints: discovered?.endpoints };
+  const connection = options.connections.apart({ ...server, status });
+  const credentials = () => readCredentials(options.secretValue, server, signal);
+  let problem: { code: string; message: string } | undefined;
+  try {
+    await driverFor(server)?.authorize?.({ connection, credentials, signal });
+  } catch (error) {
+    const { code, message } = asOperatorError(error);
+    if (untold.has(code)) throw error;
+    problem = { code, message };
+  } finally {
+    await connection.close();
+  }
+  const interval = problem === undefined ? DISCOVERY_INTERVAL_MS : UNFIT_INTERVAL_MS;
+  const until = options.clock.now() + interval * (0.9 + Math.random() * 0.2);
+  options.authorizations.found(server.metadata.uid, { basis, until, problem });
 }
 
 function fits(

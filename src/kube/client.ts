@@ -146,6 +146,16 @@ export class KubeClient {
     return this.#put(resource, object, undefined, options);
   }
 
+  /** PUT over any version of the object with this `metadata.uid`; of a built-in kind only: those of a CRD refuse it. */
+  replace(resource: Resource, object: KubernetesObject, options?: CallOptions): Promise<KubernetesObject> {
+    const { resourceVersion: _, ...metadata } = object.metadata;
+    const action = say('replace', resource, metadata);
+    if (metadata.uid === undefined) throw new TypeError(`Bug: ${action} without metadata.uid is for no one object.`);
+    const body = withType(resource, { ...object, metadata });
+    const query = { fieldManager: this.#fieldManager };
+    return this.#object({ action, method: 'PUT', path: pathOf(resource, metadata, undefined), query, body }, options);
+  }
+
   /** PUT of the status subresource, fenced likewise. */
   updateStatus(resource: Resource, object: KubernetesObject, options?: CallOptions): Promise<KubernetesObject> {
     return this.#put(resource, object, 'status', options);

@@ -16,11 +16,17 @@ import {
 } from '../authserver/client-metadata.ts';
 import type { ClientMetadata } from '../authserver/driver.ts';
 import { serverTrust } from '../authserver/server-trust.ts';
-import { effectiveIdentity, generationOf, type Identity } from '../authserver/identity.ts';
+import {
+  asRegistered,
+  effectiveIdentity,
+  generationOf,
+  type Identity,
+  requestedSubject,
+} from '../authserver/identity.ts';
 import { keySetUri as uriOf } from './key-set.ts';
 import type { Observed } from './observed.ts';
 import type { PublishedContext } from './published-secret.ts';
-import type { CertificateState, RecordState } from './record.ts';
+import { certificateIn, type CertificateState, type RecordState } from './record.ts';
 import { retired, type Schedule } from './schedule.ts';
 
 export interface CertificateParameters {
@@ -157,7 +163,7 @@ function longestTokenLifetimeMs({ server, record }: Observed): number {
   return Math.max(seenMs, configured === undefined ? 0 : durationMs(configured));
 }
 
-/** What was registered stays, also when the platform puts another template first: a subject can't change (RFC 8705). */
+/** What was registered stays, letter for letter, also when the platform writes another template first: a subject can't change (RFC 8705). */
 function identityOf(observed: Observed): Desired['identity'] {
   const { client, server, clusterId, record } = observed;
   const { namespace, name } = client.metadata;
@@ -182,7 +188,8 @@ export function identityOfGeneration(
   const requested = client.spec.certificate?.subject ?? (registered && requestedSubject(registered));
   const result = effectiveIdentity(server?.spec.clients?.identityTemplates, requested, { namespace, name, clusterId });
   if (!('identity' in result)) return { ok: false, message: result.violation.message };
-  return { ok: true, ...generationOf(result.identity, generation) };
+  const identity = registered === undefined ? result.identity : asRegistered(result.identity, registered);
+  return { ok: true, ...generationOf(identity, generation) };
 }
 
 function firstIdentity(record: Observed['record']): RecordState['identity'] | undefined {
@@ -194,18 +201,6 @@ const identities = new WeakMap<
   OAuthClientSpec,
   { basis: string; templates: readonly Subject[] | undefined; identity: Desired['identity'] }
 >();
-
-const members = {
-  tls_client_auth_subject_dn: 'dn',
-  tls_client_auth_san_dns: 'dnsName',
-  tls_client_auth_san_uri: 'uri',
-  tls_client_auth_san_ip: 'ipAddress',
-  tls_client_auth_san_email: 'emailAddress',
-} as const;
-
-function requestedSubject({ parameter, value }: RecordState['identity']): Subject {
-  return { [members[parameter]]: value };
-}
 
 /**
  * Every certificate that is or will be used, and those that still drain (RFC 8705 §2.2: the new before, the old after). One
@@ -223,12 +218,22 @@ function extensionsOf(observed: Observed, schedule: Schedule, now: number): Desi
   const { namespace, name } = client.metadata;
   const live = (record?.state?.certificates ?? []).filter((c) => !retired(c, schedule, now));
   const [caSubject, ...others] = new Set(live.map((c) => c.caSubject));
-  // The server compares one name with all certificates: between two CAs it must not compare any, or one of them is refused.
   return {
     clientId:
       record?.state?.registration?.clientId ?? client.spec.clientId ?? defaultClientId(clusterId, namespace, name),
-    caSubject: others.length > 0 ? undefined : caSubject,
+    // The server compares one name with all certificates: between two CAs it must not compare any, or one of them is refused.
+    caSubject: others.length > 0 || unpinned(record?.state) ? undefined : caSubject,
   };
+}
+
+/**
+ * What was left out between two CAs stays out. Keycloak 26.7 looks for a CA that it is to compare among those that it read at its
+ * start, though its TLS reads them anew, and nobody can see whether it was started since: what is published would be refused.
+ */
+function unpinned(state: RecordState | undefined): boolean {
+  const accepted = state?.registration?.accepted;
+  if (accepted === undefined || certificateIn(state, 'Published') === undefined) return false;
+  return accepted['tls_client_auth_ca_subject_dn'] === undefined;
 }
 
 /** Nothing is registered before there is a record. */

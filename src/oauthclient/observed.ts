@@ -83,6 +83,8 @@ export interface Observed {
   jwksUrl: string | undefined;
   namespace: NamespaceView | undefined;
   server: AuthorizationServer | undefined;
+  /** Another one when a Secret changes that the server refers to. */
+  credentials: string;
   issuer: ClientCertificateIssuer | undefined;
   record: RecordProjection | undefined;
   /** The Secret under the name that the client publishes to, whoever made it. */

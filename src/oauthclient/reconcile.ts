@@ -5,6 +5,7 @@ import { verifyIntervalMs } from '../api/intervals.ts';
 import type { OAuthClient } from '../api/oauth-client.ts';
 import { capabilitiesOf } from '../authserver/capabilities.ts';
 import { claimedClientId, claimName, type Claim } from '../authserver/claims.ts';
+import { secretNames } from '../authserver/credentials.ts';
 import type { Identity } from '../authserver/identity.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Cache, Informer } from '../kube/informer.ts';
@@ -32,6 +33,8 @@ export interface ClientSources {
   servers: Informer<AuthorizationServer>;
   issuers: Informer<ClientCertificateIssuer>;
   records: Informer<RecordProjection>;
+  /** Secrets that the platform brings. */
+  authoritySecrets: { get(namespace: string, name: string): { readonly resourceVersion: string } | undefined };
   published: Cache<SecretProjection>;
   claims: Informer<Claim>;
   namespaces: Informer<NamespaceView>;
@@ -81,6 +84,7 @@ async function observe(
     jwksUrl: sources.jwksUrl,
     namespace: sources.namespaces.get(undefined, namespace),
     server,
+    credentials: credentialsOf(sources, server),
     issuer: issuerName === undefined ? undefined : sources.issuers.get(undefined, issuerName),
     record,
     published: await findSecret(sources, client, record, signal),
@@ -98,6 +102,11 @@ async function observe(
     definitionTerminating: deleting && (await definitionTerminating(sources, signal)),
   };
   return { ...observed, claim: claimOf(sources, observed), clientIdClaim: clientIdClaimOf(sources, observed) };
+}
+
+function credentialsOf({ authoritySecrets, operatorNamespace }: ClientSources, server?: AuthorizationServer): string {
+  const names = server === undefined ? [] : secretNames(server.spec);
+  return names.map((name) => authoritySecrets.get(operatorNamespace, name)?.resourceVersion ?? '').join(' ');
 }
 
 /** Found out with one of a server's clients; its record tells the next process. */

@@ -1,4 +1,4 @@
-import { asOperatorError, type OperatorError } from '../errors.ts';
+import { asOperatorError, type OperatorError, REFUSED_AGAIN_MS } from '../errors.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from './clock.ts';
 import type { Result } from './controller.ts';
@@ -117,7 +117,6 @@ interface Failure {
 }
 
 const firstBackoffMs = 500;
-const longestBackoffMs = 60_000;
 /** A time that has passed already must not make a pass spin. */
 const shortestWaitMs = 20;
 /** A plan that never empties is a defect of its checks; it must not spin. */
@@ -223,7 +222,7 @@ function delayOf(error: OperatorError, attempts: number): number {
     case 'terminal':
       return Number.POSITIVE_INFINITY;
     case 'backoff': {
-      const longest = error.retry.longestMs ?? longestBackoffMs;
+      const longest = error.retry.longestMs ?? REFUSED_AGAIN_MS;
       const exponential = Math.min(longest, firstBackoffMs * 2 ** Math.min(attempts - 1, 20));
       return exponential * (0.8 + Math.random() * 0.4);
     }

@@ -2,7 +2,7 @@ import { type BundleProjection, bundleName } from './bundle.ts';
 import type { Classes } from './classes.ts';
 import type { CompanionProjection } from './companion.ts';
 import { type Frontend, isMember } from './frontend.ts';
-import { parseScopeKey, scopeKey } from './scope.ts';
+import { scopeKey } from './scope.ts';
 import { hostsOf, Index, type TerminatorSources } from './sources.ts';
 
 /** Keys of the scopes that have to be looked at when something has changed. */
@@ -16,20 +16,19 @@ export class AffectedScopes {
   }
 
   byFrontend(frontend: Frontend): string[] {
-    const { frontends, bundles, companions } = this.#sources;
-    const related = [
-      frontend,
-      ...hostsOf(frontend).flatMap((host) => frontends.byIndex(Index.host, host)),
-      ...frontend.backends.flatMap(({ service }) =>
-        frontends.byIndex(Index.service, `${frontend.namespace}/${service}`),
-      ),
-    ];
-    const keys = related.filter(isMember).map((member) => scopeKey(this.#classes.scopeOf(member)));
+    const { bundles, companions } = this.#sources;
+    const keys = this.#around(frontend).map((member) => scopeKey(this.#classes.scopeOf(member)));
     // What it named may be needed no more, also of a scope that it has left.
     const left = [bundles, companions].flatMap((made) =>
       made.byIndex(Index.namespace, frontend.namespace).flatMap(({ scope }) => scope ?? []),
     );
     return [...new Set([...keys, ...left.map(scopeKey)])];
+  }
+
+  /** Names of the servers whose clients hang on it: it may be a stranger that came to a host or a Service of theirs. */
+  serversOf(frontend: Frontend): string[] {
+    const named = [frontend, ...this.#around(frontend)].flatMap(({ optIn }) => optIn.server ?? []);
+    return [...new Set(named)];
   }
 
   byServer(name: string): string[] {
@@ -43,17 +42,13 @@ export class AffectedScopes {
     return [...new Set(trusting.flatMap(({ metadata }) => this.byServer(metadata.name)))];
   }
 
-  /** Names of the servers whose clients hang on what is judged in these scopes, also by what is around it. */
-  serversOf(keys: readonly string[]): string[] {
-    const scopes = keys.map(parseScopeKey);
-    const members = scopes.flatMap(({ host }) => this.#sources.frontends.byIndex(Index.host, host)).filter(isMember);
-    return [...new Set(members.flatMap(({ optIn }) => optIn.server ?? []))];
-  }
-
   /** Of an IngressClass or a GatewayClass. */
   byClass(name: string): string[] {
-    const { frontends } = this.#sources;
-    return this.#keysOf([...frontends.byIndex(Index.class, name), ...frontends.byIndex(Index.class, '')]);
+    return this.#keysOf(this.#ofClass(name));
+  }
+
+  serversOfClass(name: string): string[] {
+    return [...new Set(this.#ofClass(name).flatMap((frontend) => this.serversOf(frontend)))];
   }
 
   byNamespace(name: string): string[] {
@@ -72,6 +67,24 @@ export class AffectedScopes {
     const members = this.#sources.frontends.byIndex(Index.namespace, namespace).filter(isMember);
     const scopes = members.map((frontend) => this.#classes.scopeOf(frontend));
     return [...new Set([...scopes, ...(scope === undefined ? [] : [scope])].map(scopeKey))];
+  }
+
+  /** Members that share a host or a Service with it, itself among them where it is one. */
+  #around(frontend: Frontend): Frontend[] {
+    const { frontends } = this.#sources;
+    const related = [
+      frontend,
+      ...hostsOf(frontend).flatMap((host) => frontends.byIndex(Index.host, host)),
+      ...frontend.backends.flatMap(({ service }) =>
+        frontends.byIndex(Index.service, `${frontend.namespace}/${service}`),
+      ),
+    ];
+    return related.filter(isMember);
+  }
+
+  #ofClass(name: string): Frontend[] {
+    const { frontends } = this.#sources;
+    return [...frontends.byIndex(Index.class, name), ...frontends.byIndex(Index.class, '')];
   }
 
   #keysOf(frontends: readonly Frontend[]): string[] {

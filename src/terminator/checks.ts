@@ -1,6 +1,7 @@
 import type { Check, Finding, View } from '../runtime/pass.ts';
 import { bundleHolds, companionsToWrite, type Desired, differingKeys, leftoverKeys, type Wanted } from './desired.ts';
-import { frontendName } from './frontend.ts';
+import { type Frontend, frontendName } from './frontend.ts';
+import { objectTarget } from './memory.ts';
 import type { Problem } from './rule.ts';
 import { judge, rules } from './rules.ts';
 import { bundleBasis, companionBasis } from './write-rules.ts';
@@ -124,6 +125,21 @@ const writeCompanion = due('writeCompanion', (member, view) => {
   );
 });
 
+/** When the terminator knows of all companions, as far as is known; epoch milliseconds. */
+function loadedAt({ driver, frontend }: Member, { observed }: TerminatorViewOfScope, { companions }: Wanted): number {
+  const loadMs = driver?.companionsLoadMs;
+  if (loadMs === undefined) return 0;
+  const written = companions.map(({ resource, name }) =>
+    observed.memory.writtenAt(objectTarget(resource.kind, frontend.namespace, name)),
+  );
+  return Math.max(...written.map((time) => (time === undefined ? 0 : time + loadMs)));
+}
+
+function loading(frontend: Frontend, at: number): TerminatorFinding {
+  const message = `${frontendName(frontend)} is configured at ${new Date(at).toISOString()}, when its terminator has heard of what is named there.`;
+  return { condition: CONDITION, status: 'Unknown', reason: 'CompanionsLoading', message, at };
+}
+
 const configure = due('configure', (member, view) => {
   const plan = managed(member, view);
   // What they name first: settings that name a missing object turn away every request of the host.
@@ -132,6 +148,8 @@ const configure = due('configure', (member, view) => {
   if (companionsToWrite(member, plan.wanted).length > 0) return undefined;
   const { frontend } = member;
   if (differingKeys(frontend, plan.wanted).length + leftoverKeys(frontend, plan.wanted).length === 0) return undefined;
+  const at = loadedAt(member, view, plan.wanted);
+  if (frontend.ownKeys.length === 0 && view.now < at) return loading(frontend, at);
   return pending(
     'ConfigurationPending',
     `${frontendName(frontend)} is being configured.`,
@@ -154,17 +172,15 @@ const withdraw = due('withdraw', (member, view) => {
 
 const deleteCompanion: TerminatorCheck = {
   name: 'deleteCompanion',
-  find({ observed }) {
+  find({ observed, now }) {
     const found = observed.companions.find(({ object, needed }) => !needed && !object.deleting);
     if (found === undefined) return undefined;
-    const { object: companion } = found;
+    const { object: companion, keptUntil: at } = found;
     const { resource, namespace, name, uid, resourceVersion } = companion;
-    return pending(
-      'CompanionUnused',
-      `${resource.kind} ${namespace}/${name} is needed no more and is being deleted.`,
-      { name: 'deleteCompanion', companion },
-      `${uid} ${resourceVersion}`,
-    );
+    const message = `${resource.kind} ${namespace}/${name} is needed no more and is being deleted.`;
+    if (at !== undefined && now < at)
+      return { condition: CONDITION, status: 'Unknown', reason: 'CompanionUnused', message, at };
+    return pending('CompanionUnused', message, { name: 'deleteCompanion', companion }, `${uid} ${resourceVersion}`);
   },
 };
 

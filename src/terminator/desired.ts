@@ -5,7 +5,7 @@ import { canonicalJson, isSpec } from './settings.ts';
 import type { Frontend } from './frontend.ts';
 import type { Member, Observed } from './observed.ts';
 import type { Scope } from './scope.ts';
-import { isEmptyTrust } from './trust.ts';
+import { isEmptyTrust } from '../x509/trust.ts';
 
 /** What one frontend is to have. */
 export interface Wanted {

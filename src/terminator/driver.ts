@@ -95,6 +95,11 @@ export interface TerminatorDriver {
   readonly hostKey?: string;
   /** Kinds of its companions. */
   readonly companionKinds: readonly Resource[];
+  /**
+   * How long the product may take to hear of a companion, or of settings that name it no more, milliseconds. Settings that
+   * name one which it does not know end every connection of the host. Absent: it hears of both in their order.
+   */
+  readonly companionsLoadMs?: number;
   /** @param controller `spec.controller` of an IngressClass, `spec.controllerName` of a GatewayClass */
   detect(controller: string): boolean;
   /**

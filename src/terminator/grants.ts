@@ -2,7 +2,7 @@ import type { AuthorizationServer } from '../api/authorization-server.ts';
 import { namespaceGranted } from '../api/namespace-grant.ts';
 import type { Frontend, FrontendRef } from './frontend.ts';
 import type { TerminatorSources } from './sources.ts';
-import { type Trust, trustOf } from './trust.ts';
+import { type Trust, trustOf } from '../x509/trust.ts';
 
 /** Which frontends a server admits, and what they are to trust for it. */
 export class Grants {

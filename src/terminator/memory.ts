@@ -39,6 +39,7 @@ export class TerminatorMemory {
   readonly #applied = new Map<string, Applied>();
   readonly #writtenAt = new Map<string, number>();
   readonly #trustChangedAt = new Map<string, number>();
+  readonly #withdrawnAt = new Map<string, number>();
   readonly #rewrites = new Rewrites();
   #version = 0;
   /** What live connections have shown. */
@@ -90,6 +91,17 @@ export class TerminatorMemory {
   /** When this process last gave it other CAs than it had, epoch milliseconds. */
   trustChangedAt(target: string): number | undefined {
     return this.#trustChangedAt.get(target);
+  }
+
+  /** Our settings were taken from a frontend. */
+  withdrew(namespace: string, now: number): void {
+    this.#withdrawnAt.set(namespace, now);
+    this.#version += 1;
+  }
+
+  /** When settings of ours were last taken from any frontend there, epoch milliseconds. */
+  withdrawnAt(namespace: string): number | undefined {
+    return this.#withdrawnAt.get(namespace);
   }
 
   rewritten(target: string): Rewritten | undefined {

@@ -5,7 +5,7 @@ import type { ClientCertificates, Settings, TerminatorDriver } from './driver.ts
 import type { Frontend } from './frontend.ts';
 import type { TerminatorMemory } from './memory.ts';
 import type { Scope } from './scope.ts';
-import type { Trust } from './trust.ts';
+import type { Trust } from '../x509/trust.ts';
 
 /** Another frontend that the same controller serves a host of ours from. */
 export interface Neighbour extends Pick<Frontend, 'kind' | 'namespace' | 'name'> {
@@ -62,6 +62,8 @@ export interface Made<T> {
   object: T;
   /** Some frontend names it, or its owner is opted in: an absent one would turn away every request of the host. */
   needed: boolean;
+  /** It may be named still by what the terminator knows, until then; epoch milliseconds. */
+  keptUntil?: number;
 }
 
 /** Everything that decides about one scope. */
@@ -72,5 +74,5 @@ export interface Observed {
   bundles: readonly Made<BundleProjection>[];
   /** Companions of ours that were made for this scope. */
   companions: readonly Made<CompanionProjection>[];
-  memory: Pick<TerminatorMemory, 'refusal' | 'rewritten' | 'proofs'>;
+  memory: Pick<TerminatorMemory, 'refusal' | 'rewritten' | 'proofs' | 'writtenAt'>;
 }

@@ -100,8 +100,12 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
     return this.views.affected.byClass(name);
   }
 
-  serversOf(keys: readonly string[]): string[] {
-    return this.views.affected.serversOf(keys);
+  serversOf(frontend: Frontend): string[] {
+    return this.views.affected.serversOf(frontend);
+  }
+
+  serversOfClass(name: string): string[] {
+    return this.views.affected.serversOfClass(name);
   }
 
   keysForCompanion(companion: CompanionProjection): string[] {

@@ -11,7 +11,7 @@ import { FIELD_MANAGER } from './field-managers.ts';
 import { type Frontend, frontendResources } from './frontend.ts';
 import { frontendTarget, objectTarget, type TerminatorMemory } from './memory.ts';
 import { applied } from './settings.ts';
-import { emptyTrust, isEmptyTrust } from './trust.ts';
+import { emptyTrust, isEmptyTrust } from '../x509/trust.ts';
 
 export type TerminatorStep =
   | { name: 'writeBundle'; namespace: string; wanted: Wanted; current: BundleProjection | undefined; basis: string }
@@ -29,7 +29,7 @@ export type TerminatorStep =
   | { name: 'deleteBundle'; bundle: BundleProjection };
 
 export interface StepContext {
-  client: Pick<KubeClient, 'get' | 'create' | 'update' | 'apply' | 'delete'>;
+  client: Pick<KubeClient, 'get' | 'create' | 'update' | 'replace' | 'apply' | 'delete'>;
   frontends: Pick<KindUnion<Frontend>, 'remember'>;
   bundles: Pick<KindUnion<BundleProjection>, 'remember' | 'forget'>;
   companions: Pick<KindUnion<CompanionProjection>, 'remember' | 'forget'>;
@@ -52,9 +52,10 @@ export async function runStep(
     }
   };
   const apply = (frontend: Frontend, settings: Settings | undefined): Promise<void> =>
-    attempt(frontendTarget(frontend.uid), frontend.resourceVersion, () =>
-      configure(frontend, settings, context, signal),
-    );
+    attempt(frontendTarget(frontend.uid), frontend.resourceVersion, async () => {
+      await configure(frontend, settings, context, signal);
+      if (settings === undefined) memory.withdrew(frontend.namespace, now);
+    });
   switch (step.name) {
     case 'writeBundle': {
       const made = await bundleMade(step, now);
@@ -128,7 +129,7 @@ function companionMade({ namespace, wanted, companion, current }: TerminatorStep
   };
 }
 
-/** By POST, or by PUT of the version that was looked at: nothing of others' is ever overwritten. */
+/** By POST, or by PUT of a version that was looked at and is ours: nothing of others' is ever overwritten. */
 async function writeMade(
   made: Made,
   context: StepContext,
@@ -138,7 +139,7 @@ async function writeMade(
   const { resource, object } = made;
   const cache = context[made.cache];
   if (made.replaces) {
-    cache.remember(resource.kind, await client.update(resource, object, { signal }));
+    cache.remember(resource.kind, await replaced(made, client, signal));
     memory.rewrote(targetOf(made), made.content, now);
     return;
   }
@@ -153,6 +154,29 @@ async function writeMade(
     if (there === undefined) return;
     if (there.metadata.labels?.[ROLE_LABEL] !== labels?.[ROLE_LABEL]) throw nameTaken(made);
     cache.remember(resource.kind, there);
+  }
+}
+
+/**
+ * Whoever writes it again and again is faster than the watch, and would keep a bundle from ever being put right: after a
+ * conflict the object with this uid is replaced, whichever its version. Kinds of a CRD need the version that is there.
+ */
+async function replaced(
+  { resource, object, cache }: Made,
+  client: StepContext['client'],
+  signal: AbortSignal,
+): Promise<KubernetesObject> {
+  try {
+    return await client.update(resource, object, { signal });
+  } catch (error) {
+    if (!(error instanceof KubeError && error.reason === 'Conflict')) throw error;
+    const { namespace, name, uid, labels } = object.metadata;
+    const there = await client.get(resource, { namespace, name }, { signal });
+    const ours = there?.metadata.uid === uid && there?.metadata.labels?.[ROLE_LABEL] === labels?.[ROLE_LABEL];
+    if (there === undefined || !ours) throw error;
+    if (cache === 'bundles') return client.replace(resource, object, { signal });
+    const { resourceVersion = '' } = there.metadata;
+    return client.update(resource, { ...object, metadata: { ...object.metadata, resourceVersion } }, { signal });
   }
 }
 
@@ -183,7 +207,7 @@ async function configure(
     frontends.remember(kind, answer);
   } catch (error) {
     if (!(error instanceof KubeError)) throw error;
-    if (error.causes.some(({ field }) => field === 'metadata.uid')) throw replaced(kind, error);
+    if (error.causes.some(({ field }) => field === 'metadata.uid')) throw anotherNow(kind, error);
     const unknown = unknownField(error);
     if (unknown !== undefined) throw fieldUnknown(kind, unknown, error);
     if (error.conflictingManagers.length === 0) throw error;
@@ -207,7 +231,7 @@ function fieldUnknown(kind: string, field: string, cause: KubeError): OperatorEr
 }
 
 /** Another one has its name by now: the same news as its absence, which the watch brings. */
-function replaced(kind: string, cause: KubeError): OperatorError {
+function anotherNow(kind: string, cause: KubeError): OperatorError {
   const message = `The ${kind} was deleted and another has its name; that one is looked at instead.`;
   return new OperatorError('KubernetesConflict', message, { cause, retry: { class: 'terminal' } });
 }

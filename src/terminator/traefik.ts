@@ -107,6 +107,8 @@ export const traefik: TerminatorDriver = {
   watchedKeys: [TLS],
   hostKey: TLS_OPTIONS,
   companionKinds: [tlsOptions, middlewares],
+  // Its two providers are read apart from each other, each at most every two seconds.
+  companionsLoadMs: 5_000,
 
   detect: (controller) => controller === 'traefik.io/ingress-controller',
   tooOld: (version) => (isBelow(version, OLDEST_TRAEFIK) ? `Traefik ${OLDEST_TRAEFIK}` : undefined),

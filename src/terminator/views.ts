@@ -89,7 +89,9 @@ export class TerminatorViews {
     const made = this.#sources.companions.byIndex(Index.scope, scopeKey(scope));
     if (made.length === 0) return [];
     const { wanted } = desired({ scope, members });
+    const loadMs = this.#classes.driverOf(scope.controller)?.companionsLoadMs;
     return made.map((object) => {
+      const withdrawnAt = this.#memory.withdrawnAt(object.namespace);
       const beside = members.filter(({ frontend, optedIn }) => optedIn && frontend.namespace === object.namespace);
       const undecided = beside.some(({ frontend }) => !wanted.has(frontend.uid));
       const asked = beside.some(({ frontend }) =>
@@ -97,7 +99,11 @@ export class TerminatorViews {
           .get(frontend.uid)
           ?.companions.some(({ resource, name }) => resource.kind === object.resource.kind && name === object.name),
       );
-      return { object, needed: asked || undecided || (beside.length === 0 && kept(object)) };
+      return {
+        object,
+        needed: asked || undecided || (beside.length === 0 && kept(object)),
+        ...(loadMs === undefined || withdrawnAt === undefined ? {} : { keptUntil: withdrawnAt + loadMs }),
+      };
     });
   }
 

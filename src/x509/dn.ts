@@ -8,6 +8,7 @@
 import { OperatorError } from '../errors.ts';
 import { attributeProblem, attributeType, type AttributeType } from './attribute-type.ts';
 import { decodeAttributeValue, encodeAttributeValue } from './attribute-value.ts';
+import { oid, sequence } from './der.ts';
 
 /** One attribute: its type is a short name of RFC 4514 §3 where one exists, else a dotted OID. */
 export interface Attribute {
@@ -216,21 +217,36 @@ function escapeValue(value: string, special = mustBeEscaped): string {
 
 /**
  * The RFC 4514 string of a name. Types without a short name are written as `1.2.3=#<DER in hex>` (RFC 4514 §2.4). The
- * attributes of a multi-valued RDN keep their order.
+ * attributes of a multi-valued RDN stand as they do in a certificate: servers in Java compare with the text of that.
  */
 export function formatDn(dn: Dn): string {
   return dn
     .map((rdn) =>
-      rdn
+      inOrderOfDer(rdn)
         .map(({ type, value }) => {
           const known = attributeType(type);
-          if (known === undefined) throw invalidDn(`the attribute type ${type} is neither known nor a dotted OID`);
+          if (known === undefined) throw unknownType(type);
           if (known.shortName !== undefined) return `${known.shortName}=${escapeValue(value, escapedByJava)}`;
           return `${known.oid}=#${Buffer.from(encodeAttributeValue(known, value)).toString('hex')}`;
         })
         .join('+'),
     )
     .join(',');
+}
+
+/** X.690 §11.6: of a SET OF. */
+function inOrderOfDer(rdn: Rdn): Rdn {
+  if (rdn.length === 1) return rdn;
+  const encoded = ({ type, value }: Attribute): Uint8Array => {
+    const known = attributeType(type);
+    if (known === undefined) throw unknownType(type);
+    return sequence(oid(known.oid), encodeAttributeValue(known, value));
+  };
+  return rdn.toSorted((one, other) => Buffer.compare(encoded(one), encoded(other)));
+}
+
+function unknownType(type: string): OperatorError {
+  return invalidDn(`the attribute type ${type} is neither known nor a dotted OID`);
 }
 
 /** RFC 4518 §2, and wider: what two readers could take for the same value is the same value. */

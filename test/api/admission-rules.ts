@@ -526,6 +526,18 @@ const serverCases: Refused[] = [
     field: 'spec.mtlsEndpoints.tokenEndpoint',
     says: /should match '\^https:/,
   },
+  ...['Identity', 'a/b', ''].map((namespace) => ({
+    name: `client CAs that are published to the namespace "${namespace}"`,
+    spec: server({ trustBundle: { namespace } }),
+    field: 'spec.trustBundle.namespace',
+    says: namespace === '' ? /should be at least 1 chars long/ : /should match/,
+  })),
+  {
+    name: 'client CAs that are published nowhere',
+    spec: server({ trustBundle: {} }),
+    field: 'spec.trustBundle.namespace',
+    says: /Required/,
+  },
   {
     name: 'another kind of terminator',
     spec: server({ terminators: [{ group: 'apps', kind: 'Deployment', namespace: 'a', name: 'b' }] }),
@@ -761,8 +773,9 @@ export const accepted: readonly Accepted[] = [
     {
       name: 'grants and endpoints that change',
       resource: authorizationServers,
-      before: server(),
+      before: server({ trustBundle: { namespace: 'identity' } }),
       spec: server({
+        trustBundle: { namespace: 'sso' },
         clients: { namespaces: { selector: {} } },
         mtlsEndpoints: { tokenEndpoint: 'https://mtls.example.test/token' },
       }),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import {
   changedMembers,
+  changesByOthers,
   clientMetadata,
   type DesiredClient,
   echoViolations,
@@ -231,6 +232,38 @@ describe('what a server echoes', () => {
     assert.equal(error.code, 'MetadataRejected');
     assert.match(error.message, /asked: tls_client_auth; registered: client_secret_basic X/);
     assert.ok(error.message.length < 1000 && !/[\r\n]/.test(error.message));
+  });
+});
+
+describe('what others changed', () => {
+  const dn = (text: string) => ({ ...tls, tls_client_auth_subject_dn: text });
+  const changes = (lastAnswer: object, found: object) =>
+    changesByOthers(tls, { ...lastAnswer }, { ...found }).map(({ member }) => member);
+  const subject = ['tls_client_auth_subject_dn'];
+
+  const rows: [string, object, object, string[]][] = [
+    ['nothing', tls, tls, []],
+    ['a name', tls, dn('CN=other'), subject],
+    ['the case of a name, which servers that compare text tell apart', tls, dn('CN=Batch,O=payments'), subject],
+    ['spaces within a name', dn('CN=batch,O=payments'), dn('CN=batch\\ ,O=payments'), subject],
+    ['how a name is written', tls, dn('cn=batch,2.5.4.10=#0c087061796d656e7473'), []],
+    ['what the server itself made of the name', dn('CN=BATCH,O=payments'), dn('CN=BATCH,O=payments'), []],
+    ['what is no name', tls, dn('batch'), subject],
+    ['what never was one', dn('batch'), tls, []],
+    ['a scope that the server had substituted', { ...tls, scope: 'a' }, { ...tls, scope: 'a' }, []],
+    ['a scope', tls, { ...tls, scope: 'a' }, ['scope']],
+  ];
+  for (const [what, lastAnswer, found, members] of rows) {
+    test(`${what}: ${members.join() || 'nothing'}`, () => assert.deepEqual(changes(lastAnswer, found), members));
+  }
+
+  test('the case of the CA’s name', () => {
+    const ca = (name?: string) => ({ ...tls, tls_client_auth_ca_subject_dn: name });
+    const members = (found: object) =>
+      changesByOthers(ca('CN=A'), ca('CN=A'), { ...found }).map(({ member }) => member);
+    assert.deepEqual(members(ca('CN=a')), ['tls_client_auth_ca_subject_dn']);
+    assert.deepEqual(members(ca()), ['tls_client_auth_ca_subject_dn']);
+    assert.deepEqual(changesByOthers(ca(), ca(), ca()), []);
   });
 });
 

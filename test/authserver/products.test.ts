@@ -1,6 +1,9 @@
 /** What authorization servers without RFC 8705, or with half of it, say of themselves, and what is said of that before anything is created. */
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { describe, test } from 'node:test';
+import { z } from 'zod';
 import type { AuthMethod } from '../../src/api/oauth-client.ts';
 import { serverChecks } from '../../src/authserver/checks.ts';
 import { desired as desiredOf } from '../../src/authserver/desired.ts';
@@ -12,42 +15,20 @@ import { aClient, aServer, grants, issuerUrl, untouched, viewOf } from '../oauth
 
 const now = Date.UTC(2026, 0, 15);
 
-/** The members of each product’s discovery document that decide anything. */
+const document = z.looseObject({ issuer: z.string() });
+
+/** As the product publishes it: test/vectors/README.md. */
+async function published(product: string): Promise<z.infer<typeof document>> {
+  const file = resolve(import.meta.dirname, `../vectors/discovery/${product}.json`);
+  return document.parse(JSON.parse(await readFile(file, 'utf8')));
+}
+
+/** Whole, or the members of the discovery document that decide anything. */
 const products: Record<string, Record<string, unknown>> = {
-  'Ory Hydra': {
-    registration_endpoint: `${issuerUrl}/oauth2/register`,
-    token_endpoint_auth_methods_supported: ['client_secret_post', 'client_secret_basic', 'private_key_jwt', 'none'],
-    grant_types_supported: ['authorization_code', 'implicit', 'client_credentials', 'refresh_token'],
-    response_types_supported: ['code', 'code id_token', 'id_token', 'token id_token', 'token'],
-  },
-  Zitadel: {
-    token_endpoint_auth_methods_supported: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
-    grant_types_supported: [
-      'authorization_code',
-      'implicit',
-      'refresh_token',
-      'client_credentials',
-      'urn:ietf:params:oauth:grant-type:jwt-bearer',
-    ],
-    response_types_supported: ['code', 'id_token', 'id_token token'],
-  },
-  Dex: {
-    token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
-    grant_types_supported: ['authorization_code', 'refresh_token'],
-    response_types_supported: ['code'],
-  },
-  authentik: {
-    token_endpoint_auth_methods_supported: ['client_secret_post', 'client_secret_basic'],
-    grant_types_supported: ['authorization_code', 'refresh_token', 'implicit', 'client_credentials', 'password'],
-    response_types_supported: [
-      'code',
-      'id_token',
-      'id_token token',
-      'code token',
-      'code id_token',
-      'code id_token token',
-    ],
-  },
+  'Ory Hydra': await published('ory-hydra'),
+  Zitadel: await published('zitadel'),
+  Dex: await published('dex'),
+  authentik: await published('authentik'),
   'a server that says nothing of it': {},
   Keycloak: {
     registration_endpoint: `${issuerUrl}/clients-registrations/openid-connect`,
@@ -79,11 +60,12 @@ const products: Record<string, Record<string, unknown>> = {
   },
 };
 
-const discovered = (product: string): Discovery =>
-  readMetadata(
-    { issuer: issuerUrl, token_endpoint: `${issuerUrl}/token`, ...products[product] },
-    { issuer: issuerUrl },
-  );
+const discovered = (product: string): Discovery => {
+  const metadata = { issuer: issuerUrl, token_endpoint: `${issuerUrl}/token`, ...products[product] };
+  return readMetadata(metadata, { issuer: metadata.issuer });
+};
+
+const nobody = { ca: false, selfSigned: false, pending: [], bundle: undefined, error: undefined };
 
 /** What its AuthorizationServer says: the reason that Ready is False for, and the message. */
 function serverSays(product: string): { reason: string; message: string } {
@@ -92,11 +74,14 @@ function serverSays(product: string): { reason: string; message: string } {
     server: { ...server, metadata: { ...server.metadata, finalizers: [IN_USE_FINALIZER] } },
     clients: 0,
     credentialProblem: undefined,
+    credential: undefined,
+    authorization: undefined,
     caBundle: undefined,
     outages: [],
     keySetsServed: true,
     enforcement: undefined,
     discovered: undefined,
+    trustBundle: { trust: nobody, current: undefined, published: [], place: 'served' as const, rewritten: undefined },
   };
   // The test's caBundle is no PEM, and of no account here.
   const desired = { ...desiredOf(observed), caBundleProblem: undefined };

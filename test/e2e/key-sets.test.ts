@@ -14,7 +14,8 @@ import { CLIENTS_ALLOWED, startInstallation, type Installation } from '../suppor
 import { boundTo, TestClient } from '../support/oauth-client.ts';
 import { SELF_SIGNED_SERVER, selfSignedPlatform } from '../support/self-signed-platform.ts';
 import { waitFor } from '../support/wait-for.ts';
-import { edited, INGRESSES, keepCalling, SCOPES, serverReady, SHORTEST_DRAIN_MS } from './lifecycle-world.ts';
+import { edited, INGRESSES, SCOPES, serverReady, SHORTEST_DRAIN_MS } from './lifecycle-world.ts';
+import { keepCalling } from '../support/load.ts';
 import { shows } from '../servers/support.ts';
 
 describe('key sets that the server reads', () => {

@@ -10,7 +10,8 @@ import { requestToken } from '../support/application.ts';
 import { assertClientCertificate } from '../support/issued-certificate.ts';
 import { boundTo, isTrue, type TestClient } from '../support/oauth-client.ts';
 import { waitFor } from '../support/wait-for.ts';
-import { keepCalling, observe, operatorWrites, SHORTEST_DRAIN_MS, type LifecycleWorld } from './lifecycle-world.ts';
+import { observe, operatorWrites, SHORTEST_DRAIN_MS, type LifecycleWorld } from './lifecycle-world.ts';
+import { keepCalling } from '../support/load.ts';
 import { shows } from '../servers/support.ts';
 
 type World = () => LifecycleWorld;

@@ -1,6 +1,5 @@
 /** What the lifecycle cases run in: one installation for one client authentication method. */
 import { resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { authorizationServer } from '../../src/api/authorization-server.ts';
 import { authorizationServers, oauthClients } from '../../src/api/resources.ts';
 import type { AuthMethod } from '../../src/api/oauth-client.ts';
@@ -9,7 +8,7 @@ import type { AuditEvent } from '../support/audit-log.ts';
 import { apply, documents, namespace } from '../support/cluster-objects.ts';
 import type { ReceivedRequest } from '../support/fault.ts';
 import { CLIENTS_ALLOWED, startInstallation, type Installation } from '../support/installation.ts';
-import { boundTo, TestClient } from '../support/oauth-client.ts';
+import { TestClient } from '../support/oauth-client.ts';
 import type { OperatorProcess } from '../support/operator.ts';
 import { SELF_SIGNED_SERVER, selfSignedPlatform } from '../support/self-signed-platform.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -94,39 +93,6 @@ export async function operatorWrites({ installation }: LifecycleWorld, since: Da
   const events = await installation.plane.auditEvents();
   const ours = events.filter((e) => e.userAgent.startsWith('certbound/') && e.resource !== 'leases');
   return ours.filter((e) => writing.has(e.verb) && e.receivedAt >= since);
-}
-
-export interface Load {
-  /** Thumbprints of the certificates used so far. */
-  readonly used: ReadonlySet<string>;
-  /** Ends it; fails with the first call that was not answered as it must be. */
-  stop(): Promise<{ calls: number }>;
-}
-
-/** An application that reads the Secret before every call, and gets a token bound to the certificate that it read. */
-export function keepCalling(client: TestClient): Load {
-  const used = new Set<string>();
-  let calls = 0;
-  const ended = new AbortController();
-  const running = (async () => {
-    while (!ended.signal.aborted) {
-      const credentials = await client.credentials();
-      const bound = await boundTo(credentials);
-      if (bound !== credentials.x5tS256) throw new Error(`bound to ${bound} instead of ${credentials.x5tS256}`);
-      used.add(bound);
-      calls++;
-      await sleep(25);
-    }
-  })();
-  running.catch(() => undefined);
-  return {
-    used,
-    async stop() {
-      ended.abort();
-      await running;
-      return { calls };
-    },
-  };
 }
 
 /** Every OAuthClient of the installation. */

@@ -9,6 +9,7 @@ import { OPT_IN, RENEW_REQUESTED, ROLE_LABEL, Role } from '../../src/api/annotat
 import { authorizationServer } from '../../src/api/authorization-server.ts';
 import { authorizationServers, clientCertificateIssuers } from '../../src/api/resources.ts';
 import { configMaps, ingresses, secrets, type KubernetesObject, type Resource } from '../../src/kube/resource.ts';
+import { secretValues } from '../support/application.ts';
 import { apply, documents, opaqueSecret } from '../support/cluster-objects.ts';
 import { startInstallation, type Installation } from '../support/installation.ts';
 import { TestClient } from '../support/oauth-client.ts';
@@ -133,6 +134,21 @@ async function lifeOfTwoClients(world: Installation): Promise<void> {
   await kube.patch(ingresses, opted, { metadata: { annotations: { [OPT_IN]: null } } }, { type: 'merge' });
   await waitFor(async () => (await ours()).length === 0);
   await waitFor(async () => (await kube.list(secrets, bundles)).items.length === 0);
+
+  const clientCas = { namespace: 'identity', name: 'corporate-client-cas' };
+  const publishTo = (trustBundle: { namespace: string } | null) =>
+    kube.patch(authorizationServers, { name: 'corporate' }, { spec: { trustBundle } }, { type: 'merge' });
+  await publishTo({ namespace: clientCas.namespace });
+  const published = async () => {
+    const secret = await kube.get(secrets, clientCas);
+    return secret === undefined ? undefined : secretValues(secret)['ca.crt'];
+  };
+  await waitFor(async () => (await published()) !== undefined);
+  const cas = await published();
+  await kube.patch(secrets, clientCas, { data: { 'ca.crt': btoa('edited') } }, { type: 'merge' });
+  await waitFor(async () => (await published()) === cas);
+  await publishTo(null);
+  await waitFor(async () => (await kube.get(secrets, clientCas)) === undefined);
 
   // Events on what belongs to no namespace, and one of them twice.
   const token = { namespace: SERVICE_ACCOUNT.namespace, name: 'corporate-initial-access-token' };

@@ -119,23 +119,35 @@ test('an id that would be too long ends in a hash, and is another one for anothe
 
 describe('the CA that the server compares', () => {
   const member = 'tls_client_auth_ca_subject_dn';
+  const pinned = () => {
+    const observed = there();
+    const registration = observed.record?.state?.registration;
+    assert.ok(registration !== undefined);
+    return recorded(observed, {
+      registration: { ...registration, accepted: { ...registration.accepted, [member]: CA } },
+    });
+  };
   test('is the one of all live certificates', () => {
-    assert.equal(asked(from(there(), CA))[member], CA);
-    assert.equal(asked(from(there(), CA, CA))[member], CA);
+    assert.equal(asked(from(pinned(), CA))[member], CA);
+    assert.equal(asked(from(pinned(), CA, CA))[member], CA);
+    assert.equal(asked(from(without(there(), 'registration'), CA))[member], CA, 'to be registered with it');
   });
   test('is none between two, for one of them would be refused', () => {
-    assert.equal(asked(from(there(), CA, 'CN=Another'))[member], undefined);
-    assert.equal(asked(from(there(), CA, undefined))[member], undefined);
-  });
-  test('is none where nobody knows it, and at a server that compares none', () => {
-    assert.equal(asked(from(there(), undefined))[member], undefined);
-    assert.equal(asked({ ...from(there(), CA), server: aServer() })[member], undefined);
+    assert.equal(asked(from(pinned(), CA, 'CN=Another'))[member], undefined);
+    assert.equal(asked(from(pinned(), CA, undefined))[member], undefined);
   });
   test('is told to the server when it changes', () => {
     assert.deepEqual(
-      findingsOf(from(there(), CA)).map(({ step }) => step?.name),
+      findingsOf(from(pinned(), CA)).map(({ step }) => step?.name),
       ['intendUpdate'],
     );
+  });
+  test('is none once it was left out: the server may not know the CA that it would compare', () => {
+    assert.equal(asked(from(there(), 'CN=Another'))[member], undefined);
+  });
+  test('is none where nobody knows it, and at a server that compares none', () => {
+    assert.equal(asked(from(pinned(), undefined))[member], undefined);
+    assert.equal(asked({ ...from(pinned(), CA), server: aServer() })[member], undefined);
   });
 });
 

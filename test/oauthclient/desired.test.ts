@@ -125,6 +125,20 @@ describe('the identity', () => {
     );
   });
 
+  test('stays letter for letter: certificates that are in use are spelt so, and servers compare text', () => {
+    const respelt = templates('cn={namespace}.{name},OU={clusterId}');
+    assert.equal(identityOf({ ...settled(), ...respelt }), 'CN=payments.batch,OU=test-1');
+    const louder = templates('CN=PAYMENTS.{name},OU={clusterId}');
+    assert.equal(identityOf({ ...untouched(), ...louder }), 'CN=PAYMENTS.batch,OU=test-1');
+    for (const requested of [undefined, 'CN=Payments.Batch,OU=Test-1', 'CN=payments.batch,OU=test-1']) {
+      const client = aClient(requested === undefined ? {} : { certificate: { subject: { dn: requested } } });
+      const view = desired({ ...settled(), ...louder, client }, now);
+      assert.equal(view.metadata?.['tls_client_auth_subject_dn'], 'CN=payments.batch,OU=test-1');
+      assert.ok(view.identity.ok && 'dn' in view.identity.subject);
+      assert.deepEqual(view.identity.subject.dn[0], [{ type: 'CN', value: 'payments.batch' }]);
+    }
+  });
+
   test('that is granted no longer is nobody’s; another is not taken in its place', () => {
     const { identity, metadata } = desired({ ...settled(), ...templates('CN={name},O=new') }, now);
     assert.equal(identity.ok, false);

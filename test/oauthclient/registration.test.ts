@@ -56,6 +56,13 @@ const registrationOf = ({ record }: Observed) => {
 };
 const stage = ['CertificateReady=Unknown/Issuing → stageCertificate'];
 
+test('a create that was refused is tried at once with another credential', () => {
+  const basisWith = (credentials: string) => planOf({ ...first(), credentials }).findings.at(-1)?.basis;
+  assert.ok(basisWith('1') !== undefined);
+  assert.equal(basisWith('1'), basisWith('1'));
+  assert.notEqual(basisWith('1'), basisWith('2'));
+});
+
 describe('a create', () => {
   eachRow([
     ['is announced first', () => first(), ['Registered=Unknown/Registering → intendCreate']],

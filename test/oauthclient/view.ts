@@ -166,6 +166,7 @@ export function untouched(method: AuthMethod = 'tls_client_auth', spec: Partial<
     acceptedAt: undefined,
     reproof: { due: now + 90 * day, refusals: 0, message: '' },
     comparison: { due: now + 90 * day },
+    credentials: '',
     readsRotate: false,
     definitionTerminating: false,
   };

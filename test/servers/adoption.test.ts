@@ -2,15 +2,18 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { RENEW_REQUESTED } from '../../src/api/annotations.ts';
 import { authorizationServers } from '../../src/api/resources.ts';
-import { events } from '../../src/kube/resource.ts';
+import { events, secrets } from '../../src/kube/resource.ts';
 import { requestToken } from '../support/application.ts';
 import { call, type Answer } from '../support/https-call.ts';
 import { boundTo, type TestClient } from '../support/oauth-client.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { type KeycloakWorld, startKeycloakWorld } from './keycloak-world.ts';
+import { PUT_BACK, shows } from './support.ts';
 
 const limitMs = 150_000;
+const byCluster = [{ dn: 'CN={name},O={namespace},OU={clusterId}' }];
 const legacy = { optionalClientScopes: ['accounts:read', 'accounts:write'], description: 'of before' };
 
 describe('a client that Keycloak has already', () => {
@@ -39,6 +42,10 @@ describe('a client that Keycloak has already', () => {
       limitMs,
     );
   const message = async (client: TestClient) => (await client.condition('Registered'))?.message ?? '';
+  const restored = async (name: string): Promise<string[]> =>
+    (await world.kube.list(events, { namespace: 'team' })).items
+      .filter((e) => e['reason'] === 'RegistrationRestored' && Object(e['regarding']).name === name)
+      .map(({ note }) => String(note));
   /** As an application did it before. */
   const withSecret = (clientId: string, secret: string): Promise<Answer> =>
     call({
@@ -170,6 +177,106 @@ describe('a client that Keycloak has already', () => {
     assert.equal((await second.credentials()).clientId, 'team.shared');
   });
 
+  it('is put back where an administrator spells its subject otherwise: Keycloak compares text', async () => {
+    const client = await world.client('respelt', { authorizationServerRef: { name: 'quick' } }).apply();
+    await client.ready(limitMs);
+    const clientId = world.clientId('respelt');
+    const subject = async () => (await world.realm.client(clientId))?.attributes['x509.subjectdn'];
+    assert.equal(await subject(), 'CN=respelt,O=team');
+    await world.realm.change(clientId, ({ attributes }) => ({
+      attributes: { ...attributes, 'x509.subjectdn': 'CN=Respelt,O=team' },
+    }));
+    assert.equal((await requestToken(await client.credentials())).status, 401, 'it knows nobody by that name');
+    await waitFor(async () => (await subject()) === 'CN=respelt,O=team', limitMs);
+    await client.ready(limitMs);
+    assert.equal(await boundTo(await client.credentials()), (await client.credentials()).x5tS256);
+    await waitFor(async () => (await restored('respelt')).length > 0, limitMs);
+    assert.match((await restored('respelt'))[0] ?? '', /asked: CN=respelt,O=team; registered: CN=Respelt,O=team/);
+  });
+
+  it('keeps the spelling of its subject where the platform writes its template in another case', async () => {
+    const client = await world.client('spelt', { authorizationServerRef: { name: 'quick' } }).apply();
+    await client.ready(limitMs);
+    const louder = [{ dn: 'CN={name},O=TEAM' }];
+    await world.server('quick', { verifyInterval: '1m', clients: { ...(await grants()), identityTemplates: louder } });
+    await client.apply({ clientName: 'a change that is registered' });
+    await client.until(({ conditions }) => conditions?.every(({ type }) => type !== 'Reconciling') === true, limitMs);
+    await waitFor(
+      async () => String((await world.realm.client(world.clientId('spelt')))?.name).startsWith('a change'),
+      limitMs,
+    );
+    const stored = await world.realm.client(world.clientId('spelt'));
+    assert.equal(stored?.attributes['x509.subjectdn'], 'CN=spelt,O=team');
+    assert.equal(await boundTo(await client.credentials()), (await client.credentials()).x5tS256);
+    const newer = await world.client('louder', { authorizationServerRef: { name: 'quick' } }).apply();
+    await newer.ready(limitMs);
+    const { attributes } = (await world.realm.client(world.clientId('louder'))) ?? {};
+    assert.equal(attributes?.['x509.subjectdn'], 'CN=louder,O=TEAM');
+    await world.server('quick', { verifyInterval: '1m', clients: await grants() });
+  });
+
+  it('is found again by its mark where the operator’s own Secret is lost, once somebody asks for it', async () => {
+    const client = await world.client('lost').apply();
+    await client.ready(limitMs);
+    const clientId = world.clientId('lost');
+    const before_ = await world.realm.client(clientId);
+    const { name = '', namespace = '' } = (await client.ownSecret())?.metadata ?? {};
+    await world.kube.delete(secrets, { namespace, name });
+    await reason(client, 'RecordLost');
+    assert.match(await message(client), /the right to manage client ".*lost"\. Restore it from a backup/);
+    assert.equal((await requestToken(await client.credentials())).status, 200, 'what is published goes on');
+    await client.annotate({ [RENEW_REQUESTED]: 'anew' });
+    await client.ready(limitMs);
+    const found = await world.realm.client(clientId);
+    assert.equal(found?.id, before_?.id, 'it is the same client, and no other was made');
+    assert.equal(await boundTo(await client.credentials()), (await client.credentials()).x5tS256);
+  });
+
+  it('of another cluster is that cluster’s, whatever this one calls its own', async () => {
+    const elsewhere = await world.cluster('second-cluster');
+    await elsewhere.serverBecomes('corporate', 'True', 'Ready');
+    await elsewhere.kube.patch(
+      authorizationServers,
+      { name: 'corporate' },
+      { spec: { clients: { clientIds: ['{namespace}.*'], identityTemplates: byCluster } } },
+      { type: 'merge' },
+    );
+    await world.server('by-cluster', {
+      clients: { ...(await grants()), clientIds: ['{namespace}.*'], identityTemplates: byCluster },
+    });
+    const at = { authorizationServerRef: { name: 'by-cluster' } };
+
+    // The same namespace and name: two clients, of which neither is the other.
+    const [here, there] = [await world.client('same-name', at).apply(), await elsewhere.client('same-name').apply()];
+    await Promise.all([here.ready(limitMs), there.ready(limitMs)]);
+    const [mine, theirs] = [await here.credentials(), await there.credentials()];
+    assert.notEqual(mine.clientId, theirs.clientId);
+    for (const [one, other] of [
+      [mine, theirs],
+      [theirs, mine],
+    ] as const) {
+      assert.equal(await boundTo(one), one.x5tS256);
+      assert.equal((await requestToken(one, { certificate: other.certificate })).status, 401);
+    }
+
+    // One client_id that both choose: who is second is told, and takes nothing.
+    const first = await world.client('chosen', { ...at, clientId: 'team.chosen' }).apply();
+    await first.ready(limitMs);
+    const stored = await world.realm.client('team.chosen');
+    const second = await elsewhere.client('chosen', { clientId: 'team.chosen' }).apply();
+    await reason(second, 'ClientIdTaken');
+    assert.match(await message(second), /which is not this OAuthClient's: it is left as it is/);
+    assert.equal(await second.secret(), undefined);
+    await second.delete();
+    await second.gone();
+    assert.deepEqual(await world.realm.client('team.chosen'), stored);
+    assert.equal(await boundTo(await first.credentials()), (await first.credentials()).x5tS256);
+    await there.delete();
+    await there.gone();
+    assert.equal(await world.realm.client(theirs.clientId), undefined);
+    assert.equal(await boundTo(mine), mine.x5tS256);
+  });
+
   it('is put back where an administrator edits what is ours, and theirs is kept', async () => {
     const client = await world.client('edited', { authorizationServerRef: { name: 'quick' } }).apply();
     await client.ready(limitMs);
@@ -190,5 +297,7 @@ describe('a client that Keycloak has already', () => {
     assert.equal(stored['description'], 'theirs');
     assert.equal(stored['directAccessGrantsEnabled'], false);
     assert.equal(await boundTo(await client.credentials()), (await client.credentials()).x5tS256);
+    await waitFor(async () => (await restored('edited')).length > 0, limitMs);
+    shows('keycloak', 'drift', PUT_BACK);
   });
 });

@@ -7,6 +7,7 @@ import { startLifecycleWorld, SCOPES, type LifecycleWorld } from '../e2e/lifecyc
 import { boundTo, type TestClient } from '../support/oauth-client.ts';
 import { SELF_SIGNED_SERVER } from '../support/self-signed-platform.ts';
 import { waitFor } from '../support/wait-for.ts';
+import { PUT_BACK, shows } from './support.ts';
 
 const foreign = { logo_uri: 'https://app.example.test/logo.png', contacts: ['team@example.test'] };
 /** verifyInterval, and time for the machine. */
@@ -72,6 +73,7 @@ for (const method of ['tls_client_auth', 'self_signed_tls_client_auth'] as const
         assert.equal(credentials.clientId, clientId);
         assert.equal(await boundTo(credentials), credentials.x5tS256);
       }
+      shows('oidc-provider', 'drift', PUT_BACK);
     });
 
     it('with what the repair answered the client can still be managed', async () => {

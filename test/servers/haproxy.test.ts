@@ -11,7 +11,8 @@ import { findHaproxy } from '../support/haproxy.ts';
 import { startInstallation, type Installation } from '../support/installation.ts';
 import { TestClient } from '../support/oauth-client.ts';
 import { waitFor } from '../support/wait-for.ts';
-import { edited, INGRESSES, keepCalling, serverReady } from '../e2e/lifecycle-world.ts';
+import { edited, INGRESSES, serverReady } from '../e2e/lifecycle-world.ts';
+import { keepCalling } from '../support/load.ts';
 
 const api = { namespace: 'accounts', name: 'accounts-api' };
 const prefix = 'haproxy-ingress.github.io';

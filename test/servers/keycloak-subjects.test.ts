@@ -1,11 +1,14 @@
 /** By which certificates Keycloak knows a client (RFC 8705 §2.1): its own matching, of what the driver registers. */
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { ServerConnection } from '../../src/authserver/connection.ts';
 import type { ServerCredentials } from '../../src/authserver/credentials.ts';
 import { discover } from '../../src/authserver/discovery.ts';
 import type { ClientMetadata, Registration } from '../../src/authserver/driver.ts';
 import { keycloak as driver } from '../../src/authserver/keycloak.ts';
+import { certificateFields } from '../../src/x509/certificate-fields.ts';
+import { dnFromDer } from '../../src/x509/dn-name.ts';
 import { formatDn, parseDn } from '../../src/x509/dn.ts';
 import { handleOf, metadataOf } from '../authserver/contract.ts';
 import { access, HOST, lasting, serverObject } from '../authserver/servers.ts';
@@ -16,6 +19,13 @@ import { type Keycloak, LEAST_ROLES, startKeycloak } from '../support/keycloak.t
 import { createThrowawayCa, type KeyPairPem, type ThrowawayCa } from '../support/throwaway-ca.ts';
 
 const CA = 'Client CA';
+/** With several RDNs, and with several attributes in one, in either order. */
+const CA_NAMES = [
+  'CN=Root 1,OU=PKI,OU=Clients,O=Acme\\, Inc.,C=DE',
+  'CN=Root 2+OU=PKI,O=Acme',
+  'OU=PKI+CN=Root number 3,O=Acme+L=Berlin',
+  'serialNumber=4+CN=Root 4,emailAddress=pki@example.com,O=Žluťoučký kůň',
+];
 
 describe('Keycloak', () => {
   let server: Keycloak;
@@ -24,18 +34,20 @@ describe('Keycloak', () => {
   let serverCa: ThrowawayCa;
   let clientCa: ThrowawayCa;
   let otherCa: ThrowawayCa;
+  const namedCas = new Map<string, ThrowawayCa>();
 
   before(async () => {
     serverCa = await createThrowawayCa('Server CA');
     clientCa = await createThrowawayCa(CA);
     otherCa = await createThrowawayCa('Another CA that TLS trusts');
+    for (const name of CA_NAMES) namedCas.set(name, await createThrowawayCa({ dn: name }));
     const port = await freePort();
     server = await startKeycloak({
       host: HOST,
       port,
       tls: await serverCa.issue({ cn: HOST, dns: [HOST] }),
       caPem: serverCa.certPem,
-      clientCaPem: `${clientCa.certPem}${otherCa.certPem}`,
+      clientCaPem: [clientCa, otherCa, ...namedCas.values()].map(({ certPem }) => certPem).join(''),
     });
     const realm = await server.realm('corporate');
     await realm.scope('accounts:read');
@@ -77,6 +89,8 @@ describe('Keycloak', () => {
   const same: [what: string, registered: string, shown: string][] = [
     ['the same', 'CN=batch,O=payments', 'CN=batch,O=payments'],
     ['M3: the attributes of one RDN in another order', 'CN=batch+UID=7,O=payments', 'UID=7+CN=batch,O=payments'],
+    ['an RDN that the certificate has in another order', 'UID=7+CN=batch,O=payments', 'UID=7+CN=batch,O=payments'],
+    ['an RDN whose longer value comes last', 'CN=a longer name+UID=7,O=x', 'CN=a longer name+UID=7,O=x'],
     ['what has to be escaped', 'CN=a\\,b\\+c\\"d\\;e\\\\f,O=x', 'CN=a\\,b\\+c\\"d\\;e\\\\f,O=x'],
     ['what begins like hexadecimal', 'CN=\\#61,O=x', 'CN=\\#61,O=x'],
     ['other letters', 'CN=Žluťoučký kůň,O=日本,C=CZ', 'CN=Žluťoučký kůň,O=日本,C=CZ'],
@@ -143,6 +157,20 @@ describe('Keycloak', () => {
     }
     assert.equal((await token(one, await createClientCertificate({ subject, ca: clientCa }))).status, 200);
   });
+
+  for (const name of CA_NAMES) {
+    test(`knows a client of a CA that is named ${name}, and of no other`, async () => {
+      const ca = namedCas.get(name) ?? assert.fail();
+      const subject = `CN=of a named CA ${CA_NAMES.indexOf(name)},O=team`;
+      // As the operator reads it from the root of the chain.
+      const root = new X509Certificate(ca.certPem);
+      const caName = formatDn(dnFromDer(certificateFields(root.raw).subject));
+      const one = await register(subject, { tls_client_auth_ca_subject_dn: caName });
+      const answer = await token(one, await createClientCertificate({ subject, ca }));
+      assert.equal(answer.status, 200, `${caName}: ${answer.text}`);
+      isRefused(await token(one, await createClientCertificate({ subject, ca: clientCa })), 'another CA');
+    });
+  }
 
   test('while clients of two CAs are alive, no CA is compared', async () => {
     const subject = 'CN=between,O=team';

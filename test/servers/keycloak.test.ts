@@ -9,7 +9,7 @@ import { createClientCertificate } from '../support/client-certificate.ts';
 import { call } from '../support/https-call.ts';
 import { boundTo, type TestClient } from '../support/oauth-client.ts';
 import { waitFor } from '../support/wait-for.ts';
-import { keepCalling } from '../e2e/lifecycle-world.ts';
+import { keepCalling } from '../support/load.ts';
 import { logIn, refresh } from './keycloak-login.ts';
 import { type KeycloakWorld, API, REDIRECT_URI, startKeycloakWorld } from './keycloak-world.ts';
 import { shows } from './support.ts';
@@ -141,21 +141,6 @@ describe('Keycloak', () => {
     assert.equal(await boundTo(await client.credentials()), (await client.credentials()).x5tS256);
   });
 
-  it('leaves a client of that id alone that somebody else made', async () => {
-    await world.realm.admin('POST', '/clients', { clientId: world.clientId('taken'), description: 'theirs' });
-    const client = await world.client('taken').apply();
-    const { conditions } = await reason(client, 'Registered', 'False', 'ClientIdTaken');
-    assert.match(
-      conditions?.find(({ type }) => type === 'Registered')?.message ?? '',
-      /left as it is.*rename or delete/,
-    );
-    const stored = await world.realm.client(world.clientId('taken'));
-    assert.equal(stored?.['description'], 'theirs');
-    assert.equal(stored.attributes['certbound.dev/owner'], undefined);
-    await world.realm.delete(world.clientId('taken'));
-    await client.ready(limitMs);
-  });
-
   it('names a client that an administrator deleted, and registers it anew under the same id when asked', async () => {
     const client = await ready('deleted');
     await world.realm.delete(world.clientId('deleted'));
@@ -184,35 +169,11 @@ describe('Keycloak', () => {
     shows('keycloak', 'selfSigned', 'no: `Unsupported`');
   });
 
-  it('says which credential is wrong, and goes on once it is right', async () => {
-    await world.secret('wrong', { 'client-secret': 'not-the-secret-of-anybody' });
-    const keycloak = { clientId: 'certbound', clientSecretRef: { name: 'wrong', key: 'client-secret' } };
-    await world.server('wrong-credential', { keycloak });
-    await world.serverBecomes('wrong-credential', 'True', 'Ready');
-    const spec = { authorizationServerRef: { name: 'wrong-credential' } };
-    const client = await world.client('credential', spec).apply();
-    const { conditions } = await reason(client, 'Registered', 'False', 'RegistrationUnauthorized');
-    const message = conditions?.find(({ type }) => type === 'Registered')?.message ?? '';
-    assert.match(message, /no token as client "certbound" \(401\).*invalid_client|unauthorized_client/);
-    assert.doesNotMatch(`${message}${await world.log()}`, /not-the-secret-of-anybody/);
-    assert.equal(await client.secret(), undefined);
-    await world.secret('wrong', { 'client-secret': world.clientSecret });
-    await client.ready(limitMs);
-  });
-
   it('says which Secret is missing', async () => {
     const keycloak = { clientId: 'certbound', clientCertificateSecretRef: { name: 'not-there' } };
     await world.server('without-credential', { keycloak });
     const { message } = await world.serverBecomes('without-credential', 'False', 'CredentialMissing');
     assert.match(message, /no key "tls\.crt" in Secret "not-there".*the certificate of client "certbound"/);
-  });
-
-  it('says that there is no such realm, and whose certificate is not trusted', async () => {
-    await world.server('no-realm', { issuer: world.realm.issuer.replace(/[^/]+$/, 'none') });
-    assert.match((await world.serverBecomes('no-realm', 'False', 'DiscoveryFailed')).message, /realms\/none.*404/);
-    await world.server('untrusted', { caBundle: world.clientCa.certPem });
-    const { message } = await world.serverBecomes('untrusted', 'False', 'ServerUnavailable');
-    assert.match(message, /not trusted.*caBundle/);
   });
 
   it('ends users’ refresh tokens at a rotation, and says so', async () => {

@@ -2,15 +2,17 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { RENEW_REQUESTED } from '../../src/api/annotations.ts';
+import { authorizationServers } from '../../src/api/resources.ts';
 import { echoViolations } from '../../src/authserver/client-metadata.ts';
 import { ServerConnection } from '../../src/authserver/connection.ts';
 import { dynamicRegistration } from '../../src/authserver/dynamic-registration.ts';
 import { formatDn, parseDn } from '../../src/x509/dn.ts';
 import { code, handleOf } from '../authserver/contract.ts';
 import { access, serverObject } from '../authserver/servers.ts';
-import { keepCalling } from '../e2e/lifecycle-world.ts';
+import { keepCalling } from '../support/load.ts';
 import { claimsOf, requestToken, tokenFor } from '../support/application.ts';
 import { createClientCertificate } from '../support/client-certificate.ts';
+import { apply } from '../support/cluster-objects.ts';
 import { type Answer, call } from '../support/https-call.ts';
 import { boundTo, isTrue, type TestClient } from '../support/oauth-client.ts';
 import { SPRING_HOST } from '../support/spring-authorization-server.ts';
@@ -22,6 +24,7 @@ import {
   REDIRECT_URI,
   registered,
   SELF_SIGNED_SERVER,
+  SERVER,
   type SpringWorld,
   startSpringWorld,
 } from './spring-world.ts';
@@ -169,6 +172,8 @@ describe('Spring Authorization Server', () => {
       await first.until((now) => isTrue(now, 'Registered') && !isTrue(now, 'Stalled'), GENEROUS_MS);
       assert.equal((await first.status()).clientId, clientId);
       shows('spring', 'update', 'not offered: `UpdateUnsupported`');
+      assert.equal((await first.record())?.material.registration?.registrationClientUri, undefined);
+      shows('spring', 'drift', 'not seen: it shows no registration');
     });
 
     it('is deleted here, and stays there, with an event that names it', async () => {
@@ -183,6 +188,40 @@ describe('Spring Authorization Server', () => {
       assert.ok(note.includes(clientId), note);
       assert.equal((await atServer('gone'))[0]?.client_id, clientId);
       shows('spring', 'deletion', 'not offered: the client stays there (`Orphaned`)');
+    });
+
+    it('whose grant is withdrawn loses its Secret and its keys after the grace, stays there, and is named', async () => {
+      const { kube } = world.installation;
+      const spec = Object((await kube.get(authorizationServers, { name: SERVER }))?.['spec']);
+      const granting = (...scopes: string[]) =>
+        apply(kube, {
+          apiVersion: 'certbound.dev/v1alpha1',
+          kind: authorizationServers.kind,
+          metadata: { name: 'withdrawing' },
+          spec: { ...spec, clients: { ...spec.clients, scopes, withdrawalGracePeriod: '5s' } },
+        });
+      await granting('accounts:read');
+      const client = world.client('withdrawn', {
+        authorizationServerRef: { name: 'withdrawing' },
+        scope: 'accounts:read',
+      });
+      const clientId = await registered(world, client);
+      await granting('accounts:write');
+      await client.until(
+        ({ conditions = [] }) => conditions.some((c) => c.type === 'Registered' && c.reason === 'NotGranted'),
+        GENEROUS_MS,
+      );
+      await waitFor(async () => (await client.secret()) === undefined, GENEROUS_MS);
+      await waitFor(async () => (await world.notes('withdrawn', 'Orphaned')).length > 0, GENEROUS_MS);
+      const [note = ''] = await world.notes('withdrawn', 'Orphaned');
+      assert.ok(note.includes(clientId) && note.includes('delete it there'), note);
+      assert.equal((await atServer('withdrawn'))[0]?.client_id, clientId);
+      await waitFor(async () => {
+        const record = await client.record();
+        return record !== undefined && Object.keys(record.material.certificates).length === 0;
+      }, GENEROUS_MS);
+      await client.delete();
+      await client.gone();
     });
 
     it('without converters of its own it registers a client with a secret, which is refused and named', async () => {
@@ -264,6 +303,9 @@ describe('Spring Authorization Server', () => {
       'CN=m3,OU=one,OU=two,DC=example,DC=test',
       'UID=m3,STREET=Main 1,L=Here,ST=There',
       '2.5.4.5=#1303313233',
+      // Java has the attributes of an RDN in the order of their DER.
+      'UID=7+CN=m3,O=Acme',
+      'CN=m3 with a longer name+UID=7,O=Acme',
     ];
     it('M3: it compares names as text, and what is registered is its text', async () => {
       for (const name of names) {

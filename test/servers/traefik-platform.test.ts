@@ -118,7 +118,7 @@ describe('Traefik, as the platform sets it', () => {
     certificate?: KeyPairPem;
     headers?: Record<string, string>;
   }
-  /** `TLS alert`, a status, or with 200 the lines of a header that the backend got. */
+  /** `TLS alert`, `closed` without one, a status, or with 200 the lines of a header that the backend got. */
   async function ask(
     { httpsPort }: Traefik,
     host: string,
@@ -130,6 +130,7 @@ describe('Traefik, as the platform sets it', () => {
       const { status, json } = await call({ url, ca: serverCa.certPem, ...request });
       return status === 200 ? `200 ${JSON.stringify(json[header] ?? [])}` : String(status);
     } catch (error) {
+      if (/before secure TLS connection/.test(String(error))) return 'closed';
       if (/alert|ECONNRESET|socket hang up/i.test(String(error))) return 'TLS alert';
       throw error;
     }
@@ -221,8 +222,9 @@ describe('Traefik, as the platform sets it', () => {
     assert.equal(await ask(each, host, { certificate: client }), `200 ["${bare(client)}"]`);
     await kube.delete(secrets, { namespace: 'pay', name: NAME });
     await settled(each);
-    assert.equal(await ask(each, host), 'TLS alert');
-    assert.equal(await ask(each, host, { certificate: client }), 'TLS alert');
+    // Traefik cannot make the TLSOption into a configuration, and ends every connection without one.
+    assert.equal(await ask(each, host), 'closed');
+    assert.equal(await ask(each, host, { certificate: client }), 'closed');
     await apply(kube, ...driverNames);
   });
 

@@ -1,13 +1,13 @@
 /** A cluster with the operator as the chart installs it, and Traefik in front of an authorization server and an API. */
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { CLIENT_HEADERS_REMOVED } from '../../src/api/annotations.ts';
+import { authorizationServers } from '../../src/api/resources.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
 import { edited, INGRESSES } from '../e2e/lifecycle-world.ts';
 import { allOrNothing } from '../support/all-or-nothing.ts';
-import { callApi, claimsOf, requestToken, type ApiCall } from '../support/application.ts';
+import { callApi, type ApiCall } from '../support/application.ts';
 import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server.ts';
 import { apply, documents, ingress } from '../support/cluster-objects.ts';
 import { grantTerminatorRights } from '../support/chart.ts';
@@ -18,7 +18,7 @@ import { basicObjects, CLUSTER_ID, localised } from '../support/installation.ts'
 import { TestClient } from '../support/oauth-client.ts';
 import { HOSTS } from '../support/oauth-deployment.ts';
 import { grantOperatorRights } from '../support/operator-rights.ts';
-import { startOperator } from '../support/operator.ts';
+import { type OperatorProcess, startOperator } from '../support/operator.ts';
 import { startResourceServer } from '../support/resource-server.ts';
 import { createThrowawayCa, type ThrowawayCa } from '../support/throwaway-ca.ts';
 import {
@@ -30,12 +30,17 @@ import {
   type TraefikProvider,
 } from '../support/traefik.ts';
 
+/** Traefik takes a change in two seconds; where two cores are busy, in ten. Before that its answers are those of before. */
+const PROPAGATION = '12s';
 const ROOT = resolve(import.meta.dirname, '../..');
 /** By provider: the class whose Ingresses Traefik serves, and the header that it forwards certificates in. */
 const classes = {
   kubernetesIngress: { name: 'traefik', controller: 'traefik.io/ingress-controller', header: 'traefik' },
   kubernetesIngressNGINX: { name: 'nginx', controller: 'k8s.io/ingress-nginx', header: 'nginx' },
 } as const;
+
+/** Rotations follow each other, with no more than three certificates at a time. */
+const QUICK = { certificate: { drain: '1s' } };
 
 export interface TraefikWorld {
   /** As cluster admin. */
@@ -46,6 +51,7 @@ export interface TraefikWorld {
   readonly kubeconfigPath: string;
   /** Of the IngressClass. */
   readonly className: string;
+  readonly controller: string;
   origin(host: keyof typeof HOSTS): string;
   /** The Ingresses of examples/, of Traefik's class. */
   ingresses(): Promise<KubernetesObject[]>;
@@ -53,6 +59,7 @@ export interface TraefikWorld {
   api(call: Omit<ApiCall, 'url' | 'caPem'>): Promise<Answer>;
   /** What the operator has logged. */
   log(): Promise<string>;
+  readonly operator: Pick<OperatorProcess, 'metrics' | 'stop'>;
   stop(): Promise<void>;
 }
 
@@ -102,11 +109,20 @@ async function start({ provider, flags }: TraefikWorldOptions, parts: AsyncDispo
   parts.defer(() => traefik.stop());
   const example = await documents(resolve(ROOT, 'examples/platform.yaml'));
   await apply(kube, ...edited(localised(example, origin, serverCa.certPem)));
+  await kube.patch(
+    authorizationServers,
+    { name: 'corporate' },
+    { spec: { propagation: PROPAGATION, verifyInterval: '1m' } },
+    { type: 'merge' },
+  );
   const operator = await startOperator({
     kubeconfigPath: operatorKubeconfig,
     clusterId: CLUSTER_ID,
     logFile: resolve(plane.dir, 'operator.log'),
-    environment: { CERTBOUND_TERMINATORS: 'nginx,traefik' },
+    environment: {
+      CERTBOUND_TERMINATORS: 'nginx,traefik',
+      CERTBOUND_TERMINATOR_ADDRESSES: JSON.stringify({ [controller]: [`127.0.0.1:${httpsPort}`] }),
+    },
   });
   parts.defer(async () => void (await operator.stop()));
 
@@ -141,56 +157,16 @@ async function start({ provider, flags }: TraefikWorldOptions, parts: AsyncDispo
     authorizationServer: server,
     serverCa,
     className,
+    controller,
     origin,
     async ingresses() {
       const of = `ingressClassName: ${className}`;
       return (await documents(INGRESSES, (text) => text.replaceAll('ingressClassName: nginx', of))).map(byPortName);
     },
-    client: (name) => new TestClient({ kube, authorizationServer: server }, { namespace: 'payments', name }),
+    client: (name) => new TestClient({ kube, authorizationServer: server }, { namespace: 'payments', name }, QUICK),
     api: (call) => callApi({ url: `${origin('api')}/accounts`, caPem: serverCa.certPem, ...call }),
     log: () => operator.log(),
+    operator,
     stop: () => parts.disposeAsync(),
-  };
-}
-
-export interface Calls {
-  /** Thumbprints of the certificates that were used. */
-  readonly used: ReadonlySet<string>;
-  readonly count: number;
-  /** Ends it; fails with the first call that was refused. */
-  stop(): Promise<void>;
-}
-
-/** An application that reads its Secret, gets a token with it and calls the API with both, again and again. */
-export function keepCalling(world: TraefikWorld, client: TestClient): Calls {
-  const used = new Set<string>();
-  let count = 0;
-  const ended = new AbortController();
-  const running = (async () => {
-    while (!ended.signal.aborted) {
-      const credentials = await client.credentials();
-      const answer = await requestToken(credentials);
-      const token = answer.json['access_token'];
-      if (typeof token !== 'string') throw new Error(`no token: ${answer.status} ${answer.text}`);
-      const { certificate } = credentials;
-      const called = await world.api({ token, certificate });
-      if (called.status !== 200 || called.json['x5t_s256'] !== credentials.x5tS256) {
-        throw new Error(`the API: ${called.status} ${called.text} ${JSON.stringify(claimsOf(token))}`);
-      }
-      used.add(credentials.x5tS256);
-      count += 2;
-      await sleep(25);
-    }
-  })();
-  running.catch(() => undefined);
-  return {
-    used,
-    get count() {
-      return count;
-    },
-    async stop() {
-      ended.abort();
-      await running;
-    },
   };
 }

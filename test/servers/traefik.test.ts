@@ -5,6 +5,8 @@ import { RENEW_REQUESTED, CLIENT_CERTIFICATES, OPT_IN, ROLE_LABEL, Role } from '
 import { authorizationServers, clientCertificateIssuers, oauthClients } from '../../src/api/resources.ts';
 import { ingresses, secrets, type KubernetesObject } from '../../src/kube/resource.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
+import { sessionOf } from '../../src/terminator/proof/call.ts';
+import { roundAt } from '../../src/terminator/proof/round.ts';
 import { middlewares, tlsOptions } from '../../src/terminator/traefik.ts';
 import { callApi, type ClientCredentials, requestToken, tokenFor } from '../support/application.ts';
 import { apply, ingress } from '../support/cluster-objects.ts';
@@ -13,11 +15,12 @@ import { call, type Answer } from '../support/https-call.ts';
 import { boundTo, type TestClient } from '../support/oauth-client.ts';
 import { HOSTS } from '../support/oauth-deployment.ts';
 import type { KeyPairPem } from '../support/throwaway-ca.ts';
-import { startTraefik, type TraefikProvider } from '../support/traefik.ts';
+import { ingressRoutes, startTraefik, type TraefikProvider } from '../support/traefik.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { serverReady } from '../e2e/lifecycle-world.ts';
 import { byPortName } from '../support/traefik.ts';
-import { keepCalling, startTraefikWorld, type TraefikWorld } from './traefik-world.ts';
+import { keepCalling } from '../support/load.ts';
+import { startTraefikWorld, type TraefikWorld } from './traefik-world.ts';
 
 const limitMs = 120_000;
 const api = { namespace: 'accounts', name: 'accounts-api' };
@@ -38,10 +41,11 @@ const forgeries: Readonly<Record<TraefikProvider, (certificate: KeyPairPem) => R
 async function refusedInTls(answer: Promise<Answer>): Promise<void> {
   await assert.rejects(answer, /alert|ECONNRESET|socket hang up|EPIPE|certificate/i);
 }
+/** By an alert, or what is left of one: while Traefik does not know a TLSOption yet, it ends every connection before it. */
 const isRefusedInTls = (answer: Promise<Answer>): Promise<boolean> =>
   answer.then(
     () => false,
-    () => true,
+    (error: unknown) => !/before secure TLS connection/.test(String(error)),
   );
 
 /** managedFields of everybody but the operator, and but the test, which opts in and out; without times. */
@@ -71,9 +75,32 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
       const lists = await Promise.all([secrets, tlsOptions, middlewares].map((kind) => world.kube.list(kind, query)));
       return lists.flatMap(({ items }) => items);
     };
+    const shownHosts = async (state: 'proved' | 'disproved'): Promise<number> => {
+      const line = new RegExp(`^certbound_terminator_hosts\\{[^}]*state="${state}"\\} (\\d+)$`, 'm');
+      return Number(line.exec(await world.operator.metrics())?.[1]);
+    };
     const token = async (credentials: ClientCredentials) => tokenFor(credentials);
     /** Until Traefik has heard of it: it looks every two seconds. */
-    const asked = (ask: boolean) => waitFor(async () => (await isRefusedInTls(world.api({}))) === ask, 60_000);
+    /** Calls with a certificate while something changes: how many of them the API did not get, of how many. */
+    const lostDuring = async (certificate: KeyPairPem, change: () => Promise<unknown>): Promise<string> => {
+      const ended = new AbortController();
+      const counted = (async () => {
+        let [lost, calls] = [0, 0];
+        for (; !ended.signal.aborted; calls++) {
+          const answer = await world.api({ certificate }).catch(() => undefined);
+          if (answer?.status !== 401) lost++;
+        }
+        return `${lost} of ${calls}`;
+      })();
+      await change().finally(() => ended.abort());
+      return counted;
+    };
+    const asked = async (ask: boolean) => {
+      await waitFor(async () => (await isRefusedInTls(world.api({}))) === ask, 60_000);
+      // Behind its middlewares, which come by another way.
+      const { certificate } = await client.credentials();
+      await waitFor(async () => (await world.api({ certificate }).catch(() => undefined))?.status === 401, 60_000);
+    };
 
     before(async () => {
       world = await startTraefikWorld({ provider });
@@ -129,12 +156,88 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
       assert.ok([308, 301, 404].includes(plain.status), `plain HTTP: ${plain.status}`);
     });
 
-    it('asks for certificates at the API once its owner has opted in', async () => {
+    it('is shown by live connections, each of which is answered as it must be', async (t) => {
+      const pem = ({ certPem, keyPem }: KeyPairPem) => ({ chainPem: certPem, privateKeyPem: keyPem });
+      const { certificate } = await client.credentials();
+      const foreign = await world.serverCa.issue({ cn: 'batch', o: 'payments', clientAuth: true });
+      const { observations } = await roundAt(
+        { ip: '127.0.0.1', port: world.traefik.httpsPort },
+        { host: HOSTS.mtls, mode: 'required', laxHost: HOSTS.browser },
+        { canaries: [{ issuer: 'corporate-clients', ...pem(certificate) }], foreign: pem(foreign) },
+        AbortSignal.timeout(60_000),
+      );
+      const outcomes = observations.map(
+        (each) => `${each.case}: ${each.outcome.kind === 'answer' ? each.outcome.status : each.outcome.kind}`,
+      );
+      assert.deepEqual(
+        outcomes.filter((each) => !each.startsWith('resumed')),
+        ['none: alert', 'canary: 404', 'foreign: alert', 'forged: alert'],
+      );
+      // Of a host that asks nobody there are sessions; what is resumed of them here is nothing, or refused.
+      const session = await sessionOf(
+        { ip: '127.0.0.1', port: world.traefik.httpsPort, host: HOSTS.browser },
+        AbortSignal.timeout(30_000),
+      );
+      assert.ok(session !== undefined);
+      const resumed = outcomes.filter((each) => each.startsWith('resumed'));
+      t.diagnostic(`resumed sessions: ${resumed.join(', ') || 'none'}`);
+      assert.ok(
+        resumed.every((each) => ['resumed: alert', 'resumed: closed'].includes(each)),
+        String(resumed),
+      );
+      await waitFor(async () => (await shownHosts('proved')) === 1, limitMs);
+      assert.equal(await shownHosts('disproved'), 0);
+    });
+
+    it('is not ready once live connections show that a route which the operator knows nothing of has undone it', async () => {
+      const route = { namespace: 'identity', name: 'status-page' };
+      await world.kube.create(ingressRoutes, {
+        metadata: route,
+        spec: {
+          entryPoints: ['websecure'],
+          routes: [
+            {
+              kind: 'Rule',
+              match: `Host(\`${HOSTS.mtls}\`) && PathPrefix(\`/status\`)`,
+              services: [{ kind: 'TraefikService', name: 'noop@internal' }],
+            },
+          ],
+          tls: {},
+        },
+      });
+      const terminators = (status: string, reason: string) =>
+        client.until(
+          ({ conditions }) =>
+            conditions?.some((c) => c.type === 'TerminatorsReady' && c.status === status && c.reason === reason) ===
+            true,
+          limitMs * 2,
+        );
+      try {
+        await terminators('False', 'ClientAuthenticationNotEnforced');
+        assert.equal(await shownHosts('disproved'), 1);
+        // Nobody is asked, so no certificate reaches the server: it knows nobody there, and lets nobody in.
+        const credentials = await client.credentials();
+        for (const certificate of [credentials.certificate, undefined]) {
+          assert.equal((await requestToken(credentials, { certificate })).status, 401);
+        }
+      } finally {
+        await world.kube.delete(ingressRoutes, route);
+      }
+      await client.ready(limitMs);
+      await terminators('True', 'Distributed');
+    });
+
+    it('asks for certificates at the API once its owner has opted in', async (t) => {
       const { certificate, ...credentials } = await client.credentials();
+      const early = await token({ certificate, ...credentials });
+      assert.equal((await world.api({ token: early, certificate })).status, 401, 'no certificate reaches the API');
+      const lost = await lostDuring(certificate, async () => {
+        await annotate(api, { [OPT_IN]: 'corporate', [CLIENT_CERTIFICATES]: 'required' });
+        await asked(true);
+      });
+      t.diagnostic(`calls that did not reach the API meanwhile: ${lost}`);
+      // The first lives for three seconds.
       const bound = await token({ certificate, ...credentials });
-      assert.equal((await world.api({ token: bound, certificate })).status, 401, 'no certificate reaches the API');
-      await annotate(api, { [OPT_IN]: 'corporate', [CLIENT_CERTIFICATES]: 'required' });
-      await asked(true);
       const accepted = await world.api({ token: bound, certificate });
       assert.equal(accepted.status, 200, accepted.text);
       assert.equal(accepted.json['x5t_s256'], credentials.x5tS256);
@@ -148,7 +251,11 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
     });
 
     it('refuses no call through two rotations and a change of the CA', async (t) => {
-      const calls = keepCalling(world, client);
+      const calls = keepCalling(client, async (bound, { certificate, x5tS256 }) => {
+        const answer = await world.api({ token: bound, certificate });
+        assert.equal(answer.status, 200, answer.text);
+        assert.equal(answer.json['x5t_s256'], x5tS256);
+      });
       const renewed = async (change: () => Promise<unknown>) => {
         const { x5tS256 } = await client.credentials();
         await change();
@@ -169,21 +276,25 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
         });
         const clients = { issuers: ['corporate-clients', 'corporate-clients-2'] };
         await world.kube.patch(authorizationServers, { name: 'corporate' }, { spec: { clients } }, { type: 'merge' });
-        const certificate = { issuerRef: { name: 'corporate-clients-2' } };
+        const certificate = { drain: '1s', issuerRef: { name: 'corporate-clients-2' } };
         await renewed(() => world.kube.patch(oauthClients, client.ref, { spec: { certificate } }, { type: 'merge' }));
       } finally {
         await calls.stop();
       }
-      t.diagnostic(`${calls.count} calls, ${calls.used.size} certificates`);
+      t.diagnostic(`${calls.calls} calls, ${calls.used.size} certificates`);
       assert.equal(calls.used.size, 4);
-      assert.ok(calls.count > 100, String(calls.count));
+      assert.ok(calls.calls > 100, String(calls.calls));
     });
 
-    it('has nothing of ours left when the owner opts out, and everything of others as it was', async () => {
+    it('has nothing of ours left when the owner opts out, and everything of others as it was', async (t) => {
       assert.ok((await ours()).length > 0);
-      await annotate(api, { [OPT_IN]: null, [CLIENT_CERTIFICATES]: null });
-      await waitFor(async () => (await ours()).length === 0, 60_000);
-      await asked(false);
+      const { certificate } = await client.credentials();
+      const lost = await lostDuring(certificate, async () => {
+        await annotate(api, { [OPT_IN]: null, [CLIENT_CERTIFICATES]: null });
+        await waitFor(async () => (await ours()).length === 0, 60_000);
+        await asked(false);
+      });
+      t.diagnostic(`calls that did not reach the API meanwhile: ${lost}`);
       const left = await live();
       assert.deepEqual(left?.metadata.annotations, untouched?.metadata.annotations);
       assert.deepEqual(left?.['spec'], untouched?.['spec']);

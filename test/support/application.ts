@@ -74,6 +74,21 @@ export function claimsOf(token: string): Record<string, unknown> {
   return typeof claims === 'object' && claims !== null ? { ...claims } : {};
 }
 
+/** A token, and the thumbprint of the certificate that it is bound to. */
+export async function boundTokenFor(
+  credentials: ClientCredentials,
+  parameters: Record<string, string> = {},
+): Promise<{ token: string; thumbprint: string }> {
+  const answer = await requestToken(credentials, { parameters });
+  const token = answer.json['access_token'];
+  if (typeof token !== 'string') throw new Error(`no token: ${answer.status} ${answer.text}`);
+  const { cnf } = claimsOf(token);
+  const thumbprint: unknown = typeof cnf === 'object' && cnf !== null ? Reflect.get(cnf, 'x5t#S256') : undefined;
+  if (typeof thumbprint !== 'string')
+    throw new Error(`the token is bound to nothing: ${JSON.stringify(claimsOf(token))}`);
+  return { token, thumbprint };
+}
+
 export interface ApiCall {
   url: string;
   caPem: string;

@@ -32,8 +32,10 @@ export interface AuthorizationServerOptions {
   port?: number;
   /** The backend's own TLS. Default: plain HTTP. */
   tls?: KeyPairPem;
-  /** Required as bearer token at registration. Default: registration is open. */
-  initialAccessToken?: string;
+  /** Required as bearer token at registration; `true`: one of `newInitialAccessToken()`. Default: registration is open. */
+  initialAccessToken?: string | true;
+  /** Whether clients may be registered at all. Default true. */
+  registration?: boolean;
   /** Whether an update replaces the registration access token, asked at each. Default true, as oidc-provider's. */
   rotateRegistrationAccessToken?: boolean | (() => boolean);
   /** Whether a read replaces it too, as some products do. Default false. */
@@ -67,6 +69,8 @@ export interface AuthorizationServer {
   clients(): Record<string, unknown>[];
   /** How many clients are registered. */
   count(): number;
+  /** Good for as many clients as one likes, for so long. */
+  newInitialAccessToken(seconds: number): Promise<string>;
   /** Requests by method and route, such as `PUT /reg/:id` or `POST /token`. */
   requests(): Map<string, number>;
   /** Believes certificates that no terminator verified, for tls_client_auth too: a server that is set up wrongly. */
@@ -184,9 +188,12 @@ async function createProvider(options: AuthorizationServerOptions, store: Author
       introspection: { enabled: true, allowedPolicy: () => true },
       revocation: { enabled: true },
       pushedAuthorizationRequests: { enabled: true },
-      registration: { enabled: true, initialAccessToken: options.initialAccessToken ?? false },
+      registration: {
+        enabled: options.registration ?? true,
+        initialAccessToken: options.initialAccessToken ?? false,
+      },
       registrationManagement: {
-        enabled: true,
+        enabled: options.registration ?? true,
         rotateRegistrationAccessToken: options.rotateRegistrationAccessToken ?? true,
       },
       resourceIndicators: {
@@ -257,6 +264,7 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
     jwks,
     clients: () => store.clients(),
     count: () => store.clients().length,
+    newInitialAccessToken: (expiresIn) => new provider.InitialAccessToken({ expiresIn }).save(),
     requests: () => new Map(requests),
     trustUnverified(believed) {
       trust.unverified = believed;

@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import { cacheFolder } from './binaries.ts';
 import { lookUp } from './executable.ts';
 import { tryLock } from './file-lock.ts';
+import { jar, java, maven } from './java.ts';
 import { withProgress } from './progress.ts';
 
 const run = promisify(execFile);
@@ -21,7 +22,7 @@ const POLL_MS = 250;
 const LIMIT_MS = 600_000;
 
 /** Where the client certificate is taken from: its own TLS, or a terminator's header. Fixed when Keycloak is built. */
-export type CertificateLookup = 'tls' | 'nginx';
+export type CertificateLookup = 'tls' | 'nginx' | 'traefik';
 
 /** What is fixed when Keycloak is built; a start with anything else builds it anew, which takes half a minute. */
 export function buildOptions(lookup: CertificateLookup): string[] {
@@ -62,18 +63,10 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-async function needed(name: string, what: string): Promise<string> {
-  const path = await lookUp(name);
-  if (path !== undefined) return path;
-  throw new Error(`${name} is not there: install ${what} to run the tests on Keycloak`);
-}
-
-export const java = (): Promise<string> => needed('java', 'a JDK, 17 or later (Debian: openjdk-17-jdk-headless)');
-
 async function download(folder: string): Promise<string> {
-  const maven = await needed('mvn', 'Maven (Debian: maven)');
+  const command = await maven();
   await run(
-    maven,
+    command,
     ['--batch-mode', '--quiet', 'dependency:copy', `-Dartifact=${ARTIFACT}`, `-DoutputDirectory=${folder}`],
     { timeout: LIMIT_MS, cwd: folder },
   );
@@ -90,7 +83,7 @@ async function download(folder: string): Promise<string> {
 async function unpack(archive: string, folder: string): Promise<string> {
   const unzip = await lookUp('unzip');
   if (unzip !== undefined) await run(unzip, ['-q', archive], { cwd: folder });
-  else await run(await needed('jar', 'unzip, or a JDK'), ['-xf', archive], { cwd: folder });
+  else await run(await jar(), ['-xf', archive], { cwd: folder });
   return join(folder, `keycloak-${VERSION}`);
 }
 

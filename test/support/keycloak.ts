@@ -1,16 +1,12 @@
 /** Keycloak with a realm of its own, and a client there for the operator. */
 import { randomUUID } from 'node:crypto';
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
-import { rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { onOwnExit, startChild } from './child.ts';
 import { call, type Answer } from './https-call.ts';
-import { buildOptions, type CertificateLookup, java, javaArguments, keycloakHome } from './keycloak-distribution.ts';
-import { withProgress } from './progress.ts';
+import { serverFolder, startJavaServer } from './java-server.ts';
+import { buildOptions, type CertificateLookup, javaArguments, keycloakHome } from './keycloak-distribution.ts';
 import type { KeyPairPem } from './throwaway-ca.ts';
-import { waitFor } from './wait-for.ts';
 
 export interface KeycloakOptions {
   /** What the operator and applications call it, on 127.0.0.1. */
@@ -21,6 +17,8 @@ export interface KeycloakOptions {
   caPem: string;
   /** The truststore: CAs of client certificates. */
   clientCaPem: string;
+  /** A file with them that may change; read anew as often as Keycloak does it at most. */
+  trustStoreFile?: string;
   /** Default: its own TLS asks for it. */
   lookup?: CertificateLookup;
   /** The public origin, where a terminator stands before it. Default: its own. */
@@ -41,9 +39,10 @@ const client = z.looseObject({
 });
 export type KeycloakClient = z.infer<typeof client>;
 
+/** It takes nothing below 30 s. */
+export const RELOAD_SECONDS = 31;
+
 const ADMIN = { username: 'admin', password: 'only-this-test' };
-/** A starved machine takes minutes. */
-const START_LIMIT_MS = 900_000;
 /** The first requests of a kind are slow, and a realm is hundreds of objects. */
 const ADMIN_DEADLINE_MS = 300_000;
 
@@ -63,6 +62,8 @@ export interface Realm {
   ): Promise<{ secret: string }>;
   /** The same for a client that is there. */
   grant(clientId: string, roles?: readonly string[]): Promise<void>;
+  /** Takes these roles from it. */
+  revoke(clientId: string, roles?: readonly string[]): Promise<void>;
   /** A client scope; with it a token is for this API. */
   scope(name: string, audience?: string): Promise<void>;
   clients(): Promise<KeycloakClient[]>;
@@ -87,8 +88,8 @@ export interface Keycloak {
 export async function startKeycloak(options: KeycloakOptions): Promise<Keycloak> {
   const { host, port, caPem, lookup = 'tls' } = options;
   const home = await keycloakHome(lookup);
-  const folder = await mkdtemp(join(tmpdir(), 'certbound-keycloak-'));
-  const abandoned = onOwnExit(() => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }));
+  const own = await serverFolder('keycloak');
+  const folder = own.path;
   for (const part of ['lib', 'providers', 'themes', 'bin']) await symlink(join(home, part), join(folder, part));
   for (const part of ['conf', 'data']) await mkdir(join(folder, part));
   const file = async (name: string, content: string) => {
@@ -98,7 +99,7 @@ export async function startKeycloak(options: KeycloakOptions): Promise<Keycloak>
   const [certificate, key, trusted] = [
     await file('tls.crt', options.tls.certPem),
     await file('tls.key', options.tls.keyPem),
-    await file('clients.pem', options.clientCaPem),
+    options.trustStoreFile ?? (await file('clients.pem', options.clientCaPem)),
   ];
   const origin = `https://${host}:${port}`;
   const publicOrigin = options.publicOrigin ?? origin;
@@ -114,60 +115,40 @@ export async function startKeycloak(options: KeycloakOptions): Promise<Keycloak>
     `--https-certificate-key-file=${key}`,
     `--https-trust-store-file=${trusted}`,
     `--truststore-paths=${trusted}`,
-    ...(options.httpPort === undefined ? ['--http-enabled=false'] : behindTerminator(options.httpPort)),
+    `--https-certificates-reload-period=${RELOAD_SECONDS}s`,
+    ...(options.httpPort === undefined ? ['--http-enabled=false'] : behindTerminator(options.httpPort, lookup)),
     '--log-level=info,org.keycloak.services.x509:debug,org.keycloak.authentication.authenticators.client:debug',
   ];
-  const child = await startChild({
-    command: await java(),
+  const { log, stop } = await startJavaServer({
+    name: 'Keycloak',
+    hint: `options of its build: ${buildOptions(lookup).join(' ')}`,
+    folder: own,
     args: [...javaArguments(folder, join(folder, 'conf'), 512), ...arguments_],
-    logFile: join(folder, 'keycloak.log'),
-    env: {
-      PATH: process.env['PATH'],
+    environment: {
       KC_BOOTSTRAP_ADMIN_USERNAME: ADMIN.username,
       KC_BOOTSTRAP_ADMIN_PASSWORD: ADMIN.password,
       KC_HTTP_HOST: '127.0.0.1',
     },
-  });
-  const stop = async () => {
-    await child.end(20_000);
-    abandoned.cancel();
-    await rm(folder, { recursive: true, force: true, maxRetries: 3 });
-  };
-  const answers = () =>
-    call({ url: `${origin}/realms/master`, ca: caPem }).then(
-      ({ status }) => status === 200,
-      () => false,
-    );
-  await withProgress('starting Keycloak', () =>
-    waitFor(async () => {
-      if (!child.running()) throw new Error('Keycloak ended');
-      return answers();
-    }, START_LIMIT_MS),
-  ).catch(async (cause: unknown) => {
-    const tail = await child.tail(40);
-    await stop();
-    throw new Error(`Keycloak did not start (options of its build: ${buildOptions(lookup).join(' ')})\n${tail}`, {
-      cause,
-    });
+    answers: async () => (await call({ url: `${origin}/realms/master`, ca: caPem })).status === 200,
   });
   const server = { origin, caPem };
   return {
     origin,
     caPem,
     realm: (name) => createRealm(server, publicOrigin, name),
-    log: () => child.tail(100_000),
+    log,
     stop,
   };
 }
 
-/** As ingress-nginx passes the certificate on; from this machine alone. */
-function behindTerminator(httpPort: number): string[] {
+/** As the terminator passes the certificate on; from this machine alone. */
+function behindTerminator(httpPort: number, lookup: CertificateLookup): string[] {
   return [
     '--http-enabled=true',
     `--http-port=${httpPort}`,
     '--proxy-headers=xforwarded',
     '--proxy-trusted-addresses=127.0.0.1',
-    '--spi-x509cert-lookup--nginx--ssl-client-cert=ssl-client-cert',
+    ...(lookup === 'nginx' ? ['--spi-x509cert-lookup--nginx--ssl-client-cert=ssl-client-cert'] : []),
   ];
 }
 
@@ -232,13 +213,18 @@ async function createRealm(server: Server, publicOrigin: string, name: string): 
     if (found === undefined) throw new Error(`no client ${clientId}`);
     return found;
   };
-  const grant = async (clientId: string, roles: readonly string[] = LEAST_ROLES) => {
-    const { id, fullScopeAllowed } = await required(clientId);
+  const rolesOf = async (clientId: string, roles: readonly string[]) => {
+    const { id } = await required(clientId);
     const account = user.parse((await admin('GET', `/clients/${id}/service-account-user`)).json);
     const management = await required('realm-management');
     const all = list(named, await admin('GET', `/clients/${management.id}/roles`));
     const chosen = all.filter((role) => roles.includes(role.name));
-    await admin('POST', `/users/${account.id}/role-mappings/clients/${management.id}`, chosen);
+    return { management, chosen, path: `/users/${account.id}/role-mappings/clients/${management.id}` };
+  };
+  const grant = async (clientId: string, roles: readonly string[] = LEAST_ROLES) => {
+    const { id, fullScopeAllowed } = await required(clientId);
+    const { management, chosen, path } = await rolesOf(clientId, roles);
+    await admin('POST', path, chosen);
     // Else they would not get into its tokens.
     if (fullScopeAllowed === false)
       await admin('POST', `/clients/${id}/scope-mappings/clients/${management.id}`, chosen);
@@ -248,6 +234,10 @@ async function createRealm(server: Server, publicOrigin: string, name: string): 
     issuer: `${publicOrigin}/realms/${name}`,
     admin,
     grant,
+    async revoke(clientId, roles = LEAST_ROLES) {
+      const { chosen, path } = await rolesOf(clientId, roles);
+      await admin('DELETE', path, chosen);
+    },
     client: find,
     clients: async () => list(client, await admin('GET', '/clients?max=1000')),
     async scope(scope, audience) {

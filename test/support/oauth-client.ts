@@ -4,7 +4,7 @@ import { oauthClient, type OAuthClientSpec, type OAuthClientStatus } from '../..
 import { oauthClients } from '../../src/api/resources.ts';
 import { secrets, type KubernetesObject } from '../../src/kube/resource.ts';
 import { readRecord, recordName, type ClientRecord } from '../../src/oauthclient/record.ts';
-import { claimsOf, credentialsOf, requestToken, secretValues, type ClientCredentials } from './application.ts';
+import { boundTokenFor, credentialsOf, secretValues, type ClientCredentials } from './application.ts';
 import { apply } from './cluster-objects.ts';
 import { CLUSTER_ID, type Installation } from './installation.ts';
 import { waitFor } from './wait-for.ts';
@@ -140,17 +140,10 @@ export function isTrue(status: OAuthClientStatus, type: string): boolean {
   return status.conditions?.some((condition) => condition.type === type && condition.status === 'True') === true;
 }
 
-/** A token of the server for these credentials; the thumbprint that it is bound to (RFC 8705 §3.1). */
+/** The thumbprint that a token of the server for these credentials is bound to (RFC 8705 §3.1). */
 export async function boundTo(
   credentials: ClientCredentials,
   parameters: Record<string, string> = {},
 ): Promise<string> {
-  const answer = await requestToken(credentials, { parameters });
-  const token = answer.json['access_token'];
-  if (typeof token !== 'string') throw new Error(`no token: ${answer.status} ${answer.text}`);
-  const { cnf } = claimsOf(token);
-  const thumbprint: unknown = typeof cnf === 'object' && cnf !== null ? Reflect.get(cnf, 'x5t#S256') : undefined;
-  if (typeof thumbprint !== 'string')
-    throw new Error(`the token is bound to nothing: ${JSON.stringify(claimsOf(token))}`);
-  return thumbprint;
+  return (await boundTokenFor(credentials, parameters)).thumbprint;
 }

@@ -63,6 +63,7 @@ declare module 'oidc-provider' {
     readonly issuer: string;
     proxy: boolean;
     readonly RegistrationAccessToken: new (of: { client: unknown }) => RegistrationAccessToken;
+    readonly InitialAccessToken: new (of: { expiresIn: number }) => { save(): Promise<string> };
     use(middleware: (context: Context, next: () => Promise<void>) => Promise<void>): this;
     callback(): (request: IncomingMessage, response: ServerResponse) => Promise<void>;
     on(event: string, listener: (...args: unknown[]) => void): this;

@@ -6,8 +6,8 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { cacheFolder } from './binaries.ts';
-import { lookUp } from './executable.ts';
 import { tryLock } from './file-lock.ts';
+import { javac, maven } from './java.ts';
 import { withProgress } from './progress.ts';
 
 const run = promisify(execFile);
@@ -19,18 +19,8 @@ const LIMIT_MS = 600_000;
 
 export const MAIN_CLASS = 'dev.certbound.test.SpringAuthorizationServer';
 
-/** @throws where it is not installed, with what to install */
-async function installed(name: string, what: string): Promise<string> {
-  const path = await lookUp(name);
-  if (path !== undefined) return path;
-  throw new Error(`${name} is not there: install ${what} to run the tests on Spring Authorization Server`);
-}
-
-const JDK = 'a JDK, 17 or later (Debian: openjdk-17-jdk-headless)';
-export const java = (): Promise<string> => installed('java', JDK);
-
 async function fetchLibraries(folder: string): Promise<void> {
-  const maven = await installed('mvn', 'Maven (Debian: maven)');
+  const command = await maven();
   const repository = join(folder, 'repository');
   const copy = [
     '--batch-mode',
@@ -43,7 +33,7 @@ async function fetchLibraries(folder: string): Promise<void> {
     `-Dmaven.repo.local=${repository}`,
   ];
   await withProgress('fetching Spring Authorization Server', () =>
-    run(maven, copy, { timeout: LIMIT_MS, cwd: folder }),
+    run(command, copy, { timeout: LIMIT_MS, cwd: folder }),
   );
   await rm(repository, { recursive: true, force: true, maxRetries: 3 });
 }
@@ -90,7 +80,7 @@ export async function springClassPath(): Promise<string> {
   );
   const libraries = join(await made(`lib-${digest(pom)}`, fetchLibraries), '*');
   const classes = await made(`classes-${digest(pom, main)}`, async (folder) => {
-    const compiler = await installed('javac', JDK);
+    const compiler = await javac();
     const compile = ['-parameters', '-cp', libraries, '-d', folder, join(SOURCE, MAIN)];
     await withProgress('compiling its application', () => run(compiler, compile, { timeout: LIMIT_MS }));
   });

@@ -1,17 +1,13 @@
 /** Spring Authorization Server, whose registration takes one initial access token for each client and changes nothing later. */
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { onOwnExit, startChild } from './child.ts';
 import { freePort } from './free-port.ts';
 import { type Answer, type Call, call } from './https-call.ts';
-import { withProgress } from './progress.ts';
-import { java, MAIN_CLASS, springClassPath } from './spring-application.ts';
+import { serverFolder, startJavaServer } from './java-server.ts';
+import { MAIN_CLASS, springClassPath } from './spring-application.ts';
 import type { KeyPairPem, ThrowawayCa } from './throwaway-ca.ts';
-import { waitFor } from './wait-for.ts';
 
 export const SPRING_HOST = 'spring.example.test';
 
@@ -44,8 +40,6 @@ export interface SpringAuthorizationServer {
   stop(): Promise<void>;
 }
 
-const START_LIMIT_MS = 300_000;
-
 export async function startSpringAuthorizationServer(options: SpringOptions): Promise<SpringAuthorizationServer> {
   const classPath = await springClassPath();
   const { serverCa, clientCaPem, accessTokenTTL = 300 } = options;
@@ -53,8 +47,8 @@ export async function startSpringAuthorizationServer(options: SpringOptions): Pr
   const [port, selfSignedPort] = [await freePort(), await freePort()];
   const issuer = `https://${SPRING_HOST}:${port}`;
   const password = randomBytes(16).toString('hex');
-  const folder = await mkdtemp(join(tmpdir(), 'certbound-spring-'));
-  const abandoned = onOwnExit(() => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }));
+  const own = await serverFolder('spring');
+  const folder = own.path;
   await writeTls(folder, pair, clientCaPem, serverCa.certPem);
   const settings = {
     'server.port': port,
@@ -71,8 +65,11 @@ export async function startSpringAuthorizationServer(options: SpringOptions): Pr
     'certbound.access-token-seconds': accessTokenTTL,
     'certbound.registrar-secret': password,
   };
-  const child = await startChild({
-    command: await java(),
+  const ask: SpringAuthorizationServer['call'] = (path, request) =>
+    call({ ...request, url: `${issuer}${path}`, ca: serverCa.certPem });
+  const { log, stop } = await startJavaServer({
+    name: 'Spring Authorization Server',
+    folder: own,
     args: [
       '-Xmx192m',
       '-XX:MaxMetaspaceSize=160m',
@@ -85,30 +82,7 @@ export async function startSpringAuthorizationServer(options: SpringOptions): Pr
       classPath,
       MAIN_CLASS,
     ],
-    logFile: join(folder, 'server.log'),
-    env: { PATH: process.env['PATH'] },
-  });
-  const stop = async () => {
-    await child.end(20_000);
-    abandoned.cancel();
-    await rm(folder, { recursive: true, force: true, maxRetries: 3 });
-  };
-  const ask: SpringAuthorizationServer['call'] = (path, request) =>
-    call({ ...request, url: `${issuer}${path}`, ca: serverCa.certPem });
-  const answers = () =>
-    ask('/.well-known/oauth-authorization-server').then(
-      ({ status }) => status === 200,
-      () => false,
-    );
-  await withProgress('starting Spring Authorization Server', () =>
-    waitFor(async () => {
-      if (!child.running()) throw new Error('it ended');
-      return answers();
-    }, START_LIMIT_MS),
-  ).catch(async (cause: unknown) => {
-    const tail = await child.tail(40);
-    await stop();
-    throw new Error(`Spring Authorization Server did not start\n${tail}`, { cause });
+    answers: async () => (await ask('/.well-known/oauth-authorization-server')).status === 200,
   });
   return {
     issuer,
@@ -136,7 +110,7 @@ export async function startSpringAuthorizationServer(options: SpringOptions): Pr
     async setStock(stock) {
       await ask(`/test/stock?value=${stock}`, { method: 'POST' });
     },
-    log: () => child.tail(10_000),
+    log,
     stop,
   };
 }

@@ -15,6 +15,8 @@ import {
   SubjectKeyIdentifierExtension,
   X509CertificateGenerator,
 } from '@peculiar/x509';
+import { dnToDer } from '../../src/x509/dn-name.ts';
+import { parseDn } from '../../src/x509/dn.ts';
 
 export interface KeyPairPem {
   certPem: string;
@@ -69,10 +71,13 @@ function validity(days: number): { notBefore: Date; notAfter: Date } {
   return { notBefore: new Date(Math.min(Date.now(), notAfter.getTime() - DAY_MS) - BACKDATE_MS), notAfter };
 }
 
-/** A CA of one test: ECDSA P-256, in memory, valid for 30 days. */
-export async function createThrowawayCa(cn: string): Promise<ThrowawayCa> {
+/**
+ * A CA of one test: ECDSA P-256, in memory, valid for 30 days.
+ * @param name its CN, or its whole DN (RFC 4514)
+ */
+export async function createThrowawayCa(name: string | { dn: string }): Promise<ThrowawayCa> {
   const caKeys = await newKeys();
-  const subject = distinguishedName(cn);
+  const subject = typeof name === 'string' ? distinguishedName(name) : new Name(dnToDer(parseDn(name.dn)));
   const ca = await X509CertificateGenerator.create({
     serialNumber: serialNumber(),
     subject,

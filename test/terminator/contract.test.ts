@@ -174,6 +174,7 @@ hooks.test(
       get: client.get.bind(client),
       create: client.create.bind(client),
       update: client.update.bind(client),
+      replace: client.replace.bind(client),
       delete: client.delete.bind(client),
       apply: (_resource, object, manager, options) => client.apply(old, object, manager, options),
     };

@@ -10,7 +10,7 @@ import { nginx } from '../../src/terminator/nginx.ts';
 import { unasked, UNPROVED } from '../../src/terminator/proof/verdict.ts';
 import type { Scope } from '../../src/terminator/scope.ts';
 import { traefik } from '../../src/terminator/traefik.ts';
-import { emptyTrust, isEmptyTrust } from '../../src/terminator/trust.ts';
+import { emptyTrust, isEmptyTrust } from '../../src/x509/trust.ts';
 import { corporateCa, HOST, otherCa, SCOPE, settledWorld, World } from './world.ts';
 
 const sha256 = (pem: string): string => createHash('sha256').update(new X509Certificate(pem).raw).digest('hex');
@@ -130,9 +130,10 @@ test('which scopes to look at after a change', () => {
   assert.deepEqual(world.views.affected.byServer('corporate').toSorted(), [key(HOST), key(second)]);
   assert.deepEqual(world.views.affected.byServer('other'), []);
   const beside = world.ingress({ name: 'beside', server: '-', hosts: ['www.example.test'] });
-  const keys = beside.views.affected.byFrontend(world.ingresses.get('payments', 'beside') ?? assert.fail());
+  const stranger = world.ingresses.get('payments', 'beside') ?? assert.fail();
+  const keys = beside.views.affected.byFrontend(stranger);
   assert.deepEqual(keys.toSorted(), [key(HOST), key(second)], 'it reaches the same Service');
-  assert.deepEqual(world.views.affected.serversOf(keys), ['corporate'], 'whose clients hang on it');
+  assert.deepEqual(world.views.affected.serversOf(stranger), ['corporate'], 'whose clients hang on it');
   assert.deepEqual(world.views.affected.byIssuer('corporate-clients').toSorted(), [key(HOST), key(second)]);
   assert.deepEqual(world.views.affected.byClass('nginx').toSorted(), [key(HOST), key(second)]);
   assert.deepEqual(world.views.affected.byNamespace('payments').toSorted(), [key(HOST), key(second)]);

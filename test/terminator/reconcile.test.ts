@@ -9,7 +9,7 @@ import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
 import type { Wanted } from '../../src/terminator/desired.ts';
 import { frontendTarget, TerminatorMemory } from '../../src/terminator/memory.ts';
 import { runStep } from '../../src/terminator/steps.ts';
-import { isEmptyTrust } from '../../src/terminator/trust.ts';
+import { isEmptyTrust } from '../../src/x509/trust.ts';
 import { caBundle } from '../../src/x509/bundle.ts';
 import { controller, type Operator, othersFields, TerminatorEnvironment } from './environment.ts';
 import { corporateCa, otherCa } from './world.ts';

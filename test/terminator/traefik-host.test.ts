@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { bundleName } from '../../src/terminator/bundle.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
+import { objectTarget } from '../../src/terminator/memory.ts';
 import { inEffect } from '../../src/terminator/rules.ts';
 import { traefik } from '../../src/terminator/traefik.ts';
 import { caBundle } from '../../src/x509/bundle.ts';
@@ -57,6 +58,30 @@ describe('at Traefik', () => {
     assert.ok(effective(prepared(configured)));
   });
 
+  test('what is beside it is heard of before the annotations name it, and goes after they are forgotten', () => {
+    const world = prepared();
+    const written = objectTarget('TLSOption', 'payments', bundleName(scope));
+    world.memory.succeed(written, world.now);
+    assert.equal(nextStep(world), undefined);
+    const { at } = world.plan(key);
+    assert.equal(at, world.now + 5_000);
+    world.now = at;
+    assert.equal(nextStep(world), 'configure');
+    // What was ours and is lost is put right at once: its host is open meanwhile.
+    const [, second] = Object.entries(rendered.settings);
+    assert.ok(second !== undefined);
+    const half = prepared({ annotations: { [second[0]]: second[1] }, managers: { [FIELD_MANAGER]: [second[0]] } });
+    half.memory.succeed(written, half.now);
+    assert.equal(nextStep(half), 'configure');
+
+    const left = prepared({ server: '-' });
+    left.memory.withdrew('payments', left.now);
+    assert.equal(nextStep(left), undefined);
+    assert.equal(left.plan(key).at, left.now + 5_000);
+    left.now += 5_000;
+    assert.equal(nextStep(left), 'deleteCompanion');
+  });
+
   test('an Ingress on the host that has not opted in is in the way, before and after', () => {
     for (const world of [prepared().ingress(stranger), prepared(configured).ingress(stranger)]) {
       assert.deepEqual(said(world), ['HostShared!']);
@@ -77,6 +102,12 @@ describe('at Traefik', () => {
     const [view] = world.views.of(server, world.now);
     assert.equal(view?.problem?.reason, 'HostShared');
     assert.equal(view.inEffect, false);
+    const other = world.frontends.get('Ingress', 'payments', 'other');
+    assert.ok(other !== undefined);
+    // Whose clients are looked at again when it comes and goes, and when their class changes.
+    assert.deepEqual(world.views.affected.serversOf(other), ['corporate']);
+    assert.deepEqual(world.views.affected.serversOfClass(className), ['corporate']);
+    assert.deepEqual(world.views.affected.serversOfClass('elsewhere'), []);
   });
 
   test('an Ingress that was given the same TLSOption by hand is none', () => {

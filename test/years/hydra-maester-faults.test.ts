@@ -11,10 +11,13 @@
  * | registering deletes other clients of the same owner               | here; test/servers/adoption.test.ts                             |
  * | a tenant sets any URL to register at (SSRF)                       | here, over the whole schema                                     |
  * | random credentials, because a Secret is late (#294)               | test/e2e/bad-input/servers.ts (a token that is missing)         |
- * | a changed Secret is not propagated (#59)                          | here (ours); test/servers/keycloak.test.ts (the platform's)     |
+ * | a changed Secret is not propagated (#59)                          | here (ours); test/servers/keycloak-bad-input (the platform's)   |
  * | a deletion leaves the client (#278)                               | here; test/e2e/deletion.test.ts                                 |
  * | a restarted or restored server is not synced again (#49)          | here; test/servers/drift.test.ts                                |
- * | two installations collide (ory/k8s#138)                           | in part: test/authserver/reconcile.test.ts (`controllerName`)   |
+ * | two installations collide (ory/k8s#138)                           | test/authserver/reconcile.test.ts (`controllerName`); adoption  |
+ * | `owner` is namespace/name: two clusters collide                   | test/servers/adoption.test.ts (another cluster, one realm)      |
+ * | an id that the team chooses (#117, #155)                          | test/authserver/client-ids.test.ts; test/servers/adoption       |
+ * | clients are not always made (#106)                                | here (a crash at any point); test/years/trouble                 |
  * | the deletion of a namespace hangs (edp #62)                       | test/e2e/deletion.test.ts                                       |
  * | after a crash 409 for ever (crossplane provider-keycloak #181)    | here; test/faults/crash.cases.ts                                |
  */

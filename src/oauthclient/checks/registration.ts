@@ -97,10 +97,10 @@ const notRejected: ClientCheck = {
 
 const registered: ClientCheck = {
   name: 'registered',
-  find({ observed: { record, server, client } }) {
+  find({ observed: { record, server, client, credentials } }) {
     const state = record?.state;
     if (state === undefined || state.registration !== undefined) return undefined;
-    const basis = `${client.metadata.generation} ${server?.metadata.resourceVersion ?? ''}`;
+    const basis = `${client.metadata.generation} ${server?.metadata.resourceVersion ?? ''} ${credentials}`;
     const step: ClientStep = state.intent === undefined ? { name: 'intendCreate' } : { name: 'register' };
     return act(
       Condition.registered,

@@ -22,7 +22,8 @@ export const inspectRegistration: ClientAction = async (context, view, signal) =
     if (answer === undefined) return context.reproofs.looked(uid, 'unreadable');
     const before = material.registration;
     const registration = registrationMaterial(before, answer);
-    const differs = changedMembers(asked, answer.metadata).length > 0;
+    const changes = changesByOthers(asked, before?.lastAnswer ?? {}, answer.metadata);
+    const differs = changes.length > 0 || changedMembers(asked, answer.metadata).length > 0;
     const now = context.clock.now();
     const contest = context.comparisons.contest(uid, digestOf(asked), now);
     const braked = contest !== undefined && now < contest.nextAt;
@@ -34,8 +35,7 @@ export const inspectRegistration: ClientAction = async (context, view, signal) =
       const change = { state: { ...state, registration: { ...stored, askedDigest, ...habits } } };
       await context.records.save(loaded, { ...change, material: { ...material, registration } }, signal);
     }
-    const changes = again ? changesByOthers(asked, before?.lastAnswer ?? {}, answer.metadata) : [];
-    if (changes.length > 0) {
+    if (again && changes.length > 0) {
       context.comparisons.repaired(uid, digestOf(asked), now);
       tellChanged(context, view, changes);
     }

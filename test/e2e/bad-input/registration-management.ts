@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { oauthClients } from '../../../src/api/resources.ts';
 import { events } from '../../../src/kube/resource.ts';
+import { readRecord } from '../../../src/oauthclient/record.ts';
 import type { Fault } from '../../support/fault.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { GENEROUS_MS, type Front, type Spec, type Subject, TEAM, type World } from './world.ts';
@@ -90,6 +91,31 @@ export function registrationManagementTests(world: () => World): void {
     await world().client(subject);
     await world().ready(subject);
     await leavesBehind(subject);
+  });
+
+  test('a grant that is withdrawn at a server that deletes nothing: keys and Secret go, and what stays is named', async () => {
+    const subject = { name: 'unmanaged-withdrawn' };
+    const front = await world().front({ fault: withoutMethods });
+    const granting = (...scopes: string[]) =>
+      world().server(subject.name, { ...world().at(front), clients: { scopes, withdrawalGracePeriod: '5s' } });
+    await granting('accounts:read');
+    await world().client(subject, { scope: 'accounts:read' });
+    await world().ready(subject);
+    const [{ client_id: clientId } = {}] = world().registrations(subject);
+    await granting('accounts:write');
+    await waitFor(async () => (await world().secret(subject)) === undefined, GENEROUS_MS);
+    await waitFor(async () => {
+      const orphaned = (await kube().list(events, { namespace: TEAM })).items.filter(
+        ({ reason, regarding }) => reason === 'Orphaned' && Object(regarding).name === subject.name,
+      );
+      return orphaned.some(({ note }) => String(note).includes(String(clientId)));
+    }, GENEROUS_MS);
+    assert.equal(world().registrations(subject).length, 1);
+    assert.equal((await world().condition(subject, 'Registered'))?.reason, 'NotGranted');
+    await waitFor(async () => {
+      const record = readRecord((await world().record(subject)) ?? assert.fail('the record is gone'));
+      return Object.keys(record?.material.certificates ?? {}).length === 0;
+    }, GENEROUS_MS);
   });
 
   test('a server that gives nothing to manage a registration with', async () => {

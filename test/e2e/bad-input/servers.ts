@@ -1,6 +1,7 @@
 /** Authorization servers that are away, that want other credentials, or that say something else than they were asked. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { secrets } from '../../../src/kube/resource.ts';
 import { opaqueSecret } from '../../support/cluster-objects.ts';
 import { startLaxTokenEndpoint } from '../../support/lax-token-endpoint.ts';
@@ -182,6 +183,63 @@ export function serverTests(world: () => World): void {
       await world().recovers(subject);
     });
   }
+
+  test('an initial access token that has expired', async () => {
+    const subject = { name: 'token-expired' };
+    const front = await world().front({ initialAccessToken: true });
+    const expired = await front.server.newInitialAccessToken(1);
+    await kube().create(secrets, tokenSecret(subject.name, { token: expired }));
+    await delay(1_100);
+    await world().server(subject.name, withToken(front, subject.name));
+    await world().client(subject);
+    const { message } = await world().becomes(subject, 'False', 'RegistrationUnauthorized');
+    assert.match(message, /did not let us register the client \(401\)\. It says: invalid_token/);
+    assert.match(message, /check the Secret of .*initialAccessTokenSecretRef .*: a token may have expired/);
+    assert.ok(!message.includes(expired));
+    assert.deepEqual(world().registrations(subject), []);
+    assert.equal(await world().secret(subject), undefined);
+    const token = await front.server.newInitialAccessToken(600);
+    await kube().delete(secrets, { namespace: SYSTEM, name: subject.name });
+    await kube().create(secrets, tokenSecret(subject.name, { token }));
+    await world().recovers(subject);
+  });
+
+  test('a server that is closed for registration, and opens it', async () => {
+    const subject = { name: 'closed' };
+    const options = { registration: false };
+    const front = await world().front(options);
+    await world().server(subject.name, world().at(front));
+    await world().client(subject);
+    const { message } = await world().serverBecomes(subject.name, 'False', 'RegistrationUnsupported');
+    assert.match(message, /no registration_endpoint \(RFC 7591\): enable dynamic client registration there/);
+    await world().becomes(subject, 'Unknown', 'AuthorizationServerNotReady');
+    await world().nothingWritten(subject);
+    await front.stop();
+    options.registration = true;
+    await front.start();
+    await world().recovers(subject);
+  });
+
+  test('metadata that the server refuses', async () => {
+    const subject = { name: 'metadata-refused' };
+    const front = await world().front();
+    const server = (value: string) =>
+      world().server(subject.name, {
+        ...world().at(front),
+        dynamicRegistration: { metadata: [{ name: 'tos_uri', value }] },
+      });
+    await server('no address');
+    await world().client(subject);
+    const { message } = await world().becomes(subject, 'False', 'RegistrationRefused');
+    assert.match(
+      message,
+      /refused to register the client \(400\)\. It says: invalid_client_metadata: tos_uri must be a web uri\. Change/,
+    );
+    assert.equal(await world().secret(subject), undefined);
+    assert.deepEqual(world().registrations(subject), []);
+    await server('https://example.test/terms');
+    await world().recovers(subject);
+  });
 
   test('an initial access token that the server refuses', async () => {
     const subject = { name: 'token-refused' };

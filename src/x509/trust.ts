@@ -1,11 +1,14 @@
 import type { AuthorizationServer } from '../api/authorization-server.ts';
 import type { ClientCertificateIssuer } from '../api/client-certificate-issuer.ts';
 import { asOperatorError, type OperatorError } from '../errors.ts';
-import { caBundle, throwawayCa } from '../x509/bundle.ts';
-import { certificatesFromPem } from '../x509/pem.ts';
-import { isIssuedBy } from '../x509/profile.ts';
+import { caBundle, throwawayCa } from './bundle.ts';
+import { certificatesFromPem } from './pem.ts';
+import { isIssuedBy } from './profile.ts';
 
-/** What the hosts of one AuthorizationServer's clients are to trust: the CAs of its issuers, never what tenants chose. */
+/**
+ * What terminators in front of an AuthorizationServer, and a server that validates certificates itself, are to trust: the CAs
+ * of its issuers, never what tenants chose.
+ */
 export interface Trust {
   /** Issuers with a CA of their own. */
   ca: boolean;
