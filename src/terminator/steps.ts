@@ -2,6 +2,7 @@ import { ROLE_LABEL } from '../api/annotations.ts';
 import { OperatorError } from '../errors.ts';
 import { KubeError, type KubeClient } from '../kube/client.ts';
 import type { KindUnion } from '../kube/kind-union.ts';
+import { remove, write } from '../kube/made-by-us.ts';
 import type { KubernetesObject, Resource } from '../kube/resource.ts';
 import { type BundleProjection, bundleObject, bundleResources } from './bundle.ts';
 import { companionObject, type CompanionProjection } from './companion.ts';
@@ -74,9 +75,9 @@ export async function runStep(
     case 'withdraw':
       return apply(step.frontend, undefined);
     case 'deleteCompanion':
-      return remove(step.companion.resource, step.companion, context.companions, context, signal);
+      return withdraw(step.companion.resource, step.companion, context.companions, context, signal);
     case 'deleteBundle':
-      return remove(bundleResources[step.bundle.kind], step.bundle, context.bundles, context, signal);
+      return withdraw(bundleResources[step.bundle.kind], step.bundle, context.bundles, context, signal);
   }
 }
 
@@ -90,8 +91,6 @@ function concernsOneObject(error: unknown): boolean {
 interface Made {
   resource: Resource;
   object: KubernetesObject;
-  /** It replaces one. */
-  replaces: boolean;
   /** Written again and again, it is the same. */
   content: string;
   cache: 'bundles' | 'companions';
@@ -111,7 +110,6 @@ async function bundleMade(
   return {
     resource: bundleResources[kind],
     object: bundleObject({ kind, namespace, scope, server, ca }, current),
-    replaces: current !== undefined,
     content: bundleContent(wanted),
     cache: 'bundles',
     ca,
@@ -123,13 +121,11 @@ function companionMade({ namespace, wanted, companion, current }: TerminatorStep
   return {
     resource: companion.resource,
     object: companionObject(companion, { namespace, scope, server }, current),
-    replaces: current !== undefined,
     content: companionContent(companion),
     cache: 'companions',
   };
 }
 
-/** By POST, or by PUT of a version that was looked at and is ours: nothing of others' is ever overwritten. */
 async function writeMade(
   made: Made,
   context: StepContext,
@@ -137,47 +133,11 @@ async function writeMade(
 ): Promise<void> {
   const { client, memory } = context;
   const { resource, object } = made;
-  const cache = context[made.cache];
-  if (made.replaces) {
-    cache.remember(resource.kind, await replaced(made, client, signal));
-    memory.rewrote(targetOf(made), made.content, now);
-    return;
-  }
-  try {
-    cache.remember(resource.kind, await client.create(resource, object, { signal }));
-    memory.rewrote(targetOf(made), made.content, now);
-  } catch (error) {
-    if (!(error instanceof KubeError && error.reason === 'AlreadyExists')) throw error;
-    const { namespace, name, labels } = object.metadata;
-    const there = await client.get(resource, { namespace, name }, { signal });
-    // Ours, and not in the cache yet: a former leader's, or an answer that was lost.
-    if (there === undefined) return;
-    if (there.metadata.labels?.[ROLE_LABEL] !== labels?.[ROLE_LABEL]) throw nameTaken(made);
-    cache.remember(resource.kind, there);
-  }
-}
-
-/**
- * Whoever writes it again and again is faster than the watch, and would keep a bundle from ever being put right: after a
- * conflict the object with this uid is replaced, whichever its version. Kinds of a CRD need the version that is there.
- */
-async function replaced(
-  { resource, object, cache }: Made,
-  client: StepContext['client'],
-  signal: AbortSignal,
-): Promise<KubernetesObject> {
-  try {
-    return await client.update(resource, object, { signal });
-  } catch (error) {
-    if (!(error instanceof KubeError && error.reason === 'Conflict')) throw error;
-    const { namespace, name, uid, labels } = object.metadata;
-    const there = await client.get(resource, { namespace, name }, { signal });
-    const ours = there?.metadata.uid === uid && there?.metadata.labels?.[ROLE_LABEL] === labels?.[ROLE_LABEL];
-    if (there === undefined || !ours) throw error;
-    if (cache === 'bundles') return client.replace(resource, object, { signal });
-    const { resourceVersion = '' } = there.metadata;
-    return client.update(resource, { ...object, metadata: { ...object.metadata, resourceVersion } }, { signal });
-  }
+  const taken = () => nameTaken(made);
+  const { object: there, wrote } = await write(client, resource, object, { label: ROLE_LABEL, taken, signal });
+  if (wrote) memory.rewrote(targetOf(made), made.content, now);
+  // What is not ours to know yet: a former leader's, or an answer that was lost.
+  if (there !== undefined) context[made.cache].remember(resource.kind, there);
 }
 
 function nameTaken({ resource, object: { metadata }, cache }: Made): OperatorError {
@@ -207,7 +167,7 @@ async function configure(
     frontends.remember(kind, answer);
   } catch (error) {
     if (!(error instanceof KubeError)) throw error;
-    if (error.causes.some(({ field }) => field === 'metadata.uid')) throw anotherNow(kind, error);
+    if (error.causes.some(({ field }) => field === 'metadata.uid')) throw replaced(kind, error);
     const unknown = unknownField(error);
     if (unknown !== undefined) throw fieldUnknown(kind, unknown, error);
     if (error.conflictingManagers.length === 0) throw error;
@@ -231,26 +191,20 @@ function fieldUnknown(kind: string, field: string, cause: KubeError): OperatorEr
 }
 
 /** Another one has its name by now: the same news as its absence, which the watch brings. */
-function anotherNow(kind: string, cause: KubeError): OperatorError {
+function replaced(kind: string, cause: KubeError): OperatorError {
   const message = `The ${kind} was deleted and another has its name; that one is looked at instead.`;
   return new OperatorError('KubernetesConflict', message, { cause, retry: { class: 'terminal' } });
 }
 
-async function remove(
+async function withdraw(
   resource: Resource,
-  { namespace, name, uid, resourceVersion }: BundleProjection | CompanionProjection,
+  made: BundleProjection | CompanionProjection,
   cache: StepContext['bundles' | 'companions'],
   { client, memory }: StepContext,
   signal: AbortSignal,
 ): Promise<void> {
-  try {
-    await client.delete(resource, { namespace, name }, { uid, resourceVersion }, { signal });
-  } catch (error) {
-    // Changed since, or replaced: the next pass looks at what is there now.
-    if (error instanceof KubeError && error.status === 409)
-      return cache.forget(resource.kind, { namespace, name }, uid);
-    throw error;
-  }
+  const gone = await remove(client, resource, made, { signal });
+  const { namespace, name, uid } = made;
   cache.forget(resource.kind, { namespace, name }, uid);
-  memory.forgetObject(objectTarget(resource.kind, namespace, name));
+  if (gone) memory.forgetObject(objectTarget(resource.kind, namespace, name));
 }

@@ -1,7 +1,8 @@
-import { Role, ROLE_LABEL } from '../../api/annotations.ts';
+import { ROLE_LABEL } from '../../api/annotations.ts';
 import { OperatorError } from '../../errors.ts';
-import { type KubeClient, KubeError } from '../../kube/client.ts';
+import type { KubeClient } from '../../kube/client.ts';
 import type { KindUnion } from '../../kube/kind-union.ts';
+import { remove, write } from '../../kube/made-by-us.ts';
 import { secrets } from '../../kube/resource.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { emptyTrust, isEmptyTrust } from '../../x509/trust.ts';
@@ -20,7 +21,7 @@ export type TrustStep =
   | { readonly name: 'withdrawTrust'; readonly object: PublishedTrust };
 
 export interface TrustStepOptions {
-  client: Pick<KubeClient, 'get' | 'create' | 'update' | 'delete'>;
+  client: Pick<KubeClient, 'get' | 'create' | 'update' | 'replace' | 'delete'>;
   bundles: Pick<KindUnion<PublishedTrust>, 'remember' | 'forget'>;
   trustMemory: TrustMemory;
   clock: Pick<Clock, 'now'>;
@@ -29,7 +30,6 @@ export interface TrustStepOptions {
 /** Somebody else's Secret goes without a word to us. */
 const lookAgainMs = 30_000;
 
-/** By POST, or by PUT of the version that was looked at: nothing of others' is ever overwritten. */
 export async function publishTrust(
   { client, bundles, trustMemory, clock }: TrustStepOptions,
   { ref, pem, current }: TrustStep & { name: 'publishTrust' },
@@ -39,25 +39,11 @@ export async function publishTrust(
   // One that trusts nobody stays the one that it is: each new one would be read anew.
   const kept = current?.ca !== undefined && isEmptyTrust(current.ca) ? current.ca : undefined;
   const object = trustObject(ref, server, pem ?? kept ?? (await emptyTrust(clock.now())), current);
-  const wrote = () => trustMemory.wrote(ref, trustContent(server, pem), clock.now());
-  if (current !== undefined) {
-    const answer = await client.update(secrets, object, { signal });
-    wrote();
-    bundles.remember(TRUST_KIND, answer);
-    return;
-  }
-  try {
-    const answer = await client.create(secrets, object, { signal });
-    wrote();
-    bundles.remember(TRUST_KIND, answer);
-  } catch (error) {
-    if (!(error instanceof KubeError && error.reason === 'AlreadyExists')) throw error;
-    const there = await client.get(secrets, { ...ref }, { signal });
-    // Ours, and not in the cache yet: a former leader's, or an answer that was lost.
-    if (there === undefined) return;
-    if (there.metadata.labels?.[ROLE_LABEL] !== Role.trustBundle) throw nameTaken(ref);
-    bundles.remember(TRUST_KIND, there);
-  }
+  const taken = () => nameTaken(ref);
+  const { object: there, wrote } = await write(client, secrets, object, { label: ROLE_LABEL, taken, signal });
+  if (wrote) trustMemory.wrote(ref, trustContent(server, pem), clock.now());
+  // Else a former leader's, or one whose answer was lost.
+  if (there !== undefined) bundles.remember(TRUST_KIND, there);
 }
 
 function nameTaken(ref: TrustRef): OperatorError {
@@ -68,17 +54,11 @@ function nameTaken(ref: TrustRef): OperatorError {
 /** Only what was looked at, in that very version. */
 export async function withdrawTrust(
   { client, bundles, trustMemory }: TrustStepOptions,
-  { object: { namespace, name, uid, resourceVersion } }: TrustStep & { name: 'withdrawTrust' },
+  { object }: TrustStep & { name: 'withdrawTrust' },
   signal: AbortSignal,
 ): Promise<void> {
-  try {
-    await client.delete(secrets, { namespace, name }, { uid, resourceVersion }, { signal });
-  } catch (error) {
-    // Changed since, or replaced: the next pass looks at what is there now.
-    if (!(error instanceof KubeError && error.status === 409)) throw error;
-    bundles.forget(TRUST_KIND, { namespace, name }, uid);
-    return;
-  }
+  const gone = await remove(client, secrets, object, { signal });
+  const { namespace, name, uid } = object;
   bundles.forget(TRUST_KIND, { namespace, name }, uid);
-  trustMemory.forget({ namespace, name });
+  if (gone) trustMemory.forget({ namespace, name });
 }
