@@ -134,7 +134,7 @@ const ways = {
     remedy: {
       lets: Outcome.accepted,
       by: 'settings',
-      text: '`BackendExposed` names the host; blanks in ingress-nginx’ `proxy-set-headers` close it; at Traefik’s provider for its annotations, a Middleware of the entry points.',
+      text: '`BackendExposed` names the host. [Blanks](#clients-own-headers) in ingress-nginx’ `proxy-set-headers` close it; at Traefik’s provider for its annotations, a Middleware of the entry points.',
     },
     requests: [
       { host: open, forged: 'plain' },

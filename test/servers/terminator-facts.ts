@@ -7,6 +7,7 @@ import { gatewayApi } from '../../src/terminator/gateway-api.ts';
 import { haproxy } from '../../src/terminator/haproxy.ts';
 import { nginx } from '../../src/terminator/nginx.ts';
 import { traefik } from '../../src/terminator/traefik.ts';
+import { parseVersion } from '../../src/terminator/version.ts';
 import { names } from '../verifier/product-headers.ts';
 import { terminators as headers } from '../../src/verifier/terminators.ts';
 import type { Cell } from './tables.ts';
@@ -36,26 +37,44 @@ export const terminators = {
 } as const;
 type Row = keyof typeof terminators;
 
-const known: Readonly<Record<Row, { driver: TerminatorDriver; minimum: string; untested?: string; crl?: boolean }>> = {
-  nginx: { driver: nginx, minimum: '1.15.1' },
-  haproxy: { driver: haproxy, minimum: '0.14' },
+interface Known {
+  driver: TerminatorDriver;
+  /** A version that is too old. */
+  old?: string;
+  /** Of what there is no version to compare. */
+  minimum?: string;
+  untested?: string;
+  crl?: boolean;
+}
+
+const known: Readonly<Record<Row, Known>> = {
+  nginx: { driver: nginx, old: '1.0' },
+  haproxy: { driver: haproxy, old: '0.1' },
   // ingress-nginx' annotations name a list, which Traefik does not read.
-  'traefik-nginx': { driver: nginx, minimum: '3.7.11', crl: false },
-  traefik: { driver: traefik, minimum: '3.7.11' },
-  contour: { driver: contour, minimum: '1.33.8' },
-  'envoy-gateway': { driver: envoyGateway, minimum: '1.8' },
+  'traefik-nginx': { driver: nginx, old: '3.0', crl: false },
+  traefik: { driver: traefik, old: '3.0' },
+  contour: { driver: contour, minimum: 'the tested one' },
+  'envoy-gateway': { driver: envoyGateway, old: '1.0' },
   'gateway-api': { driver: gatewayApi, minimum: 'Gateway API 1.5', untested: 'the API server alone' },
   'aws-alb': { driver: awsAlb, minimum: 'not known', untested: 'no' },
 };
 
+/** As the driver would tell the owner of one that is too old. */
+function oldest({ driver, old, minimum }: Known): string {
+  const version = old === undefined ? undefined : parseVersion(old);
+  const said = version === undefined ? minimum : driver.tooOld?.(version, '');
+  if (said === undefined) throw new Error(`${driver.name} names no version`);
+  return said;
+}
+
 function cellsOf(row: Row): Cell[] {
-  const { driver, minimum, untested, crl = driver.capabilities.crl } = known[row];
+  const { driver, untested, crl = driver.capabilities.crl } = known[row];
   const { scope, optional, request, forwards, strips, header } = driver.capabilities;
   const name = names.find((each) => each === header);
   const modes = ['required', ...(optional ? ['optional'] : []), ...(request ? ['request'] : [])];
   const cells: Partial<Record<keyof typeof facts, string>> = {
     driver: `\`${driver.name}\``,
-    minimum,
+    minimum: oldest(known[row]),
     ...(untested !== undefined && { tested: untested }),
     scope: `a ${scope}`,
     modes: modes.map((mode) => `\`${mode}\``).join(', '),
