@@ -24,7 +24,7 @@ import { TrustMemory, type TrustSources, type TrustView, trustViews } from './tr
 import type { PublishedTrust } from './trust-bundle/published.ts';
 
 export interface AuthorizationServerReconcilerOptions extends ObjectValues, TrustSources {
-  client: Pick<KubeClient, 'get' | 'create' | 'update' | 'delete' | 'patch' | 'updateStatus'>;
+  client: Pick<KubeClient, 'get' | 'create' | 'update' | 'replace' | 'delete' | 'patch' | 'updateStatus'>;
   /** With the index of `indexTrust`. */
   bundles: TrustSources['bundles'] & Pick<KindUnion<PublishedTrust>, 'remember' | 'forget'>;
   servers: Informer<AuthorizationServer>;

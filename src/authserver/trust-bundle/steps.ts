@@ -2,7 +2,7 @@ import { Role, ROLE_LABEL } from '../../api/annotations.ts';
 import { OperatorError } from '../../errors.ts';
 import { type KubeClient, KubeError } from '../../kube/client.ts';
 import type { KindUnion } from '../../kube/kind-union.ts';
-import { secrets } from '../../kube/resource.ts';
+import { type KubernetesObject, secrets } from '../../kube/resource.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { emptyTrust, isEmptyTrust } from '../../x509/trust.ts';
 import type { TrustMemory } from './observed.ts';
@@ -20,7 +20,7 @@ export type TrustStep =
   | { readonly name: 'withdrawTrust'; readonly object: PublishedTrust };
 
 export interface TrustStepOptions {
-  client: Pick<KubeClient, 'get' | 'create' | 'update' | 'delete'>;
+  client: Pick<KubeClient, 'get' | 'create' | 'update' | 'replace' | 'delete'>;
   bundles: Pick<KindUnion<PublishedTrust>, 'remember' | 'forget'>;
   trustMemory: TrustMemory;
   clock: Pick<Clock, 'now'>;
@@ -29,7 +29,7 @@ export interface TrustStepOptions {
 /** Somebody else's Secret goes without a word to us. */
 const lookAgainMs = 30_000;
 
-/** By POST, or by PUT of the version that was looked at: nothing of others' is ever overwritten. */
+/** By POST, or by PUT of an object that was looked at and is ours: nothing of others' is ever overwritten. */
 export async function publishTrust(
   { client, bundles, trustMemory, clock }: TrustStepOptions,
   { ref, pem, current }: TrustStep & { name: 'publishTrust' },
@@ -41,7 +41,7 @@ export async function publishTrust(
   const object = trustObject(ref, server, pem ?? kept ?? (await emptyTrust(clock.now())), current);
   const wrote = () => trustMemory.wrote(ref, trustContent(server, pem), clock.now());
   if (current !== undefined) {
-    const answer = await client.update(secrets, object, { signal });
+    const answer = await replaced(client, object, signal);
     wrote();
     bundles.remember(TRUST_KIND, answer);
     return;
@@ -57,6 +57,23 @@ export async function publishTrust(
     if (there === undefined) return;
     if (there.metadata.labels?.[ROLE_LABEL] !== Role.trustBundle) throw nameTaken(ref);
     bundles.remember(TRUST_KIND, there);
+  }
+}
+
+/** Whoever writes it again and again is faster than the watch: after a conflict the object with this uid is replaced as it is. */
+async function replaced(
+  client: TrustStepOptions['client'],
+  object: KubernetesObject,
+  signal: AbortSignal,
+): Promise<KubernetesObject> {
+  try {
+    return await client.update(secrets, object, { signal });
+  } catch (error) {
+    if (!(error instanceof KubeError && error.reason === 'Conflict')) throw error;
+    const { namespace, name, uid } = object.metadata;
+    const there = await client.get(secrets, { namespace, name }, { signal });
+    if (there?.metadata.uid !== uid || there?.metadata.labels?.[ROLE_LABEL] !== Role.trustBundle) throw error;
+    return client.replace(secrets, object, { signal });
   }
 }
 
