@@ -56,11 +56,11 @@ describe('an installation that serves some namespaces', () => {
   it('publishes client CAs where it serves alone; until they are, no new certificate is published', async () => {
     const staying = client('payments');
     const { x5tS256 } = await staying.credentials();
-    const publishTo = (namespace: string) =>
+    const publishTo = (name: string) =>
       world.kube.patch(
         authorizationServers,
         { name: 'corporate' },
-        { spec: { trustBundle: { namespace } } },
+        { spec: { trustBundle: { namespace: name } } },
         { type: 'merge' },
       );
     await publishTo('elsewhere');
