@@ -234,14 +234,15 @@ export function formatDn(dn: Dn): string {
     .join(',');
 }
 
+function encoded({ type, value }: Attribute): Uint8Array {
+  const known = attributeType(type);
+  if (known === undefined) throw unknownType(type);
+  return sequence(oid(known.oid), encodeAttributeValue(known, value));
+}
+
 /** X.690 §11.6: of a SET OF. */
 function inOrderOfDer(rdn: Rdn): Rdn {
   if (rdn.length === 1) return rdn;
-  const encoded = ({ type, value }: Attribute): Uint8Array => {
-    const known = attributeType(type);
-    if (known === undefined) throw unknownType(type);
-    return sequence(oid(known.oid), encodeAttributeValue(known, value));
-  };
   return rdn.toSorted((one, other) => Buffer.compare(encoded(one), encoded(other)));
 }
 

@@ -1,9 +1,9 @@
 /** Keycloak behind a terminator, from whose header it takes the certificate: each x509cert-lookup provider of which we have the terminator. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { keepCalling } from '../support/load.ts';
 import { requestToken, tokenFor } from '../support/application.ts';
 import { call } from '../support/https-call.ts';
-import { keepCalling } from '../support/load.ts';
 import { boundTo } from '../support/oauth-client.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { type KeycloakWorld, startKeycloakWorld } from './keycloak-world.ts';

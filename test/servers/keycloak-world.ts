@@ -76,8 +76,8 @@ export interface KeycloakWorld extends Cluster {
 /** What asks for client certificates: Keycloak itself, or a terminator before it. */
 type Front = 'its own TLS' | 'nginx' | 'traefik';
 
-interface KeycloakWorldOptions {
-  /** Keycloak's truststore is the trust bundle of the first cluster's server, mounted. */
+export interface KeycloakWorldOptions {
+  /** Keycloak's truststore is the server's trust bundle, mounted. */
   trustBundle?: boolean;
   /** Of `corporate`. */
   spec?: ServerSpec;
@@ -239,12 +239,12 @@ async function start(
     };
   }
 
-  const first = await startCluster(CLUSTER_ID);
-  const mounted = volume && mountSecret(first.kube, identity('corporate-client-cas'), volume, MOUNT_LAG_MS);
+  const cluster = await startCluster(CLUSTER_ID);
+  const mounted = volume && mountSecret(cluster.kube, identity('corporate-client-cas'), volume, MOUNT_LAG_MS);
   if (mounted !== undefined) parts.defer(() => mounted.stop());
+
   return {
-    ...first,
-    mounted,
+    ...cluster,
     keycloak,
     realm,
     adminProxy,
@@ -252,6 +252,7 @@ async function start(
     serverCaPem: serverCa.certPem,
     apiSecret,
     clientSecret,
+    mounted,
     cluster: startCluster,
     stop: () => parts.disposeAsync(),
   };

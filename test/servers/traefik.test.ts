@@ -223,7 +223,8 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
       } finally {
         await world.kube.delete(ingressRoutes, route);
       }
-      await client.ready(limitMs);
+      // It is tried again within a minute, and shown to be right three times.
+      await client.ready(limitMs * 2);
       await terminators('True', 'Distributed');
     });
 

@@ -10,6 +10,8 @@ import type { TerminatorFiles, TerminatorOptions } from './terminator.ts';
 export interface HaproxyConfigurationOptions extends TerminatorOptions {
   /** Lines of `config-global` in the controller's ConfigMap. */
   configGlobal?: readonly string[];
+  /** Of its `config-defaults`. */
+  configDefaults?: readonly string[];
 }
 
 /** The controller's defaults: `ssl-options`, `ssl-ciphers`, `ssl-cipher-suites`. */
@@ -92,8 +94,16 @@ class Rendering {
   }
 }
 
+/** `*.example.test` covers one label; what is named whole goes before it, as the map of names before that of patterns. */
+const isWildcard = ({ hostname }: HostModel): boolean => hostname.startsWith('*.');
+const matches = ({ hostname }: HostModel): string =>
+  hostname.startsWith('*.')
+    ? `-m reg ^[^.]+\\.${plain(hostname.slice(2)).replaceAll('.', '\\.')}$`
+    : `-m str ${plain(hostname)}`;
+
 function routes({ hosts }: IngressModel, rendering: Rendering): string[] {
-  return hosts.flatMap((host) =>
+  const ordered = hosts.toSorted((a, b) => Number(isWildcard(a)) - Number(isWildcard(b)));
+  return ordered.flatMap((host) =>
     host.locations
       // The longest path first, and of equal ones the exact.
       .toSorted((a, b) => b.path.length - a.path.length || Number(b.exact) - Number(a.exact))
@@ -101,7 +111,7 @@ function routes({ hosts }: IngressModel, rendering: Rendering): string[] {
         const path = plain(location.path.replace(/(?<=.)\/+$/, ''));
         const below = path === '/' ? '{ path_beg / }' : `{ path ${path} } || { path_beg ${path}/ }`;
         const [first, second] = (location.exact ? `{ path ${path} }` : below).split(' || ');
-        const named = `{ var(req.host) -m str ${plain(host.hostname)} }`;
+        const named = `{ var(req.host) ${matches(host)} }`;
         const conditions = [first, second].filter((each) => each !== undefined).map((each) => `${named} ${each}`);
         return `use_backend ${rendering.backendOf(host, location)} if ${conditions.join(' || ')}`;
       }),
@@ -203,6 +213,7 @@ export function renderHaproxyConfiguration(model: IngressModel, options: Haproxy
       'timeout queue 5s',
       'timeout server 50s',
       'timeout http-keep-alive 1m',
+      ...(options.configDefaults ?? []),
     ]),
     ...[...rendering.backends.values()].flatMap(backendLines),
     'backend _error404',

@@ -20,6 +20,10 @@ export interface IngressControllerOptions extends IngressModelOptions {
   httpPort?: number;
   /** What ingress-nginx's ConfigMap of `proxy-set-headers` holds. */
   proxySetHeaders?: Readonly<Record<string, string>>;
+  /** Its `ssl-reject-handshake`. Default true, which is not the product's. */
+  rejectHandshake?: boolean;
+  /** Its `ssl-session-cache`. Default true. */
+  sessionCache?: boolean;
   /**
    * Milliseconds between the sight of a change and the reload, as slow controllers have them; asked for each reload. What
    * changes in the meantime is in the same reload. Default 0.
@@ -31,6 +35,8 @@ export interface IngressControllerOptions extends IngressModelOptions {
   terminator?: 'nginx' | 'node' | 'haproxy';
   /** haproxy-ingress' `config-global`: lines of HAProxy's global section. */
   configGlobal?: readonly string[];
+  /** Its `config-defaults`: lines of the defaults section. */
+  configDefaults?: readonly string[];
 }
 
 type TerminatorKind = 'nginx' | 'node' | 'haproxy';
@@ -61,8 +67,8 @@ async function createTerminator(
     const haproxy = await findHaproxy();
     if (haproxy === undefined)
       throw new Error('haproxy is missing: install it, for example with apt-get install haproxy');
-    const { configGlobal } = options;
-    const haproxyOptions = { ...terminatorOptions, ...(configGlobal && { configGlobal }) };
+    const { configGlobal = [], configDefaults = [] } = options;
+    const haproxyOptions = { ...terminatorOptions, configGlobal, configDefaults };
     return { kind: 'haproxy', terminator: await createHaproxyTerminator(haproxy, haproxyOptions) };
   }
   const nginx = options.terminator === 'node' ? undefined : await findNginx({ install: options.installNginx ?? false });
@@ -205,6 +211,8 @@ export async function startIngressController(options: IngressControllerOptions):
     ...ports,
     fakeCertificate: { certificate: fake.certPem, key: fake.keyPem },
     ...(options.proxySetHeaders && { proxySetHeaders: options.proxySetHeaders }),
+    rejectHandshake: options.rejectHandshake ?? true,
+    sessionCache: options.sessionCache ?? true,
   });
   const source = 'kubeconfigPath' in options.source ? clusterObjects(options.source.kubeconfigPath) : options.source;
   const controller = new Controller({ kind, address, ports, terminator, source, options });

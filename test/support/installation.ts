@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { Agent, request } from 'undici';
+import { CLIENT_HEADERS_REMOVED } from '../../src/api/annotations.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
 import { allOrNothing } from './all-or-nothing.ts';
@@ -26,15 +27,17 @@ const root = resolve(import.meta.dirname, '../..');
 export const CLIENTS_ALLOWED = { 'oauth.example.com/clients': 'allowed' };
 export const CLUSTER_ID = 'test-cluster';
 
+/** Of a controller with `BLANK_CERTIFICATE_HEADERS`: the browser's host has the same Service. */
 export const INGRESS_CLASS: KubernetesObject = {
   apiVersion: 'networking.k8s.io/v1',
   kind: 'IngressClass',
-  metadata: { name: 'nginx' },
+  metadata: { name: 'nginx', annotations: { [CLIENT_HEADERS_REMOVED]: 'true' } },
   spec: { controller: 'k8s.io/ingress-nginx' },
 };
 
 const HAPROXY_CLASS: KubernetesObject = {
   ...INGRESS_CLASS,
+  metadata: { name: 'nginx' },
   spec: { controller: 'haproxy-ingress.github.io/controller' },
 };
 /** As the driver wants it of the platform. */

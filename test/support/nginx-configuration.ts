@@ -119,10 +119,11 @@ function matchersOf(location: LocationModel): string[] {
 
 function serverLines(host: HostModel, options: NginxConfigurationOptions, files: Files): string[] {
   const pair = host.tls ?? options.fakeCertificate;
+  const isDefault = host.hostname === '_' ? ' default_server' : '';
   const body = [
     `server_name ${serverName(host.hostname)};`,
-    `listen ${options.address}:${options.httpPort};`,
-    `listen ${options.address}:${options.httpsPort} ssl http2;`,
+    `listen ${options.address}:${options.httpPort}${isDefault};`,
+    `listen ${options.address}:${options.httpsPort}${isDefault} ssl http2;`,
     `ssl_certificate ${files.add('tls', pair.certificate)};`,
     `ssl_certificate_key ${files.add('key', pair.key)};`,
   ];
@@ -140,17 +141,24 @@ function serverLines(host: HostModel, options: NginxConfigurationOptions, files:
   return [`# start server ${host.hostname}`, 'server {', ...indent(body, 2), '}'];
 }
 
-/** Without ssl-reject-handshake, a client that sends no SNI would get the first host's client authentication. */
-const defaultServer = ({ address, httpPort, httpsPort }: NginxConfigurationOptions): string[] => [
-  '# start server _',
-  'server {',
-  '  server_name _;',
-  `  listen ${address}:${httpPort} default_server;`,
-  `  listen ${address}:${httpsPort} default_server ssl http2;`,
-  '  ssl_reject_handshake on;',
-  '  location "/" { return 404; }',
-  '}',
-];
+/** What is served for no host of an Ingress, and for connections without SNI; Ingresses without a host are served here. */
+function defaultServer(model: IngressModel, options: NginxConfigurationOptions, files: Files): string[] {
+  const { address, httpPort, httpsPort } = options;
+  if (options.rejectHandshake === false) {
+    const hostless = model.hosts.find(({ hostname }) => hostname === '_');
+    return serverLines(hostless ?? { hostname: '_', redirectToHttps: false, locations: [] }, options, files);
+  }
+  return [
+    '# start server _',
+    'server {',
+    '  server_name _;',
+    `  listen ${address}:${httpPort} default_server;`,
+    `  listen ${address}:${httpsPort} default_server ssl http2;`,
+    '  ssl_reject_handshake on;',
+    '  location "/" { return 404; }',
+    '}',
+  ];
+}
 
 export function renderNginxConfiguration(model: IngressModel, options: NginxConfigurationOptions): TerminatorFiles {
   const files = new Files();
@@ -179,13 +187,12 @@ export function renderNginxConfiguration(model: IngressModel, options: NginxConf
     'map $http_upgrade $connection_upgrade { default upgrade; "" ""; }',
     'ssl_protocols TLSv1.2 TLSv1.3;',
     'ssl_early_data off;',
-    'ssl_session_cache shared:SSL:10m;',
-    'ssl_session_timeout 10m;',
+    ...(options.sessionCache === false ? [] : ['ssl_session_cache shared:SSL:10m;', 'ssl_session_timeout 10m;']),
     'ssl_session_tickets off;',
     'ssl_buffer_size 4k;',
     'ssl_prefer_server_ciphers on;',
     'ssl_ecdh_curve auto;',
-    ...defaultServer(options),
+    ...defaultServer(model, options, files),
     ...model.hosts.filter(({ hostname }) => hostname !== '_').flatMap((host) => serverLines(host, options, files)),
   ];
   const text = [

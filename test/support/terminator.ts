@@ -26,6 +26,10 @@ export interface TerminatorOptions {
   fakeCertificate: KeyPair;
   /** The ConfigMap that `proxy-set-headers` names: set on every location; an empty value removes the header. */
   proxySetHeaders?: Readonly<Record<string, string>>;
+  /** The ConfigMap's `ssl-reject-handshake`: no handshake without a known SNI. Default true, which is not the product's. */
+  rejectHandshake?: boolean;
+  /** The ConfigMap's `ssl-session-cache`. Default true. */
+  sessionCache?: boolean;
 }
 
 /** A configuration, and the files that it names. */

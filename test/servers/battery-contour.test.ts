@@ -1,0 +1,4 @@
+import { battery } from '../battery/battery.ts';
+import { contourProduct } from '../battery/contour.ts';
+
+battery({ product: contourProduct });

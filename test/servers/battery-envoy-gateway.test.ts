@@ -1,0 +1,4 @@
+import { battery } from '../battery/battery.ts';
+import { envoyGatewayProduct } from '../battery/envoy-gateway.ts';
+
+battery({ product: envoyGatewayProduct });

@@ -1,0 +1,4 @@
+import { battery } from '../battery/battery.ts';
+import { traefikProduct } from '../battery/traefik.ts';
+
+battery({ product: traefikProduct('traefik-nginx'), hardened: traefikProduct('traefik-nginx', true) });
