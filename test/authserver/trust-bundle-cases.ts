@@ -9,7 +9,8 @@ import type { Condition } from '../../src/api/conditions.ts';
 import type { GrantedNamespace } from '../../src/api/namespace-grant.ts';
 import { authorizationServers, clientCertificateIssuers } from '../../src/api/resources.ts';
 import type { AuthorizationServerReconciler } from '../../src/authserver/reconcile.ts';
-import { indexTrust } from '../../src/authserver/trust-bundle/observed.ts';
+import { indexTrust, TrustMemory } from '../../src/authserver/trust-bundle/observed.ts';
+import { publishTrust } from '../../src/authserver/trust-bundle/steps.ts';
 import type { KubeClient } from '../../src/kube/client.ts';
 import { Informer } from '../../src/kube/informer.ts';
 import { KindUnion } from '../../src/kube/kind-union.ts';
@@ -23,6 +24,7 @@ import { isEmptyTrust } from '../../src/x509/trust.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 import { createThrowawayCa } from '../support/throwaway-ca.ts';
 import { waitFor } from '../support/wait-for.ts';
+import { lasting } from './servers.ts';
 
 export interface TrustCaches {
   readonly issuers: Informer<ClientCertificateIssuer>;
@@ -206,6 +208,36 @@ export function trustBundleCases(world: TrustBundleWorld): void {
       await reconcile();
       assert.equal(pemIn(await at(namespace)), right);
       assert.equal(await state(PUBLISHED), 'True Published');
+    });
+
+    test('is put right also where the cache does not know yet of the last edit, but not where it is ours no longer', async () => {
+      const { namespace } = await setUp();
+      const right = pemIn(await at(namespace));
+      await edit(namespace, { data: { 'ca.crt': btoa('first') } });
+      const behind = world.caches().bundles.get('Secret', namespace, place(namespace).name);
+      assert.ok(behind !== undefined);
+      const again = (labels: Record<string, string> | undefined) =>
+        world
+          .kube()
+          .patch(
+            secrets,
+            place(namespace),
+            { metadata: labels === undefined ? {} : { labels }, data: { 'ca.crt': btoa('second') } },
+            { type: 'merge' },
+          );
+      const write = () =>
+        publishTrust(
+          { client: world.kube(), bundles: world.caches().bundles, trustMemory: new TrustMemory(), clock },
+          { name: 'publishTrust', ref: place(namespace), pem: right, current: behind },
+          world.name(),
+          lasting(),
+        );
+      await again(undefined);
+      await write();
+      assert.equal(pemIn(await at(namespace)), right);
+      await again({ [ROLE_LABEL]: 'somebody-elses' });
+      await assert.rejects(write(), { code: 'KubernetesConflict' });
+      assert.equal(pemIn(await at(namespace)), 'second');
     });
 
     test('never takes the name of what is somebody else’s', async () => {
