@@ -24,10 +24,10 @@ import { projectSecret } from './oauthclient/published-secret.ts';
 import { projectRecord } from './oauthclient/record.ts';
 import type { Logger, Metrics } from './telemetry.ts';
 import { BUNDLE_SELECTOR, type BundleProjection, bundleResources, projectBundle } from './terminator/bundle.ts';
-import { projectGatewayClass, projectIngressClass } from './terminator/class.ts';
+import { projectGatewayClass, projectIngressClass } from './terminator/frontends/class.ts';
 import { COMPANION_SELECTOR, type CompanionProjection, projectCompanion } from './terminator/companion.ts';
-import { frontendProjections } from './terminator/frontend-projections.ts';
-import { type Frontend, frontendResources } from './terminator/frontend.ts';
+import { frontendProjections } from './terminator/frontends/frontend-projections.ts';
+import { type Frontend, frontendResources } from './terminator/frontends/frontend.ts';
 import { kindsOf } from './terminator/registry.ts';
 
 interface CacheOptions<T> {

@@ -5,7 +5,7 @@ import { asOperatorError, type OperatorError } from './errors.ts';
 import { createCaches, type Caches } from './caches.ts';
 import type { Config } from './config.ts';
 import { AuthorizationServerReconciler } from './authserver/reconcile.ts';
-import { ServerConnections } from './authserver/connections.ts';
+import { ServerConnections } from './authserver/connection/connections.ts';
 import {
   readCredentials,
   readProxyCredentials,
@@ -14,7 +14,7 @@ import {
 } from './authserver/credentials.ts';
 import { sweepClaim } from './authserver/claim-sweep.ts';
 import { Authorizations } from './authserver/authorizations.ts';
-import { Enforcement } from './authserver/enforcement.ts';
+import { Enforcement } from './authserver/proof/enforcement.ts';
 import { driverFor } from './authserver/registry.ts';
 import { indexTrust } from './authserver/trust-bundle/observed.ts';
 import { startJwksServer } from './http/jwks.ts';

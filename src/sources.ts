@@ -3,7 +3,7 @@ import { COMPROMISED, RENEW_REQUESTED } from './api/annotations.ts';
 import type { OAuthClient } from './api/oauth-client.ts';
 import { secretNames } from './authserver/credentials.ts';
 import { CLIENT_ID_TAKEN } from './authserver/claims.ts';
-import { rateLimitOf } from './authserver/traffic.ts';
+import { rateLimitOf } from './authserver/connection/traffic.ts';
 import type { Caches } from './caches.ts';
 import type { Change } from './kube/informer.ts';
 import { issuerNameOf } from './oauthclient/desired.ts';

@@ -170,17 +170,19 @@ describe('what has one place', () => {
   });
 
   test('every request to an authorization server is counted where it leaves', () => {
-    const values = imports.filter(({ from, to, type }) => !type && from !== to && to === 'authserver/http.ts');
-    assert.deepEqual(shown(values), ['authserver/connection.ts imports authserver/http.ts']);
+    const values = imports.filter(
+      ({ from, to, type }) => !type && from !== to && to === 'authserver/connection/http.ts',
+    );
+    assert.deepEqual(shown(values), ['authserver/connection/connection.ts imports authserver/connection/http.ts']);
   });
 
   test('connections are opened in few places', () => {
     assert.deepEqual(importers(/^(undici|node:(http|https|http2|net|tls|dns))$/), [
       // Connections to authorization servers: addresses, trust, deadlines.
-      'authserver/client-metadata.ts', // isIP alone
-      'authserver/connection.ts',
-      'authserver/http.ts',
-      'authserver/tunnel.ts',
+      'authserver/connection/connection.ts',
+      'authserver/connection/http.ts',
+      'authserver/connection/tunnel.ts',
+      'authserver/registration/client-metadata.ts', // isIP alone
       // Key sets; metrics and health.
       'http/jwks.ts',
       'http/listening.ts', // types alone

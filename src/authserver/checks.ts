@@ -1,10 +1,10 @@
 import { IN_USE_FINALIZER } from '../api/annotations.ts';
 import { inUseChecks } from '../runtime/in-use.ts';
 import type { Check } from '../runtime/pass.ts';
-import { NOT_ENFORCED, notEnforced } from './canary.ts';
-import { keysByReference } from './client-metadata.ts';
+import { NOT_ENFORCED, notEnforced } from './proof/canary.ts';
+import { keysByReference } from './registration/client-metadata.ts';
 import { driverFor } from './registry.ts';
-import { outageMessage } from './traffic.ts';
+import { outageMessage } from './connection/traffic.ts';
 import { trustChecks } from './trust-bundle/checks.ts';
 import { Condition, type ServerFinding, type ServerStep, type ServerView } from './step.ts';
 

@@ -2,7 +2,7 @@ import { createPrivateKey } from 'node:crypto';
 import type { AuthorizationServer, AuthorizationServerSpec } from '../api/authorization-server.ts';
 import { OperatorError } from '../errors.ts';
 import { certificatesFromPem } from '../x509/pem.ts';
-import type { ProxyCredentials } from './tunnel.ts';
+import type { ProxyCredentials } from './connection/tunnel.ts';
 
 /** Values of the Secrets that an AuthorizationServer refers to: read when they are needed, and kept nowhere. */
 export interface ServerCredentials {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { AuthMethod } from '../api/oauth-client.ts';
 import { templateProblem } from './identity.ts';
 import type { Observed } from './observed.ts';
-import { pemProblem } from './ca-bundle.ts';
+import { pemProblem } from './connection/ca-bundle.ts';
 
 export interface Desired {
   /** What discovery depends on; a change makes what was discovered void. */

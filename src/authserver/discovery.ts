@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import type { AuthorizationServerSpec } from '../api/authorization-server.ts';
 import { OperatorError } from '../errors.ts';
-import { callServer } from './call.ts';
-import type { ServerCapabilities, ServerConnection, ServerEndpoints } from './connection.ts';
-import type { ServerAnswer } from './http.ts';
-import { quotable, serverSays } from './server-text.ts';
+import { callServer } from './connection/call.ts';
+import type { ServerCapabilities, ServerConnection, ServerEndpoints } from './connection/connection.ts';
+import type { ServerAnswer } from './connection/http.ts';
+import { quotable, serverSays } from './connection/server-text.ts';
 
 export interface Discovery {
   /** In effect: mTLS aliases and the spec's overrides applied. */

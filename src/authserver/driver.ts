@@ -1,5 +1,5 @@
 import type { DriverCapabilities } from './capabilities.ts';
-import type { ServerConnection } from './connection.ts';
+import type { ServerConnection } from './connection/connection.ts';
 import type { ServerCredentials } from './credentials.ts';
 
 /** Client metadata as RFC 7591 §2 and RFC 8705 §2.1.2, §3.4 name it, whatever the server calls it. */

@@ -4,14 +4,14 @@ import type { AuthorizationServer } from '../api/authorization-server.ts';
 import { asOperatorError, type OperatorError } from '../errors.ts';
 import { KubeError } from '../kube/client.ts';
 import type { Informer } from '../kube/informer.ts';
-import { type CaBundle, type ObjectValues, readCaBundle } from './ca-bundle.ts';
+import { type CaBundle, type ObjectValues, readCaBundle } from './connection/ca-bundle.ts';
 import { type ManagementClient, readCredentials, readProxyCredentials } from './credentials.ts';
 import type { Authorization, Authorizations } from './authorizations.ts';
-import type { Intruder } from './canary.ts';
+import type { Intruder } from './proof/canary.ts';
 import type { Discovery } from './discovery.ts';
-import type { ServerConnections } from './connections.ts';
-import type { Enforcement } from './enforcement.ts';
-import type { Outage } from './traffic.ts';
+import type { ServerConnections } from './connection/connections.ts';
+import type { Enforcement } from './proof/enforcement.ts';
+import type { Outage } from './connection/traffic.ts';
 import { type ObservedTrust, observeTrust, type TrustMemory, type TrustSources } from './trust-bundle/observed.ts';
 
 /** What discovery found, with what it was asked for and until when that is good enough. Kept in memory alone. */

@@ -1,7 +1,7 @@
 import type { AuthorizationServer } from '../api/authorization-server.ts';
 import type { RegistrationDriver } from './driver.ts';
-import { dynamicRegistration } from './dynamic-registration.ts';
-import { keycloak } from './keycloak.ts';
+import { dynamicRegistration } from './registration/dynamic-registration.ts';
+import { keycloak } from './keycloak/keycloak.ts';
 
 /** Undefined where the spec names no driver that this version has. */
 export function driverFor(server: Pick<AuthorizationServer, 'spec'>): RegistrationDriver | undefined {

@@ -1,4 +1,4 @@
-import { configurable } from '../authserver/client-configuration.ts';
+import { configurable } from '../authserver/registration/client-configuration.ts';
 import { digestOf } from './digest.ts';
 import { certificateIn } from './record.ts';
 import type { ClientView } from './step.ts';

@@ -4,7 +4,7 @@ import type { Subject } from '../api/fields.ts';
 import { durationMs } from '../api/duration.ts';
 import { propagationMs } from '../api/intervals.ts';
 import { DEFAULT_DURATION, type AuthMethod, type OAuthClientSpec } from '../api/oauth-client.ts';
-import { adoptionOf, type Adoption } from '../authserver/client-ids.ts';
+import { adoptionOf, type Adoption } from '../authserver/registration/client-ids.ts';
 import { capabilitiesOf } from '../authserver/capabilities.ts';
 import {
   clientMetadata,
@@ -13,9 +13,9 @@ import {
   keysByReference,
   ownershipMarker,
   platformMetadata,
-} from '../authserver/client-metadata.ts';
+} from '../authserver/registration/client-metadata.ts';
 import type { ClientMetadata } from '../authserver/driver.ts';
-import { serverTrust } from '../authserver/server-trust.ts';
+import { serverTrust } from '../authserver/connection/server-trust.ts';
 import {
   asRegistered,
   effectiveIdentity,

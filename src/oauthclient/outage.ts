@@ -1,6 +1,6 @@
-import type { ServerConnection } from '../authserver/connection.ts';
-import { heldAt } from '../authserver/outage.ts';
-import { probeFor } from '../authserver/probe.ts';
+import type { ServerConnection } from '../authserver/connection/connection.ts';
+import { heldAt } from '../authserver/connection/outage.ts';
+import { probeFor } from '../authserver/proof/probe.ts';
 import { OperatorError } from '../errors.ts';
 import type { HeldBack } from '../runtime/pass.ts';
 import { overdue, untilWhen } from './deadline.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { durationMs } from '../api/duration.ts';
 import { namespaceGranted } from '../api/namespace-grant.ts';
-import { clientIdViolations } from '../authserver/client-ids.ts';
+import { clientIdViolations } from '../authserver/registration/client-ids.ts';
 import { clientGrants, type GrantRequest, type Violation } from '../authserver/grants.ts';
 import { certificateIn, type RecordState } from './record.ts';
 import type { ClientView } from './step.ts';

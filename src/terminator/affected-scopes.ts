@@ -1,7 +1,7 @@
 import { type BundleProjection, bundleName } from './bundle.ts';
 import type { Classes } from './classes.ts';
 import type { CompanionProjection } from './companion.ts';
-import { type Frontend, isMember } from './frontend.ts';
+import { type Frontend, isMember } from './frontends/frontend.ts';
 import { scopeKey } from './scope.ts';
 import { hostsOf, Index, type TerminatorSources } from './sources.ts';
 

@@ -1,10 +1,10 @@
 import type { Check, Finding, View } from '../runtime/pass.ts';
 import { bundleHolds, companionsToWrite, type Desired, differingKeys, leftoverKeys, type Wanted } from './desired.ts';
-import { type Frontend, frontendName } from './frontend.ts';
+import { type Frontend, frontendName } from './frontends/frontend.ts';
 import { objectTarget } from './memory.ts';
-import type { Problem } from './rule.ts';
-import { judge, rules } from './rules.ts';
-import { bundleBasis, companionBasis } from './write-rules.ts';
+import type { Problem } from './rules/rule.ts';
+import { judge, rules } from './rules/rules.ts';
+import { bundleBasis, companionBasis } from './rules/write-rules.ts';
 import type { Member, Observed } from './observed.ts';
 import type { TerminatorStep } from './steps.ts';
 

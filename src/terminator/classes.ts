@@ -1,8 +1,8 @@
-import { type ClassProjection, defaultClass } from './class.ts';
-import { CONTOUR } from './contour.ts';
+import { type ClassProjection, defaultClass } from './frontends/class.ts';
+import { CONTOUR } from './drivers/contour.ts';
 import type { TerminatorDriver } from './driver.ts';
-import type { Frontend } from './frontend.ts';
-import { manual } from './manual.ts';
+import type { Frontend } from './frontends/frontend.ts';
+import { manual } from './drivers/manual.ts';
 import { driverFor } from './registry.ts';
 import { leadScope, type Scope } from './scope.ts';
 import type { TerminatorSources } from './sources.ts';

@@ -4,7 +4,7 @@ import { Role, ROLE_LABEL } from '../api/annotations.ts';
 import { apiVersionOf, type KubernetesObject, type Resource } from '../kube/resource.ts';
 import type { Companion } from './driver.ts';
 import { madeAt, type MadeFor, madeMeta, type MadeObject, madeObject, metadataOf } from './made-object.ts';
-import { canonicalJson } from './settings.ts';
+import { canonicalJson } from './frontends/settings.ts';
 
 export const COMPANION_SELECTOR = `${ROLE_LABEL}=${Role.terminator}`;
 

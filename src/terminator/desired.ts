@@ -1,8 +1,8 @@
 import { type BundleProjection, bundleName } from './bundle.ts';
 import type { CompanionProjection } from './companion.ts';
 import type { Companion, Settings, TerminatorDriver } from './driver.ts';
-import { canonicalJson, isSpec } from './settings.ts';
-import type { Frontend } from './frontend.ts';
+import { canonicalJson, isSpec } from './frontends/settings.ts';
+import type { Frontend } from './frontends/frontend.ts';
 import type { Member, Observed } from './observed.ts';
 import type { Scope } from './scope.ts';
 import { isEmptyTrust } from '../x509/trust.ts';

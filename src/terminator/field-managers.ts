@@ -1,7 +1,7 @@
 /** Who owns which setting of a frontend, by `metadata.managedFields` (fieldsV1 of server-side apply). */
 import { z } from 'zod';
 import { lastOtherWriter, lastOwnWrite } from '../kube/field-managers.ts';
-import { isSpec } from './settings.ts';
+import { isSpec } from './frontends/settings.ts';
 
 /** Our manager on frontends: their settings, and nothing else. */
 export const FIELD_MANAGER = 'certbound-terminator';

@@ -1,6 +1,6 @@
 import type { AuthorizationServer } from '../api/authorization-server.ts';
 import { namespaceGranted } from '../api/namespace-grant.ts';
-import type { Frontend, FrontendRef } from './frontend.ts';
+import type { Frontend, FrontendRef } from './frontends/frontend.ts';
 import type { TerminatorSources } from './sources.ts';
 import { type Trust, trustOf } from '../x509/trust.ts';
 

@@ -1,7 +1,7 @@
 import { CLIENT_HEADERS_REMOVED } from '../api/annotations.ts';
 import { bundleName } from './bundle.ts';
 import type { Classes } from './classes.ts';
-import { type Frontend, isOptedIn } from './frontend.ts';
+import { type Frontend, isOptedIn } from './frontends/frontend.ts';
 import { type Grants, isListed } from './grants.ts';
 import type { TerminatorMemory } from './memory.ts';
 import type { Exposure, Member, Neighbour } from './observed.ts';

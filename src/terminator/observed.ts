@@ -2,7 +2,7 @@ import type { AuthorizationServer } from '../api/authorization-server.ts';
 import type { BundleProjection } from './bundle.ts';
 import type { CompanionProjection } from './companion.ts';
 import type { ClientCertificates, Settings, TerminatorDriver } from './driver.ts';
-import type { Frontend } from './frontend.ts';
+import type { Frontend } from './frontends/frontend.ts';
 import type { TerminatorMemory } from './memory.ts';
 import type { Scope } from './scope.ts';
 import type { Trust } from '../x509/trust.ts';

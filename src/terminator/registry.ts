@@ -1,13 +1,13 @@
 import type { Resource } from '../kube/resource.ts';
-import { contour } from './contour.ts';
+import { contour } from './drivers/contour.ts';
 import type { FrontendKind, Settings, TerminatorDriver } from './driver.ts';
-import { awsAlb } from './aws-alb.ts';
-import { envoyGateway } from './envoy-gateway.ts';
-import { gatewayApi } from './gateway-api.ts';
-import { haproxy } from './haproxy.ts';
-import { manual } from './manual.ts';
-import { nginx } from './nginx.ts';
-import { traefik } from './traefik.ts';
+import { awsAlb } from './drivers/aws-alb.ts';
+import { envoyGateway } from './drivers/envoy-gateway.ts';
+import { gatewayApi } from './drivers/gateway-api.ts';
+import { haproxy } from './drivers/haproxy.ts';
+import { manual } from './drivers/manual.ts';
+import { nginx } from './drivers/nginx.ts';
+import { traefik } from './drivers/traefik.ts';
 
 /** A new terminator is one file, one line here, and one run of the contract suite. */
 export const drivers: readonly TerminatorDriver[] = [

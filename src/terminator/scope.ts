@@ -4,7 +4,7 @@
  * acted on and reported, with what all its hosts have to say.
  */
 import { GROUP } from '../api/annotations.ts';
-import type { Frontend } from './frontend.ts';
+import type { Frontend } from './frontends/frontend.ts';
 
 export interface Scope {
   /** `spec.controller` of the IngressClass or `spec.controllerName` of the GatewayClass; '' where none is known. */

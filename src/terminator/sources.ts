@@ -5,9 +5,9 @@ import type { GrantedNamespace } from '../api/namespace-grant.ts';
 import type { Informer } from '../kube/informer.ts';
 import type { KindUnion } from '../kube/kind-union.ts';
 import type { BundleProjection } from './bundle.ts';
-import type { ClassProjection } from './class.ts';
+import type { ClassProjection } from './frontends/class.ts';
 import type { CompanionProjection } from './companion.ts';
-import { type Frontend, isMember } from './frontend.ts';
+import { type Frontend, isMember } from './frontends/frontend.ts';
 import { bundlesNamedBy } from './registry.ts';
 import { scopeKey } from './scope.ts';
 

@@ -9,9 +9,9 @@ import { companionObject, type CompanionProjection } from './companion.ts';
 import { bundleContent, companionContent, type Wanted, writtenOut } from './desired.ts';
 import type { Companion, Settings } from './driver.ts';
 import { FIELD_MANAGER } from './field-managers.ts';
-import { type Frontend, frontendResources } from './frontend.ts';
+import { type Frontend, frontendResources } from './frontends/frontend.ts';
 import { frontendTarget, objectTarget, type TerminatorMemory } from './memory.ts';
-import { applied } from './settings.ts';
+import { applied } from './frontends/settings.ts';
 import { emptyTrust, isEmptyTrust } from '../x509/trust.ts';
 
 export type TerminatorStep =

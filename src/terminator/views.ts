@@ -6,14 +6,14 @@ import { Classes } from './classes.ts';
 import type { CompanionProjection } from './companion.ts';
 import { desired } from './desired.ts';
 import type { TerminatorView } from './distribution.ts';
-import { type Frontend, type FrontendRef, frontendName, isMember, isOptedIn } from './frontend.ts';
+import { type Frontend, type FrontendRef, frontendName, isMember, isOptedIn } from './frontends/frontend.ts';
 import { Grants, isListed } from './grants.ts';
 import { Members } from './members.ts';
 import { frontendTarget, objectTarget, type TerminatorMemory } from './memory.ts';
 import type { Made, Member, Observed } from './observed.ts';
-import { terminatorNotProved } from './product-rules.ts';
+import { terminatorNotProved } from './rules/product-rules.ts';
 import type { ProofSubject } from './proof/proofs.ts';
-import { inEffect, isConfigured, judge } from './rules.ts';
+import { inEffect, isConfigured, judge } from './rules/rules.ts';
 import { type Scope, scopeKey } from './scope.ts';
 import { addIndexes, Index, laxHostOf, laxKey, type TerminatorSources } from './sources.ts';
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
-import { admit, type Breaker, type CallResult, closed, settle } from '../../src/authserver/breaker.ts';
+import { admit, type Breaker, type CallResult, closed, settle } from '../../src/authserver/connection/breaker.ts';
 
 const LONGEST_PAUSE_MS = 20_000;
 const TRIAL_MS = 15_000;

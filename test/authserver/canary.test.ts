@@ -1,11 +1,11 @@
 /** The canary, against oidc-provider behind nginx and against servers that let anybody in. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { callAsIntruder } from '../../src/authserver/canary.ts';
-import { ServerConnection, type ServerEndpoints } from '../../src/authserver/connection.ts';
+import { callAsIntruder } from '../../src/authserver/proof/canary.ts';
+import { ServerConnection, type ServerEndpoints } from '../../src/authserver/connection/connection.ts';
 import { discover } from '../../src/authserver/discovery.ts';
-import { dynamicRegistration } from '../../src/authserver/dynamic-registration.ts';
-import { Enforcement } from '../../src/authserver/enforcement.ts';
+import { dynamicRegistration } from '../../src/authserver/registration/dynamic-registration.ts';
+import { Enforcement } from '../../src/authserver/proof/enforcement.ts';
 import { certificateJwk } from '../../src/x509/certificate-jwk.ts';
 import { parseDn } from '../../src/x509/dn.ts';
 import { createClientCertificate } from '../support/client-certificate.ts';

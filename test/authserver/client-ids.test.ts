@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { ClientGrants } from '../../src/api/authorization-server.ts';
-import { adoptionOf, clientIdViolations, type ClientIdRequest } from '../../src/authserver/client-ids.ts';
+import { adoptionOf, clientIdViolations, type ClientIdRequest } from '../../src/authserver/registration/client-ids.ts';
 
 const request = (spec: ClientIdRequest['spec'], of: Partial<Omit<ClientIdRequest, 'spec'>> = {}): ClientIdRequest => ({
   spec,

@@ -10,7 +10,7 @@ import {
   ownershipMarker,
   platformMetadata,
   updateBody,
-} from '../../src/authserver/client-metadata.ts';
+} from '../../src/authserver/registration/client-metadata.ts';
 import { effectiveIdentity } from '../../src/authserver/identity.ts';
 
 const result = effectiveIdentity([{ dn: 'CN={name},O={namespace}' }], undefined, {

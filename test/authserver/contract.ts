@@ -8,8 +8,8 @@ import {
   type DesiredExtensions,
   echoViolations,
   ownershipMarker,
-} from '../../src/authserver/client-metadata.ts';
-import type { ServerConnection } from '../../src/authserver/connection.ts';
+} from '../../src/authserver/registration/client-metadata.ts';
+import type { ServerConnection } from '../../src/authserver/connection/connection.ts';
 import type { ServerCredentials } from '../../src/authserver/credentials.ts';
 import type {
   ClientMetadata,

@@ -1,9 +1,9 @@
 /** RFC 7591 and 7592 against oidc-provider. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { ServerConnection } from '../../src/authserver/connection.ts';
+import { ServerConnection } from '../../src/authserver/connection/connection.ts';
 import { discover } from '../../src/authserver/discovery.ts';
-import { dynamicRegistration } from '../../src/authserver/dynamic-registration.ts';
+import { dynamicRegistration } from '../../src/authserver/registration/dynamic-registration.ts';
 import { driverFor } from '../../src/authserver/registry.ts';
 import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server.ts';
 import { freePort } from '../support/free-port.ts';

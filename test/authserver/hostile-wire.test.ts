@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { TlsOptions } from 'node:tls';
-import { callServer } from '../../src/authserver/call.ts';
-import type { ServerConnection } from '../../src/authserver/connection.ts';
+import { callServer } from '../../src/authserver/connection/call.ts';
+import type { ServerConnection } from '../../src/authserver/connection/connection.ts';
 import { OperatorError } from '../../src/errors.ts';
 import { createThrowawayCa, type KeyPairPem, type ThrowawayCa } from '../support/throwaway-ca.ts';
 import { drip, flood, type RawServer, type Serve, startRawServer } from './raw-server.ts';

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import type { AuthorizationServer } from '../../src/api/authorization-server.ts';
-import type { ServerConnection } from '../../src/authserver/connection.ts';
+import type { ServerConnection } from '../../src/authserver/connection/connection.ts';
 import { readCredentials, type ServerCredentials } from '../../src/authserver/credentials.ts';
-import { dynamicRegistration } from '../../src/authserver/dynamic-registration.ts';
-import { InitialAccessToken } from '../../src/authserver/initial-access-token.ts';
+import { dynamicRegistration } from '../../src/authserver/registration/dynamic-registration.ts';
+import { InitialAccessToken } from '../../src/authserver/registration/initial-access-token.ts';
 import { OperatorError } from '../../src/errors.ts';
 import {
   access,

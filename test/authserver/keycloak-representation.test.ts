@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { echoViolations } from '../../src/authserver/client-metadata.ts';
-import { initialMembers, metadataOf, ownMembers } from '../../src/authserver/keycloak-representation.ts';
+import { echoViolations } from '../../src/authserver/registration/client-metadata.ts';
+import { initialMembers, metadataOf, ownMembers } from '../../src/authserver/keycloak/keycloak-representation.ts';
 import { metadataOf as asked } from './contract.ts';
 
 const extensions = { caSubject: 'CN=Clients' };

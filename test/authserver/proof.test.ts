@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import { ServerConnection, type ServerEndpoints } from '../../src/authserver/connection.ts';
+import { ServerConnection, type ServerEndpoints } from '../../src/authserver/connection/connection.ts';
 import { discover } from '../../src/authserver/discovery.ts';
-import { dynamicRegistration } from '../../src/authserver/dynamic-registration.ts';
-import { proveCertificate, type ProofOutcome, type ProofRequest } from '../../src/authserver/proof.ts';
+import { dynamicRegistration } from '../../src/authserver/registration/dynamic-registration.ts';
+import { proveCertificate, type ProofOutcome, type ProofRequest } from '../../src/authserver/proof/proof.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { certificateJwk } from '../../src/x509/certificate-jwk.ts';
 import { x5tS256 } from '../../src/x509/thumbprint.ts';

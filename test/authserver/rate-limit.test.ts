@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
-import { nextTurn, type RateLimit, spent, untouched } from '../../src/authserver/rate-limit.ts';
+import { nextTurn, type RateLimit, spent, untouched } from '../../src/authserver/connection/rate-limit.ts';
 
 const limits = fc.record({
   requestsPerSecond: fc.integer({ min: 1, max: 1000 }),

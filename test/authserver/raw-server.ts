@@ -1,6 +1,6 @@
 /** A TLS server that answers with whatever bytes a test wants, and knows no HTTP. */
 import { createServer, type TLSSocket, type TlsOptions } from 'node:tls';
-import { ServerConnection } from '../../src/authserver/connection.ts';
+import { ServerConnection } from '../../src/authserver/connection/connection.ts';
 import { listen } from '../support/listen.ts';
 import { createThrowawayCa, type KeyPairPem, type ThrowawayCa } from '../support/throwaway-ca.ts';
 import { HOST, serverObject } from './servers.ts';

@@ -8,10 +8,10 @@ import {
   type AuthorizationServerSpec,
 } from '../../src/api/authorization-server.ts';
 import { authorizationServers } from '../../src/api/resources.ts';
-import { ServerConnection } from '../../src/authserver/connection.ts';
+import { ServerConnection } from '../../src/authserver/connection/connection.ts';
 import { Authorizations } from '../../src/authserver/authorizations.ts';
-import { Enforcement } from '../../src/authserver/enforcement.ts';
-import { defaultRateLimit, ServerTraffic } from '../../src/authserver/traffic.ts';
+import { Enforcement } from '../../src/authserver/proof/enforcement.ts';
+import { defaultRateLimit, ServerTraffic } from '../../src/authserver/connection/traffic.ts';
 import { AuthorizationServerReconciler } from '../../src/authserver/reconcile.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { EventRecorder } from '../../src/kube/event-recorder.ts';

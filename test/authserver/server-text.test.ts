@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
-import { quotable, serverSays } from '../../src/authserver/server-text.ts';
+import { quotable, serverSays } from '../../src/authserver/connection/server-text.ts';
 
 describe('text of a server', () => {
   test('is one line of visible characters, and short', () => {

@@ -2,7 +2,11 @@
 import { createServer, type ServerOptions } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AuthorizationServer, AuthorizationServerSpec } from '../../src/api/authorization-server.ts';
-import { type ConnectionOptions, ServerConnection, type ServerEndpoints } from '../../src/authserver/connection.ts';
+import {
+  type ConnectionOptions,
+  ServerConnection,
+  type ServerEndpoints,
+} from '../../src/authserver/connection/connection.ts';
 import type { ServerCredentials } from '../../src/authserver/credentials.ts';
 import type { ServerAccess } from '../../src/authserver/driver.ts';
 import { listen } from '../support/listen.ts';

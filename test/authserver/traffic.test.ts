@@ -1,8 +1,8 @@
 /** What is sent to one server, whoever sends it. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { ServerAnswer, ServerSilence } from '../../src/authserver/http.ts';
-import { ServerTraffic } from '../../src/authserver/traffic.ts';
+import type { ServerAnswer, ServerSilence } from '../../src/authserver/connection/http.ts';
+import { ServerTraffic } from '../../src/authserver/connection/traffic.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { FakeClock, settle } from '../support/fake-clock.ts';
 

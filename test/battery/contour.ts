@@ -2,8 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
-import { contour as driver } from '../../src/terminator/contour.ts';
-import { applied } from '../../src/terminator/settings.ts';
+import { contour as driver } from '../../src/terminator/drivers/contour.ts';
+import { applied } from '../../src/terminator/frontends/settings.ts';
 import { httpProxy } from '../servers/contour-hosts.ts';
 import { apply } from '../support/cluster-objects.ts';
 import { contourCrds, startContour } from '../support/contour.ts';

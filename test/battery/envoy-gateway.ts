@@ -1,7 +1,7 @@
 /** Envoy Gateway and its Envoys: a Gateway for each way to ask for certificates, with what the driver renders for it. */
 import type { KubernetesObject } from '../../src/kube/resource.ts';
-import { envoyGateway as driver } from '../../src/terminator/envoy-gateway.ts';
-import { applied, canonicalJson } from '../../src/terminator/settings.ts';
+import { envoyGateway as driver } from '../../src/terminator/drivers/envoy-gateway.ts';
+import { applied, canonicalJson } from '../../src/terminator/frontends/settings.ts';
 import { apply } from '../support/cluster-objects.ts';
 import { applyGatewayCrds, startEnvoyGateway } from '../support/envoy-gateway.ts';
 import { freePort } from '../support/free-port.ts';

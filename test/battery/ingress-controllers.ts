@@ -1,8 +1,8 @@
 /** nginx and HAProxy with what ingress-nginx and haproxy-ingress render for Ingresses that are annotated by the drivers. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { haproxy as haproxyDriver } from '../../src/terminator/haproxy.ts';
-import { nginx as nginxDriver } from '../../src/terminator/nginx.ts';
+import { haproxy as haproxyDriver } from '../../src/terminator/drivers/haproxy.ts';
+import { nginx as nginxDriver } from '../../src/terminator/drivers/nginx.ts';
 import { findHaproxy } from '../support/haproxy.ts';
 import { type IngressControllerOptions, startIngressController } from '../support/ingress-controller.ts';
 import { objectList } from '../support/ingress-objects.ts';

@@ -1,6 +1,6 @@
 /** Traefik itself, by Ingresses with what either of its drivers renders for them. */
-import { nginx } from '../../src/terminator/nginx.ts';
-import { traefik } from '../../src/terminator/traefik.ts';
+import { nginx } from '../../src/terminator/drivers/nginx.ts';
+import { traefik } from '../../src/terminator/drivers/traefik.ts';
 import { apply } from '../support/cluster-objects.ts';
 import { applyTraefikCrds, startTraefik } from '../support/traefik.ts';
 import { startOnCluster } from './cluster.ts';

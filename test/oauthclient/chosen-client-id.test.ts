@@ -1,7 +1,7 @@
 /** A server where client ids are ours, and that is managed with a credential. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { defaultClientId } from '../../src/authserver/client-metadata.ts';
+import { defaultClientId } from '../../src/authserver/registration/client-metadata.ts';
 import { desired } from '../../src/oauthclient/desired.ts';
 import type { Observed } from '../../src/oauthclient/observed.ts';
 import type { Intent } from '../../src/oauthclient/record.ts';

@@ -2,10 +2,10 @@
 import { resolve } from 'node:path';
 import { KubeClient } from '../../src/kube/client.ts';
 import { httpProxies, type KubernetesObject } from '../../src/kube/resource.ts';
-import { contour as driver } from '../../src/terminator/contour.ts';
+import { contour as driver } from '../../src/terminator/drivers/contour.ts';
 import type { ClientCertificates } from '../../src/terminator/driver.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
-import { applied } from '../../src/terminator/settings.ts';
+import { applied } from '../../src/terminator/frontends/settings.ts';
 import { allOrNothing } from '../support/all-or-nothing.ts';
 import { apply, opaqueSecret } from '../support/cluster-objects.ts';
 import { type Contour, contourCrds, startContour } from '../support/contour.ts';

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { CLIENT_CERTIFICATES, OPT_IN } from '../../src/api/annotations.ts';
 import { KubeClient } from '../../src/kube/client.ts';
-import { CONTOUR } from '../../src/terminator/contour.ts';
+import { CONTOUR } from '../../src/terminator/drivers/contour.ts';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
 import { allOrNothing } from '../support/all-or-nothing.ts';
 import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server.ts';

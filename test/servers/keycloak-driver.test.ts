@@ -1,11 +1,11 @@
 /** The driver for Keycloak against a real one. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { changedMembers, echoViolations } from '../../src/authserver/client-metadata.ts';
-import { ServerConnection } from '../../src/authserver/connection.ts';
+import { changedMembers, echoViolations } from '../../src/authserver/registration/client-metadata.ts';
+import { ServerConnection } from '../../src/authserver/connection/connection.ts';
 import type { ServerCredentials } from '../../src/authserver/credentials.ts';
 import { discover } from '../../src/authserver/discovery.ts';
-import { keycloak as driver } from '../../src/authserver/keycloak.ts';
+import { keycloak as driver } from '../../src/authserver/keycloak/keycloak.ts';
 import { driverFor } from '../../src/authserver/registry.ts';
 import { OperatorError } from '../../src/errors.ts';
 import { driverContract, handleOf, metadataOf } from '../authserver/contract.ts';

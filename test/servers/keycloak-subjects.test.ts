@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import { ServerConnection } from '../../src/authserver/connection.ts';
+import { ServerConnection } from '../../src/authserver/connection/connection.ts';
 import type { ServerCredentials } from '../../src/authserver/credentials.ts';
 import { discover } from '../../src/authserver/discovery.ts';
 import type { ClientMetadata, Registration } from '../../src/authserver/driver.ts';
-import { keycloak as driver } from '../../src/authserver/keycloak.ts';
+import { keycloak as driver } from '../../src/authserver/keycloak/keycloak.ts';
 import { certificateFields } from '../../src/x509/certificate-fields.ts';
 import { dnFromDer } from '../../src/x509/dn-name.ts';
 import { formatDn, parseDn } from '../../src/x509/dn.ts';

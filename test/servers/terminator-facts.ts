@@ -1,12 +1,12 @@
 /** What drivers say of their products, and from which version on: a table of docs/terminators.md but for what tests see. */
 import type { TerminatorDriver } from '../../src/terminator/driver.ts';
-import { awsAlb } from '../../src/terminator/aws-alb.ts';
-import { contour } from '../../src/terminator/contour.ts';
-import { envoyGateway } from '../../src/terminator/envoy-gateway.ts';
-import { gatewayApi } from '../../src/terminator/gateway-api.ts';
-import { haproxy } from '../../src/terminator/haproxy.ts';
-import { nginx } from '../../src/terminator/nginx.ts';
-import { traefik } from '../../src/terminator/traefik.ts';
+import { awsAlb } from '../../src/terminator/drivers/aws-alb.ts';
+import { contour } from '../../src/terminator/drivers/contour.ts';
+import { envoyGateway } from '../../src/terminator/drivers/envoy-gateway.ts';
+import { gatewayApi } from '../../src/terminator/drivers/gateway-api.ts';
+import { haproxy } from '../../src/terminator/drivers/haproxy.ts';
+import { nginx } from '../../src/terminator/drivers/nginx.ts';
+import { traefik } from '../../src/terminator/drivers/traefik.ts';
 import { parseVersion } from '../../src/terminator/version.ts';
 import { names } from '../verifier/product-headers.ts';
 import { terminators as headers } from '../../src/verifier/terminators.ts';

@@ -8,7 +8,7 @@ import { KubeClient } from '../../src/kube/client.ts';
 import { apiVersionOf, events, ingresses, type KubernetesObject, secrets, services } from '../../src/kube/resource.ts';
 import { bundleName } from '../../src/terminator/bundle.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
-import { middlewares, tlsOptions } from '../../src/terminator/traefik.ts';
+import { middlewares, tlsOptions } from '../../src/terminator/drivers/traefik.ts';
 import { apply, ingress } from '../support/cluster-objects.ts';
 import { call } from '../support/https-call.ts';
 import { boundTo, type TestClient } from '../support/oauth-client.ts';

@@ -7,7 +7,7 @@ import { ingresses, secrets, type KubernetesObject } from '../../src/kube/resour
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
 import { sessionOf } from '../../src/terminator/proof/call.ts';
 import { roundAt } from '../../src/terminator/proof/round.ts';
-import { middlewares, tlsOptions } from '../../src/terminator/traefik.ts';
+import { middlewares, tlsOptions } from '../../src/terminator/drivers/traefik.ts';
 import { callApi, type ClientCredentials, requestToken, tokenFor } from '../support/application.ts';
 import { apply, ingress } from '../support/cluster-objects.ts';
 import { CLIENTS_ALLOWED } from '../support/installation.ts';

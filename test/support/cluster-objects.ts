@@ -2,7 +2,7 @@ import { parseAllDocuments } from 'yaml';
 import { readFile } from 'node:fs/promises';
 import { authorizationServers, clientCertificateIssuers, oauthClients } from '../../src/api/resources.ts';
 import type { KubeClient } from '../../src/kube/client.ts';
-import { middlewares, tlsOptions } from '../../src/terminator/traefik.ts';
+import { middlewares, tlsOptions } from '../../src/terminator/drivers/traefik.ts';
 import {
   apiVersionOf,
   configMaps,

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { KubeClient } from '../../src/kube/client.ts';
 import { customResourceDefinitions, ingresses, type KubernetesObject, type Resource } from '../../src/kube/resource.ts';
-import { middlewares } from '../../src/terminator/traefik.ts';
+import { middlewares } from '../../src/terminator/drivers/traefik.ts';
 import { traefikBinary } from './binaries.ts';
 import { type Child, startChild } from './child.ts';
 import { documents, ingress } from './cluster-objects.ts';

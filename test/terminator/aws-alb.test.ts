@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TRUST_STORE } from '../../src/api/annotations.ts';
-import { awsAlb } from '../../src/terminator/aws-alb.ts';
+import { awsAlb } from '../../src/terminator/drivers/aws-alb.ts';
 
 const MUTUAL_AUTHENTICATION = 'alb.ingress.kubernetes.io/mutual-authentication';
 const LISTEN_PORTS = 'alb.ingress.kubernetes.io/listen-ports';

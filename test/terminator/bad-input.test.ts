@@ -6,7 +6,7 @@ import type { KubernetesObject } from '../../src/kube/resource.ts';
 import { bundleObject } from '../../src/terminator/bundle.ts';
 import type { TerminatorDriver } from '../../src/terminator/driver.ts';
 import { drivers } from '../../src/terminator/registry.ts';
-import { applied, isSpec } from '../../src/terminator/settings.ts';
+import { applied, isSpec } from '../../src/terminator/frontends/settings.ts';
 import { pem, SafeWorld } from './safe-world.ts';
 import { HOST, otherCa } from './world.ts';
 

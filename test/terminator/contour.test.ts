@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { contour, CONTOUR } from '../../src/terminator/contour.ts';
+import { contour, CONTOUR } from '../../src/terminator/drivers/contour.ts';
 import type { ClientCertificates } from '../../src/terminator/driver.ts';
 
 const bundle = { namespace: 'payments', name: 'certbound-trust-1' };

@@ -6,10 +6,10 @@ import { bundleName } from '../../src/terminator/bundle.ts';
 import { companionObject } from '../../src/terminator/companion.ts';
 import { type Distribution, distribution } from '../../src/terminator/distribution.ts';
 import { frontendTarget, objectTarget } from '../../src/terminator/memory.ts';
-import { nginx } from '../../src/terminator/nginx.ts';
+import { nginx } from '../../src/terminator/drivers/nginx.ts';
 import { unasked, UNPROVED } from '../../src/terminator/proof/verdict.ts';
 import type { Scope } from '../../src/terminator/scope.ts';
-import { traefik } from '../../src/terminator/traefik.ts';
+import { traefik } from '../../src/terminator/drivers/traefik.ts';
 import { emptyTrust, isEmptyTrust } from '../../src/x509/trust.ts';
 import { corporateCa, HOST, otherCa, SCOPE, settledWorld, World } from './world.ts';
 

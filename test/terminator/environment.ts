@@ -20,8 +20,8 @@ import {
 } from '../../src/kube/resource.ts';
 import { Pass, type StepObserver } from '../../src/runtime/pass.ts';
 import { BUNDLE_SELECTOR, bundleName, projectBundle } from '../../src/terminator/bundle.ts';
-import { projectIngressClass } from '../../src/terminator/class.ts';
-import { projectIngress } from '../../src/terminator/ingress.ts';
+import { projectIngressClass } from '../../src/terminator/frontends/class.ts';
+import { projectIngress } from '../../src/terminator/frontends/ingress.ts';
 import { TerminatorKind, type TerminatorKindOptions } from '../../src/terminator/reconcile.ts';
 import { createLogger } from '../../src/telemetry.ts';
 import type { AuditEvent } from '../support/audit-log.ts';

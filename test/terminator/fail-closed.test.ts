@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CLIENT_HEADERS_REMOVED } from '../../src/api/annotations.ts';
-import { CONTOUR } from '../../src/terminator/contour.ts';
+import { CONTOUR } from '../../src/terminator/drivers/contour.ts';
 import { drivers } from '../../src/terminator/registry.ts';
 import { all, elsewhere, ofGateways, ofIngresses, prefix, table } from './hazards.ts';
 import { driverNamed, SafeWorld } from './safe-world.ts';

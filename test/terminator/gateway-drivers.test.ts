@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ClientCertificates, Rendering } from '../../src/terminator/driver.ts';
-import { envoyGateway } from '../../src/terminator/envoy-gateway.ts';
-import { gatewayApi } from '../../src/terminator/gateway-api.ts';
-import { canonicalJson } from '../../src/terminator/settings.ts';
+import { envoyGateway } from '../../src/terminator/drivers/envoy-gateway.ts';
+import { gatewayApi } from '../../src/terminator/drivers/gateway-api.ts';
+import { canonicalJson } from '../../src/terminator/frontends/settings.ts';
 
 const bundle = { namespace: 'identity', name: 'certbound-trust-1' };
 const frontend = { namespace: 'identity', name: 'mtls', settings: {} };

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { projectCompanion } from '../../src/terminator/companion.ts';
-import { clientTrafficPolicies } from '../../src/terminator/envoy-gateway.ts';
-import { projectGateway } from '../../src/terminator/gateway.ts';
+import { clientTrafficPolicies } from '../../src/terminator/drivers/envoy-gateway.ts';
+import { projectGateway } from '../../src/terminator/frontends/gateway.ts';
 
 const validation = 'spec.tls.frontend.default.validation';
 const metadata = { namespace: 'identity', name: 'mtls', uid: '1', resourceVersion: '2' };

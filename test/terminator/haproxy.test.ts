@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ClientCertificates } from '../../src/terminator/driver.ts';
-import { haproxy } from '../../src/terminator/haproxy.ts';
+import { haproxy } from '../../src/terminator/drivers/haproxy.ts';
 
 const bundle = { namespace: 'payments', name: 'certbound-trust-1' };
 const prefix = 'haproxy-ingress.github.io';

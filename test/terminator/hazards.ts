@@ -1,6 +1,6 @@
 /** Every driver, every way in which a host is not what its owner thinks it is, and the reason by which that is said. */
 import { PRODUCT_VERSION, TRUST_STORE_SHA256 } from '../../src/api/annotations.ts';
-import { CONTOUR } from '../../src/terminator/contour.ts';
+import { CONTOUR } from '../../src/terminator/drivers/contour.ts';
 import { drivers } from '../../src/terminator/registry.ts';
 import type { SafeWorld } from './safe-world.ts';
 import { HOST } from './world.ts';

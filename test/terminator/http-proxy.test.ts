@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { OPT_IN } from '../../src/api/annotations.ts';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
-import { projectHTTPProxy } from '../../src/terminator/http-proxy.ts';
+import { projectHTTPProxy } from '../../src/terminator/frontends/http-proxy.ts';
 
 const clientValidation = 'spec.virtualhost.tls.clientValidation';
 

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { CLIENT_CERTIFICATES, MODE, OPT_IN } from '../../src/api/annotations.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
-import { isOptedIn } from '../../src/terminator/frontend.ts';
-import { projectIngress } from '../../src/terminator/ingress.ts';
+import { isOptedIn } from '../../src/terminator/frontends/frontend.ts';
+import { projectIngress } from '../../src/terminator/frontends/ingress.ts';
 import { parseScopeKey, scopeKey } from '../../src/terminator/scope.ts';
 
 const secret = 'nginx.ingress.kubernetes.io/auth-tls-secret';

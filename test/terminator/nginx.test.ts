@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ClientCertificates } from '../../src/terminator/driver.ts';
-import { nginx } from '../../src/terminator/nginx.ts';
+import { nginx } from '../../src/terminator/drivers/nginx.ts';
 import { bundlesNamedBy, driverFor } from '../../src/terminator/registry.ts';
 
 const bundle = { namespace: 'payments', name: 'certbound-trust-1' };

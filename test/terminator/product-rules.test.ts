@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { SESSIONS_ISOLATED, TRUST_STORE, TRUST_STORE_SHA256 } from '../../src/api/annotations.ts';
 import { bundleObject } from '../../src/terminator/bundle.ts';
 import { distribution, type TerminatorView } from '../../src/terminator/distribution.ts';
-import { otherProduct } from '../../src/terminator/other-products.ts';
+import { otherProduct } from '../../src/terminator/drivers/other-products.ts';
 import { UNPROVED } from '../../src/terminator/proof/verdict.ts';
 import { caBundle } from '../../src/x509/bundle.ts';
 import { corporateCa, HOST, type IngressRequest, otherCa, World } from './world.ts';

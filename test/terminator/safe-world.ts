@@ -11,13 +11,13 @@ import {
 import type { KubernetesObject } from '../../src/kube/resource.ts';
 import { bundleName, bundleObject } from '../../src/terminator/bundle.ts';
 import { companionObject } from '../../src/terminator/companion.ts';
-import { CONTOUR } from '../../src/terminator/contour.ts';
+import { CONTOUR } from '../../src/terminator/drivers/contour.ts';
 import { distribution } from '../../src/terminator/distribution.ts';
 import type { FrontendKind, TerminatorDriver } from '../../src/terminator/driver.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
 import { UNPROVED } from '../../src/terminator/proof/verdict.ts';
 import { drivers } from '../../src/terminator/registry.ts';
-import { applied } from '../../src/terminator/settings.ts';
+import { applied } from '../../src/terminator/frontends/settings.ts';
 import { caBundle } from '../../src/x509/bundle.ts';
 import { corporateCa, HOST, type IngressRequest, World } from './world.ts';
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { settingOwners } from '../../src/terminator/field-managers.ts';
-import { projectHTTPProxy } from '../../src/terminator/http-proxy.ts';
+import { projectHTTPProxy } from '../../src/terminator/frontends/http-proxy.ts';
 import { bundlesNamedBy } from '../../src/terminator/registry.ts';
-import { applied, canonicalJson, settingsOf } from '../../src/terminator/settings.ts';
+import { applied, canonicalJson, settingsOf } from '../../src/terminator/frontends/settings.ts';
 
 const field = 'spec.virtualhost.tls.clientValidation.caSecret';
 

@@ -4,8 +4,8 @@ import { describe, test } from 'node:test';
 import { bundleName } from '../../src/terminator/bundle.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
 import { objectTarget } from '../../src/terminator/memory.ts';
-import { inEffect } from '../../src/terminator/rules.ts';
-import { traefik } from '../../src/terminator/traefik.ts';
+import { inEffect } from '../../src/terminator/rules/rules.ts';
+import { traefik } from '../../src/terminator/drivers/traefik.ts';
 import { caBundle } from '../../src/x509/bundle.ts';
 import { corporateCa, HOST, otherCa, World, type IngressRequest } from './world.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ClientCertificates, Settings } from '../../src/terminator/driver.ts';
 import { SAFE_NAMING } from '../../src/api/annotations.ts';
-import { traefik } from '../../src/terminator/traefik.ts';
+import { traefik } from '../../src/terminator/drivers/traefik.ts';
 
 const prefix = 'traefik.ingress.kubernetes.io';
 const OPTIONS = `${prefix}/router.tls.options`;

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, test } from 'node:test';
 import { PRODUCT_VERSION } from '../../src/api/annotations.ts';
-import { projectIngressClass } from '../../src/terminator/class.ts';
+import { projectIngressClass } from '../../src/terminator/frontends/class.ts';
 import { parseVersion } from '../../src/terminator/version.ts';
 import { prefix } from './hazards.ts';
 import { driverNamed, products, SafeWorld } from './safe-world.ts';

@@ -1,10 +1,10 @@
 /** One life of the operator: its caches, its memory, and the passes of three kinds. All of it is the real code. */
-import { Enforcement } from '../../src/authserver/enforcement.ts';
+import { Enforcement } from '../../src/authserver/proof/enforcement.ts';
 import { createCaches, type Caches } from '../../src/caches.ts';
 import { Role, ROLE_LABEL } from '../../src/api/annotations.ts';
 import type { AuthorizationServer } from '../../src/api/authorization-server.ts';
 import { driverFor } from '../../src/authserver/registry.ts';
-import type { ServerConnection } from '../../src/authserver/connection.ts';
+import type { ServerConnection } from '../../src/authserver/connection/connection.ts';
 import { issuerRegistry } from '../../src/issuer/registry.ts';
 import { IssuerReconciler } from '../../src/issuer/reconcile.ts';
 import { KubeClient } from '../../src/kube/client.ts';

@@ -1,8 +1,8 @@
 /** The operator's real connection to an authorization server, over a wire that is a function call. */
 import type { X509Certificate } from 'node:crypto';
 import { Dispatcher } from 'undici';
-import { ServerConnection, type ClientTls } from '../../src/authserver/connection.ts';
-import type { ServerTraffic } from '../../src/authserver/traffic.ts';
+import { ServerConnection, type ClientTls } from '../../src/authserver/connection/connection.ts';
+import type { ServerTraffic } from '../../src/authserver/connection/traffic.ts';
 import { certificatesFromPem } from '../../src/x509/pem.ts';
 import type { Answer } from './authorization-server.ts';
 

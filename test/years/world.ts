@@ -25,7 +25,7 @@ import { OPERATOR_NAMESPACE, OperatorLife } from './operator.ts';
 import { randomFrom, type Random } from './random.ts';
 import { Replica } from './terminators.ts';
 import { Verifier } from './verifier.ts';
-import { defaultRateLimit, ServerTraffic } from '../../src/authserver/traffic.ts';
+import { defaultRateLimit, ServerTraffic } from '../../src/authserver/connection/traffic.ts';
 import { ModelConnection, type Received, type Sent } from './wire.ts';
 
 /** What applications trust at the server, in keystores too. */

@@ -1,10 +1,10 @@
 import type { AuthorizationServer } from '../../api/authorization-server.ts';
 import { authMethod } from '../../api/oauth-client.ts';
-import { NOT_ENFORCED } from '../../authserver/canary.ts';
+import { NOT_ENFORCED } from '../../authserver/proof/canary.ts';
 import { capabilitiesOf } from '../../authserver/capabilities.ts';
-import { configurable } from '../../authserver/client-configuration.ts';
-import { keysByReference } from '../../authserver/client-metadata.ts';
-import type { ServerCapabilities } from '../../authserver/connection.ts';
+import { configurable } from '../../authserver/registration/client-configuration.ts';
+import { keysByReference } from '../../authserver/registration/client-metadata.ts';
+import type { ServerCapabilities } from '../../authserver/connection/connection.ts';
 import { issuerViolations } from '../../issuer/grants.ts';
 import { namespaceGranted } from '../../api/namespace-grant.ts';
 import type { Check } from '../../runtime/pass.ts';

@@ -1,6 +1,6 @@
 import { capabilitiesOf } from '../../authserver/capabilities.ts';
-import { configurable } from '../../authserver/client-configuration.ts';
-import { changedMembers, echoViolations, metadataRejected } from '../../authserver/client-metadata.ts';
+import { configurable } from '../../authserver/registration/client-configuration.ts';
+import { changedMembers, echoViolations, metadataRejected } from '../../authserver/registration/client-metadata.ts';
 import type { Check } from '../../runtime/pass.ts';
 import type { Desired } from '../desired.ts';
 import { digestOf } from '../digest.ts';

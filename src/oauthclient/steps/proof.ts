@@ -1,6 +1,6 @@
 import { verifyIntervalMs } from '../../api/intervals.ts';
-import { callAsIntruder, type Intruder, NOT_ENFORCED, notEnforced } from '../../authserver/canary.ts';
-import { proveCertificate, type ProofOutcome } from '../../authserver/proof.ts';
+import { callAsIntruder, type Intruder, NOT_ENFORCED, notEnforced } from '../../authserver/proof/canary.ts';
+import { proveCertificate, type ProofOutcome } from '../../authserver/proof/proof.ts';
 import { OperatorError, REFUSED_AGAIN_MS, type Retry } from '../../errors.ts';
 import { certificateIn, type CertificateState, type ClientRecord, type RecordState } from '../record.ts';
 import type { LoadedRecord } from '../record-store.ts';

@@ -1,4 +1,4 @@
-import { configurable } from '../../authserver/client-configuration.ts';
+import { configurable } from '../../authserver/registration/client-configuration.ts';
 import type { ClientMetadata, Registration, RegistrationDriver, RegistrationHandle } from '../../authserver/driver.ts';
 import { OperatorError, asOperatorError } from '../../errors.ts';
 import { digestOf } from '../digest.ts';

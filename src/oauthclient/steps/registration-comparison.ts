@@ -1,6 +1,6 @@
 import { verifyIntervalMs } from '../../api/intervals.ts';
 import { wholeSeconds } from '../../api/time.ts';
-import { changesByOthers, membersShown, type EchoViolation } from '../../authserver/client-metadata.ts';
+import { changesByOthers, membersShown, type EchoViolation } from '../../authserver/registration/client-metadata.ts';
 import type { Registration } from '../../authserver/driver.ts';
 import { asOperatorError, OperatorError } from '../../errors.ts';
 import type { Contest } from '../../runtime/contest.ts';

@@ -1,4 +1,4 @@
-import { changedMembers, changesByOthers } from '../../authserver/client-metadata.ts';
+import { changedMembers, changesByOthers } from '../../authserver/registration/client-metadata.ts';
 import { asOperatorError } from '../../errors.ts';
 import { digestOf } from '../digest.ts';
 import { newKeySetId } from './certificate.ts';

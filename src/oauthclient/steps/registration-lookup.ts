@@ -1,5 +1,5 @@
 import type { ClientMetadata, Registration, RegistrationDriver, ServerAccess } from '../../authserver/driver.ts';
-import type { Adoption } from '../../authserver/client-ids.ts';
+import type { Adoption } from '../../authserver/registration/client-ids.ts';
 import { asOperatorError } from '../../errors.ts';
 
 /** The client under the id that is asked for, if it carries our mark. Whoever else's it is, it is left alone. */

@@ -1,5 +1,5 @@
-import { configurable } from '../../authserver/client-configuration.ts';
-import { changedMembers, platformMetadata } from '../../authserver/client-metadata.ts';
+import { configurable } from '../../authserver/registration/client-configuration.ts';
+import { changedMembers, platformMetadata } from '../../authserver/registration/client-metadata.ts';
 import type { ClientMetadata, Registration } from '../../authserver/driver.ts';
 import { asOperatorError } from '../../errors.ts';
 import type { Orphan } from '../checks/deletion.ts';
