@@ -2,7 +2,7 @@
 import { nginx } from '../../src/terminator/drivers/nginx.ts';
 import { traefik } from '../../src/terminator/drivers/traefik.ts';
 import { apply } from '../support/cluster-objects.ts';
-import { applyTraefikCrds, startTraefik } from '../support/traefik.ts';
+import { applyTraefikCrds, headersRemoved, startTraefik } from '../support/traefik.ts';
 import { startOnCluster } from './cluster.ts';
 import { CLASS, ingressesOf, NAMESPACE, serverSecret, service } from './host-objects.ts';
 import type { Product, ServedHost } from './product.ts';
@@ -12,24 +12,7 @@ const providers = {
   'traefik-nginx': { driver: nginx, provider: 'kubernetesIngressNGINX', controller: 'k8s.io/ingress-nginx' },
 } as const;
 
-/** Clients' own headers are blanked before any router, whose own middlewares write them. */
-const blanks = {
-  apiVersion: 'traefik.io/v1alpha1',
-  kind: 'Middleware',
-  metadata: { namespace: NAMESPACE, name: 'blanks' },
-  spec: {
-    headers: {
-      customRequestHeaders: Object.fromEntries(
-        ['cert', 'verify', 'subject-dn', 'issuer-dn'].map((name) => [`ssl-client-${name}`, '']),
-      ),
-    },
-  },
-};
-
-const hardening = ['web', 'websecure'].flatMap((entryPoint) => [
-  `--entryPoints.${entryPoint}.http.middlewares=${NAMESPACE}-${blanks.metadata.name}@kubernetescrd`,
-  `--entryPoints.${entryPoint}.http.underscoreHeadersStrategy=reject`,
-]);
+const { middleware, flags: hardening } = headersRemoved(NAMESPACE);
 
 /** @param hardened with the settings that docs/terminators.md asks of the platform */
 export function traefikProduct(name: keyof typeof providers, hardened = false): Product {
@@ -46,7 +29,7 @@ export function traefikProduct(name: keyof typeof providers, hardened = false): 
           metadata: { name: CLASS },
           spec: { controller },
         };
-        await apply(kube, ingressClass, blanks, serverSecret(world.pair), service(world, 'localhost'));
+        await apply(kube, ingressClass, middleware, serverSecret(world.pair), service(world, 'localhost'));
         const serve = async (hosts: readonly ServedHost[]): Promise<void> => {
           await apply(kube, ...ingressesOf(driver, hosts));
         };

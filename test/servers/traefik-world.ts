@@ -9,7 +9,7 @@ import { edited, INGRESSES } from '../e2e/lifecycle-world.ts';
 import { allOrNothing } from '../support/all-or-nothing.ts';
 import { callApi, type ApiCall } from '../support/application.ts';
 import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server.ts';
-import { apply, documents, ingress } from '../support/cluster-objects.ts';
+import { apply, documents, ingress, namespace } from '../support/cluster-objects.ts';
 import { grantTerminatorRights } from '../support/chart.ts';
 import { startControlPlane } from '../support/control-plane.ts';
 import { freePort } from '../support/free-port.ts';
@@ -25,6 +25,7 @@ import {
   applyTraefikCrds,
   byPortName,
   externalService,
+  headersRemoved,
   startTraefik,
   type Traefik,
   type TraefikProvider,
@@ -33,11 +34,42 @@ import {
 /** Traefik takes a change in two seconds; where two cores are busy, in ten. Before that its answers are those of before. */
 const PROPAGATION = '12s';
 const ROOT = resolve(import.meta.dirname, '../..');
-/** By provider: the class whose Ingresses Traefik serves, and the header that it forwards certificates in. */
-const classes = {
-  kubernetesIngress: { name: 'traefik', controller: 'traefik.io/ingress-controller', header: 'traefik' },
-  kubernetesIngressNGINX: { name: 'nginx', controller: 'k8s.io/ingress-nginx', header: 'nginx' },
-} as const;
+/** Of what the platform has for Traefik alone. */
+const PLATFORM = 'traefik';
+
+interface ProviderClass {
+  name: string;
+  controller: string;
+  /** Whose header it forwards certificates in. */
+  header: 'traefik' | 'nginx';
+  annotations?: Record<string, string>;
+  /** What the platform has set up, as the annotations say. */
+  objects: readonly KubernetesObject[];
+  flags: readonly string[];
+}
+
+const { middleware, flags: removing } = headersRemoved(PLATFORM);
+
+/** By provider: the class whose Ingresses Traefik serves. */
+const classes: Readonly<Record<TraefikProvider, ProviderClass>> = {
+  // It removes a client's own copy of its header on every host.
+  kubernetesIngress: {
+    name: 'traefik',
+    controller: 'traefik.io/ingress-controller',
+    header: 'traefik',
+    objects: [],
+    flags: [],
+  },
+  // It does so only on hosts with client authentication; the browser's has none, and the same Service.
+  kubernetesIngressNGINX: {
+    name: 'nginx',
+    controller: 'k8s.io/ingress-nginx',
+    header: 'nginx',
+    annotations: { [CLIENT_HEADERS_REMOVED]: 'true' },
+    objects: [namespace(PLATFORM), middleware],
+    flags: removing,
+  },
+};
 
 /** Rotations follow each other, with no more than three certificates at a time. */
 const QUICK = { certificate: { drain: '1s' } };
@@ -73,8 +105,11 @@ export function startTraefikWorld(options: TraefikWorldOptions): Promise<Traefik
   return allOrNothing((parts) => start(options, parts));
 }
 
-async function start({ provider, flags }: TraefikWorldOptions, parts: AsyncDisposableStack): Promise<TraefikWorld> {
-  const { name: className, controller, header: terminator } = classes[provider];
+async function start(
+  { provider, flags = [] }: TraefikWorldOptions,
+  parts: AsyncDisposableStack,
+): Promise<TraefikWorld> {
+  const { name: className, controller, header: terminator, annotations, ...platform } = classes[provider];
   const httpsPort = await freePort();
   const origin = (host: keyof typeof HOSTS) => `https://${HOSTS[host]}:${httpsPort}`;
   const initialAccessToken = randomBytes(24).toString('base64url');
@@ -104,7 +139,7 @@ async function start({ provider, flags }: TraefikWorldOptions, parts: AsyncDispo
     provider,
     ingressClass: className,
     httpsPort,
-    ...(flags && { flags }),
+    flags: [...platform.flags, ...flags],
   });
   parts.defer(() => traefik.stop());
   const example = await documents(resolve(ROOT, 'examples/platform.yaml'));
@@ -131,11 +166,10 @@ async function start({ provider, flags }: TraefikWorldOptions, parts: AsyncDispo
       {
         apiVersion: 'networking.k8s.io/v1',
         kind: 'IngressClass',
-        // Traefik's provider for ingress-nginx does not remove ssl-client-* on hosts without client authentication, as the
-        // browser's, which has the same Service: a platform has to, by a Middleware of its entry point. Nobody forges here.
-        metadata: { name: className, annotations: { [CLIENT_HEADERS_REMOVED]: 'true' } },
+        metadata: { name: className, ...(annotations && { annotations }) },
         spec: { controller },
       },
+      ...platform.objects,
       ...(await basicObjects(serverCa, initialAccessToken)),
       externalService({ namespace: 'identity', name: 'authorization-server' }, server.port),
       externalService({ namespace: 'accounts', name: 'accounts' }, api.port),

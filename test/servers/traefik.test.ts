@@ -80,7 +80,6 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
       return Number(line.exec(await world.operator.metrics())?.[1]);
     };
     const token = async (credentials: ClientCredentials) => tokenFor(credentials);
-    /** Until Traefik has heard of it: it looks every two seconds. */
     /** Calls with a certificate while something changes: how many of them the API did not get, of how many. */
     const lostDuring = async (certificate: KeyPairPem, change: () => Promise<unknown>): Promise<string> => {
       const ended = new AbortController();
@@ -95,6 +94,7 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
       await change().finally(() => ended.abort());
       return counted;
     };
+    /** Until Traefik has heard of it: it looks every two seconds. */
     const asked = async (ask: boolean) => {
       await waitFor(async () => (await isRefusedInTls(world.api({}))) === ask, 60_000);
       // Behind its middlewares, which come by another way.
@@ -232,6 +232,7 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
       const { certificate, ...credentials } = await client.credentials();
       const early = await token({ certificate, ...credentials });
       assert.equal((await world.api({ token: early, certificate })).status, 401, 'no certificate reaches the API');
+      assert.equal((await world.api({ token: early, headers: await forged() })).status, 401, 'nor a forged one');
       const lost = await lostDuring(certificate, async () => {
         await annotate(api, { [OPT_IN]: 'corporate', [CLIENT_CERTIFICATES]: 'required' });
         await asked(true);

@@ -4,7 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { KubeClient } from '../../src/kube/client.ts';
-import { customResourceDefinitions, ingresses, type KubernetesObject, type Resource } from '../../src/kube/resource.ts';
+import {
+  apiVersionOf,
+  customResourceDefinitions,
+  ingresses,
+  type KubernetesObject,
+  type Resource,
+} from '../../src/kube/resource.ts';
 import { middlewares } from '../../src/terminator/drivers/traefik.ts';
 import { traefikBinary } from './binaries.ts';
 import { type Child, startChild } from './child.ts';
@@ -85,6 +91,25 @@ function flagsOf({ provider, ingressClass, flags = [] }: TraefikOptions): string
           '--providers.kubernetesIngress.allowExternalNameServices=true',
         ];
   return [...own, '--providers.kubernetesCRD=true', ...flags];
+}
+
+/** What docs/terminators.md asks of the platform against clients' own certificate headers: an object, and the flags that name it. */
+export function headersRemoved(namespace: string): { middleware: KubernetesObject; flags: readonly string[] } {
+  const name = 'blanks';
+  const headers = ['cert', 'verify', 'subject-dn', 'issuer-dn'].map((header) => [`ssl-client-${header}`, '']);
+  return {
+    // Before any router, whose own middlewares write them.
+    middleware: {
+      apiVersion: apiVersionOf(middlewares),
+      kind: middlewares.kind,
+      metadata: { namespace, name },
+      spec: { headers: { customRequestHeaders: Object.fromEntries(headers) } },
+    },
+    flags: ['web', 'websecure'].flatMap((entryPoint) => [
+      `--entryPoints.${entryPoint}.http.middlewares=${namespace}-${name}@kubernetescrd`,
+      `--entryPoints.${entryPoint}.http.underscoreHeadersStrategy=reject`,
+    ]),
+  };
 }
 
 async function pinnedVersion(): Promise<string> {
