@@ -429,7 +429,7 @@ const status = z
       .meta({ description: 'CA certificates (PEM) in use, where caBundleRef says where to read them.' })
       .optional(),
     conditions: conditions(
-      'Ready, Discovered; TrustBundlePublished where there is a trustBundle; Reachable and Deletable while they are False.',
+      'Ready, Discovered; TrustBundlePublished where there is a trustBundle; Reachable and Deletable while they are False, Authorized while it is unknown.',
     ).optional(),
   })
   .meta({ description: 'What is true at the last check.', default: pendingStatus });
