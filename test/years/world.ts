@@ -1,5 +1,5 @@
 /** A platform and one client, for years: the operator is the real one, and what is around it a model with a clock. */
-import { OPT_IN, CLIENT_CERTIFICATES, CLIENT_HEADERS_REMOVED, RENEW_REQUESTED } from '../../src/api/annotations.ts';
+import { OPT_IN, CLIENT_CERTIFICATES, RENEW_REQUESTED } from '../../src/api/annotations.ts';
 import type { ClientGrants } from '../../src/api/authorization-server.ts';
 import { durationMs } from '../../src/api/duration.ts';
 import { oauthClient, type AuthMethod, type OAuthClient, type OAuthClientSpec } from '../../src/api/oauth-client.ts';
@@ -338,7 +338,7 @@ export class World {
     const backend = { service: { name: 'as', port: { number: 80 } } };
     for (const name of ['payments', 'identity', OPERATOR_NAMESPACE]) this.#create(namespaces, { metadata: { name } });
     this.#create(ingressClasses, {
-      metadata: { name: 'nginx', annotations: { [CLIENT_HEADERS_REMOVED]: 'true' } },
+      metadata: { name: 'nginx' },
       spec: { controller: 'k8s.io/ingress-nginx' },
     });
     this.#create(ingresses, {
