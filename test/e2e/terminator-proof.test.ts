@@ -8,6 +8,7 @@ import { clusterObjects, type ObjectSource } from '../support/ingress-objects.ts
 import { type IngressController, startIngressController } from '../support/ingress-controller.ts';
 import { startInstallation, type Installation } from '../support/installation.ts';
 import { isTrue, TestClient } from '../support/oauth-client.ts';
+import { BLANK_CERTIFICATE_HEADERS } from '../support/oauth-deployment.ts';
 import type { OperatorProcess } from '../support/operator.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { INGRESSES, serverReady } from './lifecycle-world.ts';
@@ -83,6 +84,7 @@ describe('a host that somebody made lax at the terminator itself', () => {
       httpsPort,
       httpPort,
       installNginx: true,
+      proxySetHeaders: BLANK_CERTIFICATE_HEADERS,
     });
     await apply(world.kube, ...(await world.platform()), ...(await documents(INGRESSES)));
     await world.kube.patch(

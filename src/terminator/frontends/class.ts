@@ -43,15 +43,8 @@ function classOf({ name, annotations, labels }: z.infer<typeof metadata>, contro
   };
 }
 
-/** Charts of products that label their class; of any other chart's class the version would be that chart's own. */
-const charts: ReadonlySet<string> = new Set([
-  'ingress-nginx',
-  'traefik',
-  'haproxy-ingress',
-  'nginx-gateway-fabric',
-  'kgateway',
-  'envoy-gateway',
-]);
+/** Charts of products that label their class; of any other chart's class the version would be that chart's own. Traefik's and Envoy Gateway's don't. */
+const charts: ReadonlySet<string> = new Set(['ingress-nginx', 'haproxy-ingress', 'nginx-gateway-fabric', 'kgateway']);
 
 function labelledVersion(labels: Readonly<Record<string, string>>): string | undefined {
   const { 'app.kubernetes.io/name': chart = '', 'app.kubernetes.io/version': version = '' } = labels;
