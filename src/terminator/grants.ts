@@ -7,12 +7,9 @@ import { type Trust, trustOf } from '../x509/trust.ts';
 /** Which frontends a server admits, and what they are to trust for it. */
 export class Grants {
   readonly #sources: Pick<TerminatorSources, 'servers' | 'issuers' | 'namespaces'>;
-  readonly #trust = new Map<string, Trust>();
 
-  /** Before the informers start. */
   constructor(sources: Pick<TerminatorSources, 'servers' | 'issuers' | 'namespaces'>) {
     this.#sources = sources;
-    for (const source of [sources.servers, sources.issuers]) source.onChange(() => this.#trust.clear());
   }
 
   /** Undefined also where it exists and does not admit the frontend. */
@@ -30,10 +27,7 @@ export class Grants {
   }
 
   trustOf(server: AuthorizationServer): Trust {
-    const { name } = server.metadata;
-    const trust = this.#trust.get(name) ?? trustOf(server, (issuer) => this.#sources.issuers.get(undefined, issuer));
-    this.#trust.set(name, trust);
-    return trust;
+    return trustOf(server, (issuer) => this.#sources.issuers.get(undefined, issuer));
   }
 }
 

@@ -12,7 +12,7 @@ import { FIELD_MANAGER } from './field-managers.ts';
 import { type Frontend, frontendResources } from './frontends/frontend.ts';
 import { frontendTarget, objectTarget, type TerminatorMemory } from './memory.ts';
 import { applied } from './frontends/settings.ts';
-import { emptyTrust, isEmptyTrust } from '../x509/trust.ts';
+import { trustedPem } from '../x509/trust.ts';
 
 export type TerminatorStep =
   | { name: 'writeBundle'; namespace: string; wanted: Wanted; current: BundleProjection | undefined; basis: string }
@@ -103,9 +103,7 @@ async function bundleMade(
   { namespace, wanted, current }: TerminatorStep & { name: 'writeBundle' },
   now: number,
 ): Promise<Made & { ca: string }> {
-  // A bundle that trusts nobody stays the one that it is: each new one would be a reload of every terminator.
-  const kept = current?.ca !== undefined && isEmptyTrust(current.ca) ? current.ca : undefined;
-  const ca = wanted.ca ?? kept ?? (await emptyTrust(now));
+  const ca = await trustedPem(wanted.ca, current?.ca, now);
   const { bundleKind: kind, scope, server } = wanted;
   return {
     resource: bundleResources[kind],

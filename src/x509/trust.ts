@@ -22,16 +22,32 @@ export interface Trust {
   error: OperatorError | undefined;
 }
 
+interface Granted {
+  name: string;
+  /** Undefined where there is none of that name. */
+  issuer: ClientCertificateIssuer | undefined;
+}
+
+const known = new WeakMap<AuthorizationServer, { granted: readonly Granted[]; trust: Trust }>();
+
+/** Found out once for the same objects: every pass of every client asks, and certificates are read for it. */
 export function trustOf(
   server: AuthorizationServer,
   issuerNamed: (name: string) => ClientCertificateIssuer | undefined,
 ): Trust {
-  const names = server.spec.clients?.issuers ?? [];
+  const granted = (server.spec.clients?.issuers ?? []).map((name) => ({ name, issuer: issuerNamed(name) }));
+  const before = known.get(server);
+  if (before?.granted.every(({ issuer }, at) => issuer === granted[at]?.issuer) === true) return before.trust;
+  const trust = trustIn(granted);
+  known.set(server, { granted, trust });
+  return trust;
+}
+
+function trustIn(granted: readonly Granted[]): Trust {
   const pems: string[] = [];
   const pending: string[] = [];
   const trust: Trust = { ca: false, selfSigned: false, pending, bundle: undefined, error: undefined };
-  for (const name of names) {
-    const issuer = issuerNamed(name);
+  for (const { name, issuer } of granted) {
     if (issuer?.spec.selfSigned !== undefined) {
       trust.selfSigned = true;
       continue;
@@ -76,6 +92,12 @@ export async function emptyTrust(now: number): Promise<string> {
     made = undefined;
     throw error;
   }
+}
+
+/** What a bundle holds: one that trusts nobody stays the one that it is, for each new one is read anew by whoever trusts by it. */
+export async function trustedPem(wanted: string | undefined, held: string | undefined, now: number): Promise<string> {
+  if (wanted !== undefined) return wanted;
+  return held !== undefined && isEmptyTrust(held) ? held : emptyTrust(now);
 }
 
 /**

@@ -5,7 +5,7 @@ import type { KindUnion } from '../../kube/kind-union.ts';
 import { remove, write } from '../../kube/made-by-us.ts';
 import { secrets } from '../../kube/resource.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import { emptyTrust, isEmptyTrust } from '../../x509/trust.ts';
+import { trustedPem } from '../../x509/trust.ts';
 import type { TrustMemory } from './observed.ts';
 import { type PublishedTrust, shownRef, TRUST_KIND, trustContent, trustObject, type TrustRef } from './published.ts';
 
@@ -36,9 +36,7 @@ export async function publishTrust(
   server: string,
   signal: AbortSignal,
 ): Promise<void> {
-  // One that trusts nobody stays the one that it is: each new one would be read anew.
-  const kept = current?.ca !== undefined && isEmptyTrust(current.ca) ? current.ca : undefined;
-  const object = trustObject(ref, server, pem ?? kept ?? (await emptyTrust(clock.now())), current);
+  const object = trustObject(ref, server, await trustedPem(pem, current?.ca, clock.now()), current);
   const taken = () => nameTaken(ref);
   const { object: there, wrote } = await write(client, secrets, object, { label: ROLE_LABEL, taken, signal });
   if (wrote) trustMemory.wrote(ref, trustContent(server, pem), clock.now());
