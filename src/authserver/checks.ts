@@ -172,6 +172,8 @@ const authorizationFresh: ServerCheck = {
       message,
       step: { name: 'authorize' },
       basis,
+      // What discovery found is true all the same.
+      deferrable: true,
     };
   },
 };

@@ -56,8 +56,7 @@ function discoveredVerdict({ observed: { server } }: ServerView, findings: reado
   if (finding !== undefined)
     return { ...verdictOf(finding), status: definite.has(finding.reason) ? 'False' : 'Unknown' };
   const hidden = findings.find(
-    ({ condition, step, blocks, deferrable }) =>
-      (step !== undefined && deferrable !== true && condition !== Condition.authorized) || blocks === true,
+    ({ step, blocks, deferrable }) => (step !== undefined && deferrable !== true) || blocks === true,
   );
   if (hidden !== undefined) return { type, status: 'Unknown', reason: hidden.reason, message: hidden.message };
   return { type, status: 'True', reason: 'Discovered', message: `The metadata of ${server.spec.issuer} was read.` };

@@ -62,6 +62,11 @@ export async function runStep(
   }
 }
 
+/** Jittered, so that servers that were created together are not asked together for ever. */
+function askedAgainAt({ clock }: StepOptions, wasFine: boolean): number {
+  return clock.now() + (wasFine ? DISCOVERY_INTERVAL_MS : UNFIT_INTERVAL_MS) * (0.9 + Math.random() * 0.2);
+}
+
 /** On a connection of its own: it needs no credential, and none is sent. */
 async function rediscover(options: StepOptions, { observed, desired }: ServerView, signal: AbortSignal) {
   const { server } = observed;
@@ -70,9 +75,7 @@ async function rediscover(options: StepOptions, { observed, desired }: ServerVie
   const connection = options.connections.apart({ ...server, status: { ...server.status, caBundle } });
   try {
     const discovery = await discover(connection, server.spec, signal);
-    const interval = fits(discovery, server.spec, desired) ? DISCOVERY_INTERVAL_MS : UNFIT_INTERVAL_MS;
-    // Jittered, so that servers that were created together are not asked together for ever.
-    const until = options.clock.now() + interval * (0.9 + Math.random() * 0.2);
+    const until = askedAgainAt(options, fits(discovery, server.spec, desired));
     options.discoveries.set(server.metadata.uid, { ...discovery, basis: desired.discoveryBasis, until });
   } finally {
     await connection.close();
@@ -99,8 +102,7 @@ async function authorize(options: StepOptions, { observed, desired }: ServerView
   } finally {
     await connection.close();
   }
-  const interval = problem === undefined ? DISCOVERY_INTERVAL_MS : UNFIT_INTERVAL_MS;
-  const until = options.clock.now() + interval * (0.9 + Math.random() * 0.2);
+  const until = askedAgainAt(options, problem === undefined);
   options.authorizations.found(server.metadata.uid, { basis, until, problem });
 }
 
