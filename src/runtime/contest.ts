@@ -16,6 +16,17 @@ export interface Contest {
   readonly keptAt: number;
 }
 
+/** What of ours somebody keeps undoing. */
+export interface Contested {
+  /** Kind, namespace and name. */
+  object: string;
+  /** As it is to be. */
+  content: string;
+  rewritten: Rewritten | undefined;
+  /** The field manager that wrote it last, other than the operator's own. */
+  lastWriter: string | undefined;
+}
+
 /** So often in such a time is no accident. */
 const mostRewrites = 3;
 export const windowMs = 10 * 60_000;
@@ -33,4 +44,16 @@ export function contestOf(rewritten: Rewritten | undefined, content: string, now
   if (last === undefined || times.length < mostRewrites) return undefined;
   const pause = Math.min(windowMs, firstPauseMs * 2 ** (times.length - mostRewrites));
   return { times: times.length, nextAt: last + pause, keptAt: last + keptMs };
+}
+
+/** While it is not to be written again: until when, epoch milliseconds, and what to say to whoever reads of it. */
+export function pausedContest(
+  { object, content, rewritten, lastWriter }: Contested,
+  now: number,
+): { message: string; at: number } | undefined {
+  const contest = contestOf(rewritten, content, now);
+  if (contest === undefined || now >= contest.nextAt) return undefined;
+  const who = lastWriter === undefined ? '' : `; the last other writer is field manager ${lastWriter}`;
+  const message = `${object} was changed or deleted again and again after it had been written${who}. Keep others from writing it; it is written again, ever less often.`;
+  return { message, at: contest.nextAt };
 }

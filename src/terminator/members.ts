@@ -28,6 +28,7 @@ export class Members {
     const known = this.#classes.driverOf(scope.controller);
     const driver = known?.frontend === frontend.kind ? known : undefined;
     const server = this.#grants.serverOf(frontend);
+    const ofClass = this.#classes.classOf(frontend);
     const alike = frontend.hosts.map((host) => ({
       host,
       others: frontends
@@ -45,8 +46,8 @@ export class Members {
       optedIn: isOptedIn(frontend),
       driver: driver !== undefined && drivers.has(driver.name) ? driver : undefined,
       switchedOff: driver === undefined || drivers.has(driver.name) ? undefined : driver.name,
-      classAnnotations: this.#classes.classOf(frontend)?.annotations ?? {},
-      version: this.#classes.classOf(frontend)?.version,
+      classAnnotations: ofClass?.annotations ?? {},
+      version: ofClass?.version,
       proved:
         frontend.proofHosts.length > 0 &&
         frontend.proofHosts.every((host) => stateOf(this.#memory.proofs.of(scope.controller, host)) === 'proved'),

@@ -1,4 +1,5 @@
-import { contestOf } from '../../runtime/contest.ts';
+import { pausedContest } from '../../runtime/contest.ts';
+import { unwritableOpaque } from '../../runtime/unwritable.ts';
 import { isUnused } from '../../runtime/in-use.ts';
 import type { Check } from '../../runtime/pass.ts';
 import { Condition, type ServerFinding, type ServerStep, type ServerView } from '../step.ts';
@@ -36,21 +37,12 @@ function problemOf(ref: TrustRef, { observed, now }: ServerView): ServerFinding 
     const message = `${shown} waits for the CA of ${trust.pending.join(', ')}; until then it stays as it is.`;
     return blocked('IssuerNotReady', message, { status: 'Unknown' });
   }
-  if (current !== undefined && (current.deleting || current.type !== 'Opaque')) {
-    const message = current.deleting
-      ? `${shown} is being deleted and something keeps it from going: remove its finalizers.`
-      : `${shown} has type ${current.type}, which cannot be changed: delete it, and the operator writes it.`;
-    return blocked('TrustBundleNameTaken', message);
-  }
+  const unwritable = current && unwritableOpaque(shown, current);
+  if (unwritable !== undefined) return blocked('TrustBundleNameTaken', unwritable);
   if (holds(current, server.metadata.name, trust.bundle?.pem)) return undefined;
-  const contest = contestOf(rewritten, trustContent(server.metadata.name, trust.bundle?.pem), now);
-  if (contest === undefined || now >= contest.nextAt) return undefined;
-  const who = current?.lastWriter === undefined ? '' : `; the last other writer is field manager ${current.lastWriter}`;
-  return blocked(
-    'TrustBundleReverted',
-    `${shown} was changed or deleted again and again after it had been written${who}. Keep others from writing it; it is written again, ever less often.`,
-    { at: contest.nextAt },
-  );
+  const content = trustContent(server.metadata.name, trust.bundle?.pem);
+  const paused = pausedContest({ object: shown, content, rewritten, lastWriter: current?.lastWriter }, now);
+  return paused && blocked('TrustBundleReverted', paused.message, { at: paused.at });
 }
 
 const trustBlocked: ServerCheck = {

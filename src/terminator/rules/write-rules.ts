@@ -1,6 +1,7 @@
 /** Reasons why a write does not succeed, or must not be tried again. */
+import { unwritableOpaque } from '../../runtime/unwritable.ts';
 import { bundleName } from '../bundle.ts';
-import { contestOf } from '../../runtime/contest.ts';
+import { pausedContest } from '../../runtime/contest.ts';
 import {
   bundleContent,
   bundleHolds,
@@ -20,14 +21,8 @@ export const bundleNameTaken: Rule = {
   name: 'BundleNameTaken',
   find({ frontend, bundle }) {
     if (frontend.optIn.mode !== 'manage' || bundle === undefined) return undefined;
-    if (bundle.type === 'Opaque' && !bundle.deleting) return undefined;
-    const ref = `${bundle.kind} ${frontend.namespace}/${bundle.name}`;
-    return {
-      message: bundle.deleting
-        ? `${ref} is being deleted and something keeps it from going: remove its finalizers.`
-        : `${ref} has type ${bundle.type}, which cannot be changed: delete it, and the operator writes it.`,
-      bundle: 'keep',
-    };
+    const message = unwritableOpaque(`${bundle.kind} ${frontend.namespace}/${bundle.name}`, bundle);
+    return message === undefined ? undefined : { message, bundle: 'keep' };
   },
 };
 
@@ -60,15 +55,11 @@ export const bundleReverted: Rule = {
     const wanted = desired.wanted.get(frontend.uid);
     if (wanted === undefined || frontend.optIn.mode !== 'manage' || bundleHolds(bundle, wanted)) return undefined;
     const name = bundleName(observed.scope);
-    const rewritten = observed.memory.rewritten(objectTarget(wanted.bundleKind, frontend.namespace, name));
-    const contest = contestOf(rewritten, bundleContent(wanted), now);
-    if (contest === undefined || now >= contest.nextAt) return undefined;
-    const who = bundle?.lastWriter === undefined ? '' : `; the last other writer is field manager ${bundle.lastWriter}`;
-    return {
-      message: `${wanted.bundleKind} ${frontend.namespace}/${name} was changed or deleted again and again after it had been written${who}. Keep others from writing it; it is written again, ever less often.`,
-      bundle: 'keep',
-      at: contest.nextAt,
-    };
+    const object = objectTarget(wanted.bundleKind, frontend.namespace, name);
+    const rewritten = observed.memory.rewritten(object);
+    const content = bundleContent(wanted);
+    const paused = pausedContest({ object, content, rewritten, lastWriter: bundle?.lastWriter }, now);
+    return paused && { ...paused, bundle: 'keep' };
   },
 };
 
@@ -102,17 +93,11 @@ export const companionReverted: Rule = {
     const wanted = desired.wanted.get(uid);
     if (wanted === undefined || optIn.mode !== 'manage') return undefined;
     for (const { companion, current } of companionsToWrite(member, wanted)) {
-      const { kind } = companion.resource;
-      const rewritten = observed.memory.rewritten(objectTarget(kind, namespace, companion.name));
-      const contest = contestOf(rewritten, companionContent(companion), now);
-      if (contest === undefined || now >= contest.nextAt) continue;
-      const who =
-        current?.lastWriter === undefined ? '' : `; the last other writer is field manager ${current.lastWriter}`;
-      return {
-        message: `${kind} ${namespace}/${companion.name} was changed or deleted again and again after it had been written${who}. Keep others from writing it; it is written again, ever less often.`,
-        bundle: 'keep',
-        at: contest.nextAt,
-      };
+      const object = objectTarget(companion.resource.kind, namespace, companion.name);
+      const rewritten = observed.memory.rewritten(object);
+      const content = companionContent(companion);
+      const paused = pausedContest({ object, content, rewritten, lastWriter: current?.lastWriter }, now);
+      if (paused !== undefined) return { ...paused, bundle: 'keep' };
     }
     return undefined;
   },
