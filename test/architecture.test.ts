@@ -115,7 +115,9 @@ describe('imports', () => {
 
 /** Files in which decisions are made: from data to data, the same whenever and wherever they run. */
 const decides = (file: string) =>
-  /(^|\/)(desired|checks|status|schedule|grants|distribution|in-use|contest|verdict)\.ts$|\/checks\//.test(file);
+  /(^|\/)(desired|checks|status|schedule|grants|distribution|in-use|contest|verdict)\.ts$|\/(checks|rules)\//.test(
+    file,
+  );
 const decisions = [...sources.keys()].filter(decides);
 
 describe('decisions are pure', () => {

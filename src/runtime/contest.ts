@@ -1,4 +1,4 @@
-/** Paces a contest with somebody who keeps undoing what we write. Pure. */
+/** What others do to objects that we write: a contest with somebody who keeps undoing it is paced. Pure. */
 
 /** What was written last, and when the very same was written again. */
 export interface Rewritten {
@@ -56,4 +56,14 @@ export function pausedContest(
   const who = lastWriter === undefined ? '' : `; the last other writer is field manager ${lastWriter}`;
   const message = `${object} was changed or deleted again and again after it had been written${who}. Keep others from writing it; it is written again, ever less often.`;
   return { message, at: contest.nextAt };
+}
+
+/** Why one that is to be of type Opaque can't be written where it is, and what to do; undefined where it can. */
+export function unwritableOpaque(
+  object: string,
+  { type, deleting }: { type: string; deleting: boolean },
+): string | undefined {
+  if (deleting) return `${object} is being deleted and something keeps it from going: remove its finalizers.`;
+  if (type === 'Opaque') return undefined;
+  return `${object} has type ${type}, which cannot be changed: delete it, and the operator writes it.`;
 }

@@ -1,5 +1,4 @@
-import { pausedContest } from '../../runtime/contest.ts';
-import { unwritableOpaque } from '../../runtime/unwritable.ts';
+import { pausedContest, unwritableOpaque } from '../../runtime/contest.ts';
 import { isUnused } from '../../runtime/in-use.ts';
 import type { Check } from '../../runtime/pass.ts';
 import { Condition, type ServerFinding, type ServerStep, type ServerView } from '../step.ts';

@@ -1,7 +1,6 @@
 /** Reasons why a write does not succeed, or must not be tried again. */
-import { unwritableOpaque } from '../../runtime/unwritable.ts';
 import { bundleName } from '../bundle.ts';
-import { pausedContest } from '../../runtime/contest.ts';
+import { pausedContest, unwritableOpaque } from '../../runtime/contest.ts';
 import {
   bundleContent,
   bundleHolds,
