@@ -142,12 +142,7 @@ describe('an Ingress and its client certificates', () => {
   });
 
   it('is not what a server’s clients rely on while a route of a Gateway leads around it; the kind may be new in the cluster', async () => {
-    const terminators = (status: string, reason: string) =>
-      client.until(
-        ({ conditions }) =>
-          conditions?.some((c) => c.type === 'TerminatorsReady' && c.status === status && c.reason === reason) === true,
-        60_000,
-      );
+    const terminators = (status: string, reason: string) => client.told('TerminatorsReady', status, reason);
     await terminators('True', 'Distributed');
     await world.kube.create(customResourceDefinitions, routeDefinition);
     const route = { namespace: 'identity', name: 'public' };
@@ -159,8 +154,7 @@ describe('an Ingress and its client certificates', () => {
         () => false,
       ),
     );
-    const { conditions } = await terminators('False', 'BackendExposed');
-    const message = conditions?.find(({ type }) => type === 'TerminatorsReady')?.message ?? '';
+    const message = await terminators('False', 'BackendExposed');
     assert.match(message, /Service authorization-server .*Gateway identity\/edge \(HTTPRoute public\)/);
     await client.ready();
     await world.kube.delete(httpRoutes, route);

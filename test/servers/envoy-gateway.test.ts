@@ -9,6 +9,8 @@ import { authorizationServers } from '../../src/api/resources.ts';
 import {
   configMaps,
   gateways,
+  httpRoutes,
+  ingresses,
   type KubernetesObject,
   type ObjectMeta,
   type ObjectRef,
@@ -16,8 +18,8 @@ import {
 import { KubeClient } from '../../src/kube/client.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
 import { type ApiCall, callApi, requestToken, tokenFor } from '../support/application.ts';
-import { apply } from '../support/cluster-objects.ts';
-import { clientTrafficPolicies } from '../support/gateway-objects.ts';
+import { apply, ingress } from '../support/cluster-objects.ts';
+import { clientTrafficPolicies, httpRoute } from '../support/gateway-objects.ts';
 import { boundTo, isTrue, TestClient } from '../support/oauth-client.ts';
 import type { KeyPairPem } from '../support/throwaway-ca.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -151,6 +153,32 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
     const replaced = await request({ token, certificate: own, headers: forged(certificate) });
     assert.equal(replaced.status, 200, 'what the client sent is replaced, not added to');
     assert.equal((await request({ token, certificate: own, headers: { x_forwarded_client_cert: 'x' } })).status, 400);
+  });
+
+  it('is not what its clients rely on while an Ingress leads to a Service behind it', async () => {
+    const { namespace } = MTLS_GATEWAY;
+    const route = httpRoute({ namespace, name: 'behind' }, [HOSTS.mtls], 'authorization-server');
+    await apply(world.kube, {
+      ...route,
+      spec: {
+        parentRefs: [{ name: MTLS_GATEWAY.name }],
+        hostnames: [HOSTS.mtls],
+        rules: [
+          {
+            matches: [{ path: { type: 'PathPrefix', value: '/behind' } }],
+            backendRefs: [{ name: 'authorization-server', port: 80 }],
+          },
+        ],
+      },
+    });
+    const around = ingress({ namespace, name: 'around' }, HOSTS.browser, 'authorization-server', 'internal');
+    await apply(world.kube, around);
+    const terminators = (status: string, reason: string) => client.told('TerminatorsReady', status, reason, LONG_MS);
+    const message = await terminators('False', 'BackendExposed');
+    assert.match(message, /Service authorization-server is also reached through .*Ingress around/);
+    await world.kube.delete(ingresses, around.metadata);
+    await terminators('True', 'Distributed');
+    await world.kube.delete(httpRoutes, route.metadata);
   });
 
   it('is shown to do so by live connections to its host names: one without certificates is told apart', async (t) => {
