@@ -4,7 +4,7 @@ import { TRAEFIK } from './drivers/traefik.ts';
 import type { ClassProjection } from './frontends/class.ts';
 import { type Frontend, isOptedIn } from './frontends/frontend.ts';
 import type { Exposure } from './observed.ts';
-import type { Route, RouteParent } from './routes/route.ts';
+import type { RouteParent } from './routes/route.ts';
 import { Index, servicesOf, type TerminatorSources } from './sources.ts';
 
 type Sources = Pick<TerminatorSources, 'frontends' | 'routes' | 'ingressClasses' | 'gatewayClasses'>;
@@ -63,9 +63,9 @@ export class Exposures {
       const classes = this.#ingressClassesOf(parent.className);
       return this.#replaces(header, { controller: TRAEFIK, removes: classes.length > 0 && classes.every(removes) }, '');
     }
-    const { gateway } = parent;
-    const servers = this.#classesOf(gateway).map((each) => ({ controller: each.controller, removes: removes(each) }));
-    return servers.length > 0 && servers.every((server) => this.#replaces(header, server, gateway));
+    const host = parent.kind === 'Gateway' ? parent.gateway : '';
+    const servers = this.#classesOf(parent).map((each) => ({ controller: each.controller, removes: removes(each) }));
+    return servers.length > 0 && servers.every((server) => this.#replaces(header, server, host));
   }
 
   /** Traefik serves what names no class of another's, too. */
@@ -75,12 +75,12 @@ export class Exposures {
     );
   }
 
-  /** Of a Gateway that is not looked at (another namespace is not served) it may be any. */
-  #classesOf(gateway: string): ClassProjection[] {
-    const [namespace = '', name = ''] = gateway.split('/');
-    const known = this.#sources.frontends.get('Gateway', namespace, name);
-    if (known === undefined) return [...(this.#sources.gatewayClasses?.list() ?? [])];
-    const its = this.#classes.classOf(known);
+  /** What is not looked at (its kind, or the Gateway's namespace) may be of any. */
+  #classesOf(parent: Exclude<RouteParent, { kind: 'IngressClass' }>): ClassProjection[] {
+    const [namespace = '', name = ''] = parent.kind === 'Gateway' ? parent.gateway.split('/') : [];
+    const gateway = this.#sources.frontends.get('Gateway', namespace, name);
+    if (gateway === undefined) return [...(this.#sources.gatewayClasses?.list() ?? [])];
+    const its = this.#classes.classOf(gateway);
     return its === undefined ? [] : [its];
   }
 
@@ -103,6 +103,7 @@ export class Exposures {
 
 const removes = (known: ClassProjection | undefined): boolean => known?.annotations[CLIENT_HEADERS_REMOVED] === 'true';
 
-function parentName(parent: Route['parents'][number]): string {
-  return parent.kind === 'Gateway' ? `Gateway ${parent.gateway}` : 'Traefik';
+function parentName(parent: RouteParent): string {
+  if (parent.kind === 'Gateway') return `Gateway ${parent.gateway}`;
+  return parent.kind === 'Unknown' ? parent.name : 'Traefik';
 }

@@ -59,6 +59,19 @@ describe('a route', () => {
     assert.deepEqual(routeProjections.HTTPRoute({ metadata }).services, []);
   });
 
+  test('of the Gateway API, on what stands for a Gateway: it is not looked at, and may be of any class', () => {
+    const object = gatewayRoute({});
+    const parentRefs = [{ kind: 'ListenerSet', name: 'team' }];
+    const onListenerSet = { ...object, spec: { ...Object(object['spec']), parentRefs } };
+    const { parents } = routeProjections.HTTPRoute(withVersion(onListenerSet, '1'));
+    assert.deepEqual(parents, [{ kind: 'Unknown', name: 'ListenerSet payments/team' }]);
+    const world = new SafeWorld(driverNamed('nginx'));
+    world.routeCaches.HTTPRoute.set(onListenerSet);
+    assert.equal(world.blockedBy(), 'BackendExposed');
+    assert.equal(world.gatewayClass('a', 'example.com/edge', removed).blockedBy(), 'distributed');
+    assert.equal(world.gatewayClass('b', 'example.com/b').blockedBy(), 'BackendExposed');
+  });
+
   test('of Traefik: Services of its own namespace', () => {
     const services = [{ name: 'api', namespace: 'payments' }, { name: 'api', namespace: 'identity' }, { name: 'web' }];
     const weighted = { name: 'weighted', kind: 'TraefikService' };

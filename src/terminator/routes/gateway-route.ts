@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { objectMeta } from '../../api/metadata.ts';
 import type { KubernetesObject } from '../../kube/resource.ts';
-import type { GatewayParent, Route } from './route.ts';
+import type { Route, RouteParent } from './route.ts';
 
 const GATEWAY_API = 'gateway.networking.k8s.io';
 
@@ -11,6 +11,11 @@ const parentRef = z.object({
   namespace: z.string().optional(),
   name: z.string(),
 });
+type ParentRef = z.infer<typeof parentRef>;
+const isGateway = ({ group, kind }: ParentRef): boolean => group === GATEWAY_API && kind === 'Gateway';
+/** Of a service mesh: nobody comes in by it from outside. */
+const isMesh = ({ group, kind }: ParentRef): boolean => group === '' && kind === 'Service';
+
 const backendRef = z.object({
   group: z.string().default(''),
   kind: z.string().default('Service'),
@@ -45,18 +50,19 @@ export function projectGatewayRoute(kind: 'HTTPRoute' | 'GRPCRoute'): (object: K
   return (object) => {
     const { metadata, spec, status } = schema.parse(object);
     const { namespace, name } = metadata;
-    const gatewayOf = (ref: z.infer<typeof parentRef>): string | undefined =>
-      ref.group === GATEWAY_API && ref.kind === 'Gateway' ? `${ref.namespace ?? namespace}/${ref.name}` : undefined;
+    const nameOf = (ref: ParentRef): string => `${ref.namespace ?? namespace}/${ref.name}`;
     const isTrue = ({ conditions }: z.infer<typeof parentStatus>, type: string): boolean =>
       conditions.some((condition) => condition.type === type && condition.status === 'True');
     const served = status.parents.filter((parent) => isTrue(parent, 'Accepted'));
-    const accepted = new Set(served.map((parent) => gatewayOf(parent.parentRef)));
-    const gateways = new Set(spec.parentRefs.flatMap((ref) => gatewayOf(ref) ?? []));
-    const parents = [...gateways].map((gateway): GatewayParent => ({
-      kind: 'Gateway',
-      gateway,
-      accepted: accepted.has(gateway),
-    }));
+    const accepted = new Set(
+      served.filter(({ parentRef: ref }) => isGateway(ref)).map(({ parentRef: ref }) => nameOf(ref)),
+    );
+    const gateways = new Set(spec.parentRefs.filter(isGateway).map(nameOf));
+    const others = spec.parentRefs.filter((ref) => !isGateway(ref) && !isMesh(ref));
+    const parents: readonly RouteParent[] = [
+      ...[...gateways].map((gateway) => ({ kind: 'Gateway' as const, gateway, accepted: accepted.has(gateway) })),
+      ...others.map((ref) => ({ kind: 'Unknown' as const, name: `${ref.kind} ${nameOf(ref)}` })),
+    ];
     const foreign = served.some((parent) => isTrue(parent, 'ResolvedRefs'));
     const services = spec.rules
       .flatMap(backendsOf)

@@ -10,13 +10,17 @@ export interface Route {
   kind: RouteKind;
   namespace: string;
   name: string;
-  /** What it hangs on: Gateways, or of an IngressRoute Traefik. */
+  /** What it hangs on: Gateways or what stands for them, or of an IngressRoute Traefik. */
   parents: readonly RouteParent[];
   /** `namespace/name` of each Service that it sends requests to; of another namespace only where it is known to be allowed. */
   services: readonly string[];
 }
 
-export type RouteParent = GatewayParent | { kind: 'IngressClass'; className: string | undefined };
+export type RouteParent =
+  | GatewayParent
+  /** Something else of the Gateway API, which is not looked at, e.g. `ListenerSet edge/public`. */
+  | { kind: 'Unknown'; name: string }
+  | { kind: 'IngressClass'; className: string | undefined };
 
 export interface GatewayParent {
   kind: 'Gateway';
