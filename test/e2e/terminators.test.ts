@@ -16,8 +16,9 @@ import type { Answer } from '../support/https-call.ts';
 import { startInstallation, type Installation } from '../support/installation.ts';
 import { HOSTS } from '../support/oauth-deployment.ts';
 import { isTrue, TestClient } from '../support/oauth-client.ts';
+import { changesUnderLoad } from '../support/changes-under-load.ts';
 import { waitFor } from '../support/wait-for.ts';
-import { INGRESSES, serverReady } from './lifecycle-world.ts';
+import { edited, INGRESSES, serverReady } from './lifecycle-world.ts';
 
 const api = { namespace: 'accounts', name: 'accounts-api' };
 const nginx = 'nginx.ingress.kubernetes.io';
@@ -79,14 +80,15 @@ describe('an Ingress and its client certificates', () => {
     callApi({ url: `${world.origin('api')}/accounts`, caPem: world.serverCa.certPem, ...call });
 
   before(async () => {
-    world = await startInstallation();
-    await apply(world.kube, ...(await world.platform()));
+    world = await startInstallation({ accessTokenTTL: 3 });
+    await apply(world.kube, ...edited(await world.platform()));
     const [authorizationServer] = await documents(INGRESSES);
     assert.ok(authorizationServer?.metadata.name === 'authorization-server-mtls');
     await apply(world.kube, authorizationServer, ingress({ ...api, annotations: owners }, HOSTS.api, 'accounts'));
     await world.startOperator();
     await serverReady(world, 'corporate');
-    client = await new TestClient(world, { namespace: 'payments', name: 'batch' }).apply();
+    const quick = { certificate: { drain: '1s' } };
+    client = await new TestClient(world, { namespace: 'payments', name: 'batch' }, quick).apply();
     stranger = await new TestClient(world, { namespace: 'payments', name: 'stranger' }).apply();
     await Promise.all([client.ready(), stranger.ready()]);
     await world.ingressController.settled();
@@ -139,6 +141,10 @@ describe('an Ingress and its client certificates', () => {
     const thief = await stranger.credentials();
     assert.equal((await request({ token, certificate: thief.certificate, headers: forged })).status, 401);
     assert.equal((await request({ certificate })).status, 401);
+  });
+
+  it('refuses no call while certificates rotate, and while another CA is trusted and used', async (t) => {
+    t.diagnostic(await changesUnderLoad(world, client, (token, certificate) => request({ token, certificate })));
   });
 
   it('is not what a server’s clients rely on while a route of a Gateway leads around it; the kind may be new in the cluster', async () => {
