@@ -87,8 +87,7 @@ describe('an Ingress and its client certificates', () => {
     await apply(world.kube, authorizationServer, ingress({ ...api, annotations: owners }, HOSTS.api, 'accounts'));
     await world.startOperator();
     await serverReady(world, 'corporate');
-    const quick = { certificate: { drain: '1s' } };
-    client = await new TestClient(world, { namespace: 'payments', name: 'batch' }, quick).apply();
+    client = await new TestClient(world, { namespace: 'payments', name: 'batch' }).apply();
     stranger = await new TestClient(world, { namespace: 'payments', name: 'stranger' }).apply();
     await Promise.all([client.ready(), stranger.ready()]);
     await world.ingressController.settled();
