@@ -5,6 +5,7 @@ import type { OAuthClientStatus, RotationPhase } from '../api/oauth-client.ts';
 import { REFUSED_AGAIN_MS } from '../errors.ts';
 import { isShownLive } from '../terminator/proof/verdict.ts';
 import { longestRenewRequest } from './desired.ts';
+import { leftBehindMessage } from './left-behind.ts';
 import { refusalOf } from './observed.ts';
 import { RECORD_OUTDATED } from './outdated.ts';
 import { contextValues, digests } from './published-secret.ts';
@@ -189,11 +190,12 @@ function registeredVerdict({ observed: { record }, now }: ClientView): Verdict {
       ? ''
       : ` Whoever has the key that was reported compromised is accepted until ${until}: the server knows this client by its ` +
         'subject. To end that now, switch to a second OAuthClient with another subject and delete this one.';
+  const left = record?.state === undefined ? undefined : leftBehindMessage(record.state);
   return {
     type,
     status: 'True',
     reason: 'Registered',
-    message: `Registered as client ${registration.clientId}.${exposed}`,
+    message: `Registered as client ${registration.clientId}.${exposed}${left === undefined ? '' : ` ${left}`}`,
   };
 }
 

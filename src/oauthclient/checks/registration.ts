@@ -4,6 +4,7 @@ import { changedMembers, echoViolations, metadataRejected } from '../../authserv
 import type { Check } from '../../runtime/pass.ts';
 import type { Desired } from '../desired.ts';
 import { digestOf } from '../digest.ts';
+import { leftBehindMessage } from '../left-behind.ts';
 import { certificateIn } from '../record.ts';
 import { Condition, UPDATE_UNSUPPORTED, act, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
 
@@ -91,7 +92,9 @@ const notRejected: ClientCheck = {
       rejected.askedDigest !== digestOf(withoutKeys(metadata))
     )
       return undefined;
-    return stuck(Condition.registered, 'MetadataRejected', rejected.message);
+    const left = record?.state && leftBehindMessage(record.state);
+    const message = left === undefined ? rejected.message : `${rejected.message} ${left}`;
+    return stuck(Condition.registered, 'MetadataRejected', message);
   },
 };
 
