@@ -74,7 +74,6 @@ export function addIndexes({ frontends, bundles, companions }: TerminatorSources
   frontends.addIndex(Index.namespace, ({ namespace }) => [namespace]);
   frontends.addIndex(Index.lax, (frontend) => (laxHostOf(frontend) === undefined ? [] : [laxKey(frontend)]));
   bundles.addIndex(Index.name, ({ name }) => [name]);
-  frontends.addIndex(Index.lax, (frontend) => (laxHostOf(frontend) === undefined ? [] : [laxKey(frontend)]));
   bundles.addIndex(Index.namespace, ({ namespace }) => [namespace]);
   companions.addIndex(Index.namespace, ({ namespace }) => [namespace]);
   companions.addIndex(Index.scope, ({ scope }) => (scope === undefined ? [] : [scopeKey(scope)]));
