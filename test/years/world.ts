@@ -35,7 +35,7 @@ const serverCaPem = (await createThrowawayCa('Server CA')).certPem;
 class Killed extends Error {}
 
 /** What the next registration calls come to. `lost`: carried out, and nobody learns of it. */
-export type CallFate = 'ok' | 'refused' | 'unavailable' | 'lost';
+export type CallFate = 'ok' | 'refused' | 'unauthorized' | 'unavailable' | 'lost';
 /** What the next writes to the API server come to. */
 export type WriteFate = 'ok' | 'refused' | 'lost';
 
@@ -483,6 +483,7 @@ export class World {
     const fate = changes ? (this.calls.shift() ?? 'ok') : 'ok';
     this.#advanceTo(this.clock.now() + 10 + this.random.below(300));
     if (fate === 'refused') return { status: 400, json: { error: 'invalid_client_metadata' } };
+    if (fate === 'unauthorized') return { status: 401, json: { error: 'invalid_token' } };
     if (fate === 'unavailable') return { status: 503, json: undefined };
     const answer = this.authorizationServer.handle({ ...sent, certificate: this.#forwarded(sent) });
     this.#guard(this.#verify);
