@@ -269,7 +269,12 @@ export function trustBundleCases(world: TrustBundleWorld): void {
       try {
         await reconcile();
         assert.equal(await state(PUBLISHED), 'False NamespaceNotServed');
-        assert.match(await message(), /list it in scope\.namespaces/);
+        assert.match(
+          await message(),
+          new RegExp(
+            `list it in scope\\.namespaces.*kubectl --namespace nowhere delete secret ${world.name()}-client-cas$`,
+          ),
+        );
       } finally {
         world.serve([]);
       }
