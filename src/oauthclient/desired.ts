@@ -221,6 +221,7 @@ function extensionsOf(observed: Observed, schedule: Schedule, now: number): Desi
   return {
     clientId:
       record?.state?.registration?.clientId ?? client.spec.clientId ?? defaultClientId(clusterId, namespace, name),
+    ownerUid: client.metadata.uid,
     // The server compares one name with all certificates: between two CAs it must not compare any, or one of them is refused.
     caSubject: others.length > 0 || unpinned(record?.state) ? undefined : caSubject,
   };

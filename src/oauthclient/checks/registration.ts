@@ -100,10 +100,11 @@ const notRejected: ClientCheck = {
 
 const registered: ClientCheck = {
   name: 'registered',
-  find({ observed: { record, server, client, credentials } }) {
+  find({ observed: { record, server, client, credentials }, desired: { renewRequested } }) {
     const state = record?.state;
     if (state === undefined || state.registration !== undefined) return undefined;
-    const basis = `${client.metadata.generation} ${server?.metadata.resourceVersion ?? ''} ${credentials}`;
+    const version = server?.metadata.resourceVersion ?? '';
+    const basis = `${client.metadata.generation} ${version} ${credentials} ${renewRequested ?? ''}`;
     const step: ClientStep = state.intent === undefined ? { name: 'intendCreate' } : { name: 'register' };
     return act(
       Condition.registered,

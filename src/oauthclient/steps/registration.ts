@@ -48,7 +48,9 @@ export const register: ClientAction = async (context, view, signal) => {
   // Read first: that the API server does not answer says nothing of the authorization server.
   await access.credentials();
   await answered(context, loaded, asked, async () => {
-    const { registration, adopted } = await createOrTakeOver(driver, access, asked, view.desired.adoption);
+    const { adoption, renewRequested } = view.desired;
+    const recovering = renewRequested !== undefined;
+    const { registration, adopted } = await createOrTakeOver(driver, access, asked, { adoption, recovering });
     if (adopted) tellAdopted(context, view, registration.clientId);
     return registration;
   });
@@ -306,5 +308,6 @@ const nothingDone = new Set([
   'UpdateUnsupported',
   'RegistrationNotFound',
   'ClientIdTaken',
+  'RegisteredByNamesake',
   'ServerUnavailable',
 ]);
