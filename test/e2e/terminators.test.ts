@@ -3,21 +3,56 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CLIENT_CERTIFICATES, OPT_IN, ROLE_LABEL, Role } from '../../src/api/annotations.ts';
-import { ingresses, secrets, type KubernetesObject } from '../../src/kube/resource.ts';
+import {
+  customResourceDefinitions,
+  httpRoutes,
+  ingresses,
+  secrets,
+  type KubernetesObject,
+} from '../../src/kube/resource.ts';
 import { callApi, requestToken, secretValues, tokenFor, type ApiCall } from '../support/application.ts';
 import { apply, documents, ingress } from '../support/cluster-objects.ts';
 import type { Answer } from '../support/https-call.ts';
 import { startInstallation, type Installation } from '../support/installation.ts';
 import { HOSTS } from '../support/oauth-deployment.ts';
 import { isTrue, TestClient } from '../support/oauth-client.ts';
+import { changesUnderLoad } from '../support/changes-under-load.ts';
 import { waitFor } from '../support/wait-for.ts';
-import { INGRESSES, serverReady } from './lifecycle-world.ts';
+import { edited, INGRESSES, serverReady } from './lifecycle-world.ts';
 
 const api = { namespace: 'accounts', name: 'accounts-api' };
 const nginx = 'nginx.ingress.kubernetes.io';
 const optedIn = { [OPT_IN]: 'corporate', [CLIENT_CERTIFICATES]: 'required' };
 /** As the owner of the Ingress has it in Git, from before Certbound. */
 const owners = { [`${nginx}/proxy-body-size`]: '8m', 'example.test/team': 'accounts' };
+
+/** As the Gateway API defines it, as far as a cluster without any of its controllers needs it. */
+const routeDefinition: KubernetesObject = {
+  apiVersion: 'apiextensions.k8s.io/v1',
+  kind: 'CustomResourceDefinition',
+  metadata: {
+    name: 'httproutes.gateway.networking.k8s.io',
+    annotations: { 'api-approved.kubernetes.io': 'unapproved, of a test' },
+  },
+  spec: {
+    group: 'gateway.networking.k8s.io',
+    names: { kind: 'HTTPRoute', listKind: 'HTTPRouteList', plural: 'httproutes', singular: 'httproute' },
+    scope: 'Namespaced',
+    versions: [
+      {
+        name: 'v1',
+        served: true,
+        storage: true,
+        schema: {
+          openAPIV3Schema: {
+            type: 'object',
+            properties: { spec: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
+          },
+        },
+      },
+    ],
+  },
+};
 
 /** nginx itself answered: the API, whose refusals are JSON with a challenge, was never asked. */
 function assertRefusedByTheTerminator(answer: Answer): void {
@@ -45,8 +80,8 @@ describe('an Ingress and its client certificates', () => {
     callApi({ url: `${world.origin('api')}/accounts`, caPem: world.serverCa.certPem, ...call });
 
   before(async () => {
-    world = await startInstallation();
-    await apply(world.kube, ...(await world.platform()));
+    world = await startInstallation({ accessTokenTTL: 3 });
+    await apply(world.kube, ...edited(await world.platform()));
     const [authorizationServer] = await documents(INGRESSES);
     assert.ok(authorizationServer?.metadata.name === 'authorization-server-mtls');
     await apply(world.kube, authorizationServer, ingress({ ...api, annotations: owners }, HOSTS.api, 'accounts'));
@@ -105,6 +140,30 @@ describe('an Ingress and its client certificates', () => {
     const thief = await stranger.credentials();
     assert.equal((await request({ token, certificate: thief.certificate, headers: forged })).status, 401);
     assert.equal((await request({ certificate })).status, 401);
+  });
+
+  it('refuses no call while certificates rotate, and while another CA is trusted and used', async (t) => {
+    t.diagnostic(await changesUnderLoad(world, client, (token, certificate) => request({ token, certificate })));
+  });
+
+  it('is not what a server’s clients rely on while a route of a Gateway leads around it; the kind may be new in the cluster', async () => {
+    const terminators = (status: string, reason: string) => client.told('TerminatorsReady', status, reason);
+    await terminators('True', 'Distributed');
+    await world.kube.create(customResourceDefinitions, routeDefinition);
+    const route = { namespace: 'identity', name: 'public' };
+    const backendRefs = [{ name: 'authorization-server', port: 80 }];
+    const spec = { parentRefs: [{ name: 'edge' }], rules: [{ backendRefs }] };
+    await waitFor(() =>
+      world.kube.create(httpRoutes, { metadata: route, spec }).then(
+        () => true,
+        () => false,
+      ),
+    );
+    const message = await terminators('False', 'BackendExposed');
+    assert.match(message, /Service authorization-server .*Gateway identity\/edge \(HTTPRoute public\)/);
+    await client.ready();
+    await world.kube.delete(httpRoutes, route);
+    await terminators('True', 'Distributed');
   });
 
   it('puts its own annotations and its bundle right again', async () => {

@@ -2,17 +2,14 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { CLIENT_CERTIFICATES, OPT_IN, RENEW_REQUESTED, Role, ROLE_LABEL } from '../../src/api/annotations.ts';
-import { authorizationServers, clientCertificateIssuers } from '../../src/api/resources.ts';
+import { CLIENT_CERTIFICATES, OPT_IN, Role, ROLE_LABEL } from '../../src/api/annotations.ts';
 import { KubeClient, KubeError } from '../../src/kube/client.ts';
 import { httpProxies, secrets, type KubernetesObject } from '../../src/kube/resource.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
 import { serverReady } from '../e2e/lifecycle-world.ts';
 import { callApi, requestToken, secretValues, tokenFor } from '../support/application.ts';
-import { apply } from '../support/cluster-objects.ts';
 import { call } from '../support/https-call.ts';
-import { CLIENTS_ALLOWED } from '../support/installation.ts';
+import { changesUnderLoad } from '../support/changes-under-load.ts';
 import { boundTo, isTrue, TestClient } from '../support/oauth-client.ts';
 import type { KeyPairPem } from '../support/throwaway-ca.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -28,8 +25,6 @@ const othersFields = ({ metadata }: KubernetesObject): [string | undefined, unkn
   (metadata.managedFields ?? [])
     .filter(({ manager, subresource }) => manager !== FIELD_MANAGER && subresource !== 'status')
     .map(({ manager, fieldsV1 }) => [manager, fieldsV1]);
-const certificatesIn = (secret: KubernetesObject): number =>
-  (secretValues(secret)['ca.crt'] ?? '').split('BEGIN CERTIFICATE').length - 1;
 
 const validation = (object: KubernetesObject): unknown => Object(object['spec']).virtualhost.tls.clientValidation;
 
@@ -147,54 +142,8 @@ describe('HTTPProxies behind Contour', () => {
     await waitFor(async () => (await status(request({ token }))) === 'no connection', limitMs);
   });
 
-  it('refuse no call while a certificate rotates, and while another CA is trusted and used', async () => {
-    const used = new Set<string>();
-    const answers: string[] = [];
-    const ended = new AbortController();
-    const load = (async () => {
-      while (!ended.signal.aborted) {
-        const credentials = await client.credentials();
-        const { certificate, x5tS256 } = credentials;
-        const token = await tokenFor(credentials);
-        const answer = await request({ token, certificate });
-        answers.push(`${answer.status}`);
-        assert.equal(answer.status, 200, answer.text);
-        assert.equal(answer.json['x5t_s256'], x5tS256);
-        used.add(x5tS256);
-        await sleep(25);
-      }
-    })();
-    // What it fails with is told at its end.
-    load.catch(() => ended.abort());
-    const until = (condition: () => boolean | Promise<boolean>) =>
-      waitFor(async () => ended.signal.aborted || condition(), limitMs);
-    try {
-      await until(() => used.size === 1);
-      await client.annotate({ [RENEW_REQUESTED]: 'first' });
-      await until(() => used.size === 2);
-      const second = 'second-clients';
-      await apply(world.kube, {
-        apiVersion: 'certbound.dev/v1alpha1',
-        kind: clientCertificateIssuers.kind,
-        metadata: { name: second },
-        spec: {
-          ca: { managed: { dn: 'CN=Second OAuth Clients,O=Example' } },
-          policy: { namespaces: { selector: { matchLabels: CLIENTS_ALLOWED } } },
-        },
-      });
-      const both = { spec: { clients: { issuers: ['corporate-clients', second] } } };
-      await world.kube.patch(authorizationServers, { name: 'corporate' }, both, { type: 'merge' });
-      await until(async () => (await bundles()).every((each) => certificatesIn(each) === 2));
-      await client.apply({ certificate: { issuerRef: { name: second } } });
-      await until(() => used.size === 3);
-    } finally {
-      ended.abort();
-      await load;
-    }
-    assert.deepEqual(new Set(answers), new Set(['200']));
-    assert.equal(used.size, 3);
-    const ca = (await client.values())['client-ca.crt'] ?? '';
-    assert.match(new X509Certificate(ca).subject, /Second OAuth Clients/);
+  it('refuse no call while certificates rotate, and while another CA is trusted and used', async (t) => {
+    t.diagnostic(await changesUnderLoad(world, client, (token, certificate) => request({ token, certificate })));
   });
 
   it('lose our settings and the bundle when their owner opts out, and nothing else', async () => {

@@ -9,6 +9,8 @@ import { authorizationServers } from '../../src/api/resources.ts';
 import {
   configMaps,
   gateways,
+  httpRoutes,
+  ingresses,
   type KubernetesObject,
   type ObjectMeta,
   type ObjectRef,
@@ -16,10 +18,11 @@ import {
 import { KubeClient } from '../../src/kube/client.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
 import { type ApiCall, callApi, requestToken, tokenFor } from '../support/application.ts';
-import { apply } from '../support/cluster-objects.ts';
-import { clientTrafficPolicies } from '../support/gateway-objects.ts';
+import { apply, ingress } from '../support/cluster-objects.ts';
+import { clientTrafficPolicies, httpRoute } from '../support/gateway-objects.ts';
 import { boundTo, isTrue, TestClient } from '../support/oauth-client.ts';
 import type { KeyPairPem } from '../support/throwaway-ca.ts';
+import { changesUnderLoad } from '../support/changes-under-load.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { HOSTS } from '../support/oauth-deployment.ts';
 import type { OperatorProcess } from '../support/operator.ts';
@@ -153,6 +156,32 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
     assert.equal((await request({ token, certificate: own, headers: { x_forwarded_client_cert: 'x' } })).status, 400);
   });
 
+  it('is not what its clients rely on while an Ingress leads to a Service behind it', async () => {
+    const { namespace } = MTLS_GATEWAY;
+    const route = httpRoute({ namespace, name: 'behind' }, [HOSTS.mtls], 'authorization-server');
+    await apply(world.kube, {
+      ...route,
+      spec: {
+        parentRefs: [{ name: MTLS_GATEWAY.name }],
+        hostnames: [HOSTS.mtls],
+        rules: [
+          {
+            matches: [{ path: { type: 'PathPrefix', value: '/behind' } }],
+            backendRefs: [{ name: 'authorization-server', port: 80 }],
+          },
+        ],
+      },
+    });
+    const around = ingress({ namespace, name: 'around' }, HOSTS.browser, 'authorization-server', 'internal');
+    await apply(world.kube, around);
+    const terminators = (status: string, reason: string) => client.told('TerminatorsReady', status, reason, LONG_MS);
+    const message = await terminators('False', 'BackendExposed');
+    assert.match(message, /Service authorization-server is also reached through .*Ingress around/);
+    await world.kube.delete(ingresses, around.metadata);
+    await terminators('True', 'Distributed');
+    await world.kube.delete(httpRoutes, route.metadata);
+  });
+
   it('is shown to do so by live connections to its host names: one without certificates is told apart', async (t) => {
     const { certificate } = await client.credentials();
     const [bundle] = (await ours()).bundles;
@@ -281,50 +310,7 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
   });
 
   it('refuses no call while certificates and the bundle change', async (t) => {
-    const second = {
-      apiVersion: 'certbound.dev/v1alpha1',
-      kind: 'ClientCertificateIssuer',
-      metadata: { name: 'second' },
-    };
-    const spec = { ca: { managed: { dn: 'CN=Second CA,O=Example' } }, policy: { namespaces: { selector: {} } } };
-    const ended = new AbortController();
-    const used = new Set<string>();
-    let calls = 0;
-    const load = (async () => {
-      while (!ended.signal.aborted) {
-        const credentials = await client.credentials();
-        assert.equal(await boundTo(credentials), credentials.x5tS256);
-        const token = await tokenFor(credentials);
-        const answer = await request({ token, certificate: credentials.certificate });
-        assert.equal(answer.status, 200, answer.text);
-        used.add(credentials.x5tS256);
-        calls += 1;
-        await sleep(25);
-      }
-    })();
-    load.catch(() => ended.abort());
-    const published = async () => (await client.credentials()).x5tS256;
-    const rotated = async (from: string) => {
-      await waitFor(async () => ended.signal.aborted || (await published()) !== from, 2 * LONG_MS);
-    };
-    for (const wish of ['one', 'two']) {
-      const from = await published();
-      await client.annotate({ 'certbound.dev/renew-requested': wish });
-      await rotated(from);
-    }
-    await apply(world.kube, { ...second, spec });
-    const issuers = { spec: { clients: { issuers: ['corporate-clients', 'second'] } } };
-    await world.kube.patch(authorizationServers, { name: 'corporate' }, issuers, { type: 'merge' });
-    const from = await published();
-    await client.apply({ certificate: { ...drained, issuerRef: { name: 'second' } } });
-    await rotated(from);
-    const last = await published();
-    await waitFor(() => ended.signal.aborted || used.has(last));
-    ended.abort();
-    await load;
-    t.diagnostic(`${calls} rounds of token and API call, ${used.size} certificates`);
-    assert.equal(used.size, 4);
-    assert.ok(calls >= 10, `${calls} calls`);
+    t.diagnostic(await changesUnderLoad(world, client, (token, certificate) => request({ token, certificate })));
   });
 
   it('loses what is ours when it opts out, and nothing else', async () => {

@@ -2,17 +2,16 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { CLIENT_CERTIFICATES, OPT_IN, ROLE_LABEL, Role, SESSIONS_ISOLATED } from '../../src/api/annotations.ts';
-import { authorizationServers, clientCertificateIssuers } from '../../src/api/resources.ts';
 import { events, ingressClasses, ingresses, secrets } from '../../src/kube/resource.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
-import { Application, callApi, requestToken, tokenFor, type ApiCall } from '../support/application.ts';
+import { callApi, requestToken, tokenFor, type ApiCall } from '../support/application.ts';
 import { apply, documents } from '../support/cluster-objects.ts';
 import { findHaproxy } from '../support/haproxy.ts';
 import { startInstallation, type Installation } from '../support/installation.ts';
 import { TestClient } from '../support/oauth-client.ts';
+import { changesUnderLoad } from '../support/changes-under-load.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { edited, INGRESSES, serverReady } from '../e2e/lifecycle-world.ts';
-import { keepCalling } from '../support/load.ts';
 
 const api = { namespace: 'accounts', name: 'accounts-api' };
 const prefix = 'haproxy-ingress.github.io';
@@ -74,50 +73,8 @@ describe('haproxy-ingress', { skip: (await findHaproxy()) === undefined && 'ther
     assert.equal((await request({ token, certificate: foreign, headers: forged })).status, 495);
   });
 
-  it('a rotation and another CA in the bundle, under load: no call is refused', async () => {
-    const first = (await client.credentials()).x5tS256;
-    const tokens = keepCalling(client);
-    const url = { url: `${world.origin('api')}/accounts`, caPem: world.serverCa.certPem };
-    const application = new Application(url, () => client.secret());
-    const ended = new AbortController();
-    const statuses = new Set<number>();
-    let refreshed = Date.now();
-    let current = application;
-    const calls = (async () => {
-      while (!ended.signal.aborted) {
-        // Tokens last three seconds here.
-        if (Date.now() - refreshed > 1000) {
-          current = new Application(url, () => client.secret());
-          refreshed = Date.now();
-        }
-        statuses.add((await current.call()).status);
-      }
-    })();
-    try {
-      await client.annotate({ 'certbound.dev/renew-requested': 'now' });
-      await apply(world.kube, {
-        apiVersion: 'certbound.dev/v1alpha1',
-        kind: clientCertificateIssuers.kind,
-        metadata: { name: 'second' },
-        spec: { ca: { managed: { dn: 'CN=Second,O=Example' } } },
-      });
-      const issuers = { spec: { clients: { issuers: ['corporate-clients', 'second'] } } };
-      await world.kube.patch(authorizationServers, { name: 'corporate' }, issuers, { type: 'merge' });
-      const count = async () =>
-        Buffer.from(String(Object(Object((await bundles())[0])['data'])['ca.crt']), 'base64')
-          .toString()
-          .split('BEGIN CERTIFICATE').length - 1;
-      await waitFor(async () => (await count()) === 2);
-      await client.until(() => tokens.used.size > 1);
-      await world.ingressController.settled();
-    } finally {
-      ended.abort();
-    }
-    await calls;
-    assert.ok((await tokens.stop()).calls > 10);
-    assert.deepEqual([...statuses], [200]);
-    assert.deepEqual([...tokens.used].slice(0, 1), [first]);
-    assert.notEqual((await client.credentials()).x5tS256, first);
+  it('two rotations, and another CA that is trusted and used, under load: no call is refused', async (t) => {
+    t.diagnostic(await changesUnderLoad(world, client, (token, certificate) => request({ token, certificate })));
   });
 
   it('opted out, nothing of ours is left', async () => {
