@@ -73,6 +73,29 @@ describe('the end of a certificate that could not be replaced', () => {
   });
 });
 
+describe('a credential that the server refuses, and then takes though its Secret is as it was', () => {
+  for (const method of methods) {
+    test(`${method}: the client is registered within a minute, and the server was not asked without a pause`, async () => {
+      const world = new World({ method, verifyInterval: '720h', watched: false });
+      world.calls = Array.from({ length: 1_000 }, () => 'unauthorized');
+      await world.begin();
+      const began = world.clock.now();
+      await world.run(began + hour);
+      assert.equal(world.ready, 'False/RegistrationUnauthorized');
+      assert.deepEqual(world.authorizationServer.clientIds, []);
+      const asked = 1_000 - world.calls.length;
+      assert.ok(asked >= 60 && asked <= 90, `asked ${asked} times in an hour`);
+
+      world.calls = [];
+      await world.run(began + hour + 60_000);
+      assert.equal(world.authorizationServer.clientIds.length, 1);
+      await world.run(began + hour + 5 * 60_000);
+      assert.equal(world.ready, 'True/Ready');
+      assert.ok(world.works);
+    });
+  }
+});
+
 describe('nothing is issued anew', () => {
   for (const method of methods) {
     test(`${method}: by restarts at any time`, async () => {
