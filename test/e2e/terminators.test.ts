@@ -6,10 +6,12 @@ import { CLIENT_CERTIFICATES, OPT_IN, ROLE_LABEL, Role } from '../../src/api/ann
 import { httpRoutes, ingresses, secrets, type KubernetesObject } from '../../src/kube/resource.ts';
 import { callApi, requestToken, secretValues, tokenFor, type ApiCall } from '../support/application.ts';
 import { apply, documents, ingress } from '../support/cluster-objects.ts';
+import { forgedHeaders } from '../support/forged-headers.ts';
 import type { Answer } from '../support/https-call.ts';
 import { startInstallation, type Installation } from '../support/installation.ts';
 import { HOSTS } from '../support/oauth-deployment.ts';
 import { isTrue, TestClient } from '../support/oauth-client.ts';
+import { badInputCases } from '../support/terminator-bad-input.ts';
 import { changesUnderLoad } from '../support/changes-under-load.ts';
 import { defineSkeleton } from '../support/skeleton-definition.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -46,6 +48,12 @@ describe('an Ingress and its client certificates', () => {
   const request = (call: Omit<ApiCall, 'url' | 'caPem'>) =>
     callApi({ url: `${world.origin('api')}/accounts`, caPem: world.serverCa.certPem, ...call });
 
+  const readyClient = async (name: string): Promise<TestClient> => {
+    const made = await new TestClient(world, { namespace: 'payments', name }).apply();
+    await made.ready();
+    return made;
+  };
+
   before(async () => {
     world = await startInstallation({ accessTokenTTL: 3 });
     await apply(world.kube, ...edited(await world.platform()));
@@ -54,9 +62,7 @@ describe('an Ingress and its client certificates', () => {
     await apply(world.kube, authorizationServer, ingress({ ...api, annotations: owners }, HOSTS.api, 'accounts'));
     await world.startOperator();
     await serverReady(world, 'corporate');
-    client = await new TestClient(world, { namespace: 'payments', name: 'batch' }).apply();
-    stranger = await new TestClient(world, { namespace: 'payments', name: 'stranger' }).apply();
-    await Promise.all([client.ready(), stranger.ready()]);
+    [client, stranger] = await Promise.all([readyClient('batch'), readyClient('stranger')]);
     await world.ingressController.settled();
   });
   after(() => world.stop());
@@ -97,10 +103,7 @@ describe('an Ingress and its client certificates', () => {
     assert.equal(accepted.status, 200, accepted.text);
     assert.equal(accepted.json['x5t_s256'], values['x5t_s256']);
     assertRefusedByTheTerminator(await request({ token }));
-    const forged = {
-      'ssl-client-cert': encodeURIComponent(certificate.certPem),
-      'ssl-client-verify': 'SUCCESS',
-    };
+    const forged = forgedHeaders('nginx', certificate);
     assertRefusedByTheTerminator(await request({ token, headers: forged }));
     const foreign = await world.serverCa.issue({ cn: 'batch', o: 'payments', clientAuth: true });
     assertRefusedByTheTerminator(await request({ token, certificate: foreign, headers: forged }));
@@ -189,5 +192,25 @@ describe('an Ingress and its client certificates', () => {
     await annotate({ [OPT_IN]: null, [CLIENT_CERTIFICATES]: null });
     await waitFor(async () => (await bundles()).length === 0);
     assert.deepEqual(await annotations(), { ...owners, ...foreign });
+  });
+
+  badInputCases(async () => {
+    const ref = { namespace: 'identity', name: 'authorization-server-mtls' };
+    return {
+      ...world,
+      kubeconfigPath: world.plane.kubeconfigPath,
+      client: await readyClient('holder'),
+      frontends: ingresses,
+      frontend: ingress(ref, HOSTS.mtls, 'authorization-server'),
+      bundles: secrets,
+      terminator: 'nginx',
+      classed: {
+        spec: (ingressClassName) => ({ ingressClassName }),
+        name: 'nginx',
+        told: 'UnknownIngressClass',
+      },
+      taken: { metadata: { annotations: { [`${nginx}/auth-tls-secret`]: 'identity/elsewhere' } } },
+      rival: ingress({ ...ref, name: 'rival' }, HOSTS.mtls, 'authorization-server'),
+    };
   });
 });
