@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CLIENT_HEADERS_REMOVED } from '../../src/api/annotations.ts';
+import { frontendValidation } from '../../src/terminator/drivers/gateway-api.ts';
 import { TRAEFIK } from '../../src/terminator/drivers/traefik.ts';
+import { applied } from '../../src/terminator/frontends/settings.ts';
 import { isNews } from '../../src/terminator/routes/route.ts';
 import { routeProjections } from '../../src/terminator/routes/route-projections.ts';
 import { ofGateways, ofHosts } from './hazards.ts';
@@ -104,8 +106,24 @@ describe('a route exposes nobody', () => {
     assert.equal(world.blockedBy(), 'distributed', driver);
   };
 
-  test('by the Gateway that has opted in itself', () => {
-    for (const driver of ofGateways) unexposed(driver, (world) => world.behind());
+  test('by the Gateway that has opted in itself, before it is configured too', () => {
+    for (const driver of ofGateways) {
+      unexposed(driver, (world) => world.behind());
+      const plain = new SafeWorld(driverNamed(driver)).behind().plain();
+      assert.deepEqual(plain.said('payments/api', plain.key), [], driver);
+    }
+  });
+
+  test('by another Gateway where nobody gets in without a certificate either', () => {
+    const settings = frontendValidation({ bundle: { namespace: 'edge', name: 'theirs' } });
+    unexposed('gateway-api', (world) => {
+      world.behind().otherGateway(world.product.controller).route('HTTPRoute');
+      const listeners = [{ name: 'https', protocol: 'HTTPS', port: 443 }];
+      const spec = { gatewayClassName: 'other', listeners, ...applied(settings).spec };
+      assert.equal(world.blockedBy(), 'BackendExposed');
+      world.gateways.set({ metadata: { namespace: 'edge', name: 'public' }, spec });
+      return world;
+    });
   });
 
   test('behind a Gateway that did not accept it, whatever else reaches the Service', () => {
@@ -192,6 +210,13 @@ describe('a change concerns', () => {
     assert.deepEqual(affected(own.route('HTTPRoute', { ...route, gateway: 'payments/api' })), [own.key]);
     const other = new SafeWorld(driverNamed('envoy-gateway')).behind().route('HTTPRoute', route);
     assert.deepEqual(affected(other), [other.key]);
+  });
+
+  test('of a route that is gone: the Gateway that it hung on', () => {
+    const world = new SafeWorld(driverNamed('envoy-gateway')).route('HTTPRoute', { ...route, gateway: 'payments/api' });
+    const gone = world.routes.get('HTTPRoute', 'payments', 'web') ?? assert.fail();
+    world.routeCaches.HTTPRoute.delete('payments', 'web');
+    assert.deepEqual(world.views.affected.byRoute(gone), [world.key]);
   });
 
   test('of a Gateway, of a class: who its routes lead around', () => {
