@@ -1,5 +1,5 @@
 /** All rules, and what they say of one frontend together. */
-import { backendExposed, hazardous, hostShared, reportOnly } from './advice-rules.ts';
+import { backendExposed, hazardous, hostShared, plainHttp, reportOnly } from './advice-rules.ts';
 import { bundleHolds, companionsToWrite, differingKeys, holdsTrustedCas } from '../desired.ts';
 import type { Member } from '../observed.ts';
 import {
@@ -53,6 +53,7 @@ export const rules: readonly Rule[] = [
   ...proofRules,
   hostShared,
   backendExposed,
+  plainHttp,
   hazardous,
   reportOnly,
   bundleNameTaken,
