@@ -269,7 +269,9 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
     });
 
     it('refuses no call through two rotations and a change of the CA', async (t) => {
-      t.diagnostic(await changesUnderLoad(world, client, (token, certificate) => world.api({ token, certificate })));
+      t.diagnostic(
+        await changesUnderLoad(world, client, (bound, certificate) => world.api({ token: bound, certificate })),
+      );
     });
 
     it('has nothing of ours left when the owner opts out, and everything of others as it was', async (t) => {

@@ -40,9 +40,8 @@ function serves(gateway: Gateway, listener: Listener, route: Route, { section, p
   return hostname === '' || route.hostnames.length === 0 || route.hostnames.some((host) => intersect(host, hostname));
 }
 
+const intersect = (one: string, other: string): boolean => one === other || isBelow(one, other) || isBelow(other, one);
+
 /** A wildcard stands for any number of labels here, unlike in a certificate. */
-function intersect(one: string, other: string): boolean {
-  const below = (name: string, wildcard: string): boolean =>
-    wildcard.startsWith('*.') && name.endsWith(wildcard.slice(1));
-  return one === other || below(one, other) || below(other, one);
-}
+const isBelow = (name: string, wildcard: string): boolean =>
+  wildcard.startsWith('*.') && name.endsWith(wildcard.slice(1));
