@@ -28,7 +28,7 @@ import { configMaps, secrets, type Resource } from './kube/resource.ts';
 import { leadershipOf } from './leadership.ts';
 import { issuerNameOf } from './oauthclient/desired.ts';
 import { keysAt } from './oauthclient/key-set.ts';
-import { oauthClientKind, secretKey, SECRET_NAME_INDEX } from './oauthclient/reconcile.ts';
+import { HOLDER_INDEX, oauthClientKind, secretKey, SECRET_NAME_INDEX } from './oauthclient/reconcile.ts';
 import { Comparisons } from './oauthclient/comparisons.ts';
 import { RecordStore } from './oauthclient/record-store.ts';
 import { Reproofs } from './oauthclient/reproofs.ts';
@@ -144,6 +144,7 @@ export async function startOperator(
   const { namespace: operatorNamespace, clusterId, controllerName } = config;
 
   caches.clients.addIndex(SECRET_NAME_INDEX, (client) => [secretKey(client)]);
+  caches.claims.addIndex(HOLDER_INDEX, ({ holder }) => [holder]);
   indexTrust(caches.bundles);
   caches.clients.addIndex(SERVER_INDEX, (client) => [client.spec.authorizationServerRef.name]);
   const terminators = new TerminatorKind({

@@ -19,12 +19,23 @@ test('fields that hold keys and tokens are not printed, however deep', () => {
         reply: { registration_access_token: 'TOKEN-2', client: { client_secret: 'TOKEN-3' } },
         request: { headers: { authorization: 'TOKEN-4' } },
         tls: { 'tls.key': 'KEY-2', 'tls-bundle.pem': 'KEY-3' },
+        tried: [{ token: 'TOKEN-5' }, { items: [{ password: 'KEY-4' }] }],
+        failure: Object.assign(new Error('no'), { body: 'TOKEN-6' }),
+        data: { any: 'KEY-5' },
       },
       'seen',
     ),
   );
   assert.ok(!/KEY-|TOKEN-/.test(line), line);
   assert.match(line, /"name":"x"/);
+  assert.ok(Array.isArray(JSON.parse(line).tried));
+});
+
+test('what is logged stays as it is', () => {
+  const reply = { client: { token: 'TOKEN-1' }, at: new Date(0) };
+  const line = logged((logger) => logger.info({ reply }, 'seen'));
+  assert.equal(reply.client.token, 'TOKEN-1');
+  assert.deepEqual(JSON.parse(line).reply, { client: { token: '[redacted]' }, at: '1970-01-01T00:00:00.000Z' });
 });
 
 test('a key or a token inside a longer text is taken out', () => {

@@ -4,7 +4,7 @@ import { Role, ROLE_LABEL } from '../api/annotations.ts';
 import { OperatorError } from '../errors.ts';
 import { type KubeClient, KubeError } from '../kube/client.ts';
 import { configMaps, type KubernetesObject } from '../kube/resource.ts';
-import type { Identity } from './identity.ts';
+import { type Identity, subjectParameters } from './identity.ts';
 
 /** Who holds an identity at a server. It may outlive its client: a certificate that names it may still be valid. */
 export interface Claim {
@@ -18,6 +18,8 @@ export interface Claim {
   expires: number | undefined;
   /** Others may have a key that is certified for it: until it expires, a client that is made anew does not get it either. */
   compromised?: boolean;
+  /** Id of the intent that it was made with: its holder was about to be registered, and had no record yet (ADR 16). */
+  intent?: string;
 }
 export interface ClaimHolder {
   namespace: string;
@@ -55,6 +57,7 @@ const data = z.object({
   holderUid: z.string().min(1),
   expires: z.iso.datetime().optional(),
   compromised: z.literal('true').optional(),
+  intent: z.string().min(1).optional(),
 });
 const claimObject = z.object({
   metadata: z.object({
@@ -77,7 +80,7 @@ function claimOf({ metadata, data: written }: z.infer<typeof claimObject>): Clai
   const { name, resourceVersion } = metadata;
   const read = data.safeParse(written);
   if (!read.success) return { name, resourceVersion, holder: '', holderUid: '', expires: undefined };
-  const { holder, holderUid, expires, compromised } = read.data;
+  const { holder, holderUid, expires, compromised, intent } = read.data;
   return {
     name,
     resourceVersion,
@@ -85,6 +88,7 @@ function claimOf({ metadata, data: written }: z.infer<typeof claimObject>): Clai
     holderUid,
     expires: expires === undefined ? undefined : Date.parse(expires),
     ...(compromised === undefined ? {} : { compromised: true }),
+    ...(intent === undefined ? {} : { intent }),
   };
 }
 
@@ -101,7 +105,8 @@ export function claimState(claim: Claim | undefined, holder: ClaimHolder, now: n
   return { state: 'taken', until: expires };
 }
 
-function nameOf({ namespace, name }: ClaimHolder): string {
+/** As a claim names it. */
+export function nameOf({ namespace, name }: Pick<ClaimHolder, 'namespace' | 'name'>): string {
   return `${namespace}/${name}`;
 }
 
@@ -118,18 +123,9 @@ export async function acquireClaim(
   now: number,
   signal: AbortSignal,
 ): Promise<KubernetesObject> {
-  const { operatorNamespace: namespace, issuer, identity, holder } = request;
-  const name = claimName(issuer, identity);
-  const claim: KubernetesObject = {
-    metadata: { name, namespace, labels: { [ROLE_LABEL]: Role.claim } },
-    data: {
-      issuer,
-      parameter: identity.parameter,
-      value: identity.value,
-      holder: nameOf(holder),
-      holderUid: holder.uid,
-    },
-  };
+  const { operatorNamespace: namespace, identity, holder } = request;
+  const claim = claimOn(request);
+  const { name } = claim.metadata;
   const created = await createUnlessThere(client, claim, signal);
   if (created !== undefined) return created;
   const existing = await client.get(configMaps, { namespace, name }, { signal });
@@ -144,6 +140,54 @@ export async function acquireClaim(
     { ...claim, metadata: { ...claim.metadata, resourceVersion: existing.metadata.resourceVersion ?? '' } },
     { signal },
   );
+}
+
+/**
+ * A claim that nobody has made yet, and the intent to register its holder, in one write: whoever finds it without a record
+ * knows that the call may have been made.
+ *
+ * @returns the claim's ConfigMap as it is stored, which may be another's, or an earlier one with another intent
+ * @throws KubeErrors
+ */
+export async function announceClaim(
+  client: ClaimClient,
+  request: ClaimRequest,
+  intent: string,
+  signal: AbortSignal,
+): Promise<KubernetesObject | undefined> {
+  const claim = claimOn(request, { intent, canonical: request.identity.canonical });
+  return (await createUnlessThere(client, claim, signal)) ?? client.get(configMaps, claim.metadata, { signal });
+}
+
+/** What was announced, as far as it can be read. */
+export function announcedIn(object: KubernetesObject): Announced | undefined {
+  return announced.safeParse(object['data']).data;
+}
+
+const announced = z.object({
+  issuer: z.string(),
+  parameter: z.enum(subjectParameters),
+  value: z.string(),
+  canonical: z.string(),
+  intent: z.string(),
+});
+export type Announced = z.infer<typeof announced>;
+
+function claimOn(
+  { operatorNamespace: namespace, issuer, identity, holder }: ClaimRequest,
+  besides: Record<string, string> = {},
+): KubernetesObject {
+  return {
+    metadata: { name: claimName(issuer, identity), namespace, labels: { [ROLE_LABEL]: Role.claim } },
+    data: {
+      issuer,
+      parameter: identity.parameter,
+      value: identity.value,
+      holder: nameOf(holder),
+      holderUid: holder.uid,
+      ...besides,
+    },
+  };
 }
 
 async function createUnlessThere(

@@ -164,7 +164,7 @@ function longestTokenLifetimeMs({ server, record }: Observed): number {
 }
 
 /** What was registered stays, letter for letter, also when the platform writes another template first: a subject can't change (RFC 8705). */
-function identityOf(observed: Observed): Desired['identity'] {
+export function identityOf(observed: Observed): Desired['identity'] {
   const { client, server, clusterId, record } = observed;
   const { namespace, name } = client.metadata;
   const { parameter, value } = firstIdentity(record) ?? {};

@@ -97,6 +97,8 @@ export interface Observed {
   claim: Claim | undefined;
   /** The holder of the clientId at the server, where one was chosen. */
   clientIdClaim: Claim | undefined;
+  /** The claim that announces the client's first registration, where nothing tells yet what came of that (ADR 16). */
+  announced: Claim | undefined;
   /** Whether every terminator in front of the server trusts what the newest certificate needs. */
   distribution: Distribution;
   /**

@@ -8,6 +8,7 @@ import type { ClientStep, ClientView } from './step.ts';
 
 /** What each step asks of the server; those that are not here ask nothing. */
 const asks: Partial<Record<ClientStep['name'], 'registration' | 'token'>> = {
+  claimAndRegister: 'registration',
   register: 'registration',
   updateRegistration: 'registration',
   recoverUpdate: 'registration',

@@ -4,7 +4,7 @@ import type { ClientCertificateIssuer } from '../api/client-certificate-issuer.t
 import { verifyIntervalMs } from '../api/intervals.ts';
 import type { OAuthClient } from '../api/oauth-client.ts';
 import { capabilitiesOf } from '../authserver/capabilities.ts';
-import { claimedClientId, claimName, type Claim } from '../authserver/claims.ts';
+import { claimedClientId, claimName, nameOf, type Claim } from '../authserver/claims.ts';
 import { secretNames } from '../authserver/credentials.ts';
 import type { Identity } from '../authserver/identity.ts';
 import type { KubeClient } from '../kube/client.ts';
@@ -14,8 +14,9 @@ import { writeStatus } from '../kube/status-writer.ts';
 import type { Kind } from '../runtime/pass.ts';
 import type { Distribution } from '../terminator/distribution.ts';
 import { clientChecks } from './checks/chain.ts';
-import { desired, issuerNameOf, secretNameOf, type Desired } from './desired.ts';
+import { desired, identityOf, issuerNameOf, secretNameOf, type Desired } from './desired.ts';
 import { doubtIn, unreadableIn, type NamespaceView, type Observed } from './observed.ts';
+import { FreeNames } from './free-names.ts';
 import { heldBack } from './outage.ts';
 import { projectSecret, type SecretProjection } from './published-secret.ts';
 import { certificateIn, recordName, type RecordProjection } from './record.ts';
@@ -26,6 +27,7 @@ import { deniedByTermination, type StepContext } from './steps/context.ts';
 import type { ClientFinding, ClientStep, ClientView } from './step.ts';
 
 export const SECRET_NAME_INDEX = 'secretName';
+export const HOLDER_INDEX = 'holder';
 
 export interface ClientSources {
   kube: KubeClient;
@@ -48,12 +50,13 @@ export interface ClientSources {
 
 /** The OAuthClient kind: reads caches, plans from the checks, acts through the steps. */
 export function oauthClientKind(sources: ClientSources, context: StepContext): Kind<Observed, Desired, ClientStep> {
+  const freeNames = new FreeNames(context.clock);
   return {
     name: 'oauthclient',
     checks: clientChecks,
     desired,
     wakeAt,
-    observe: (key, signal) => observe(sources, context, key, signal),
+    observe: (key, signal) => observe(sources, context, freeNames, key, signal),
     heldBack: (key, step, view) =>
       heldBack(view.observed.server && context.connection(view.observed.server), key, step, view),
     run: (step, view, signal) => actionOf(step)(context, view, signal),
@@ -64,6 +67,7 @@ export function oauthClientKind(sources: ClientSources, context: StepContext): K
 async function observe(
   sources: ClientSources,
   context: StepContext,
+  freeNames: FreeNames,
   key: string,
   signal: AbortSignal,
 ): Promise<Observed | undefined> {
@@ -77,7 +81,8 @@ async function observe(
   const issuerName = issuerNameOf(client, server);
   const record = sources.records.get(sources.operatorNamespace, recordName(namespace, name));
   const deleting = client.metadata.deletionTimestamp !== undefined;
-  const intent = record?.state?.intent?.id;
+  const announced = announcedOf(sources, client, record);
+  const intent = record?.state?.intent?.id ?? announced?.intent;
   const observed: Observed = {
     client: { ...client, metadata: { ...client.metadata, namespace } },
     clusterId: sources.clusterId,
@@ -87,11 +92,12 @@ async function observe(
     credentials: credentialsOf(sources, server),
     issuer: issuerName === undefined ? undefined : sources.issuers.get(undefined, issuerName),
     record,
-    published: await findSecret(sources, client, record, signal),
+    published: await findSecret(sources, freeNames, client, record, signal),
     rewritten: context.rewrites.of(client.metadata.uid),
     secretRival: rivalOf(sources, client),
     claim: undefined,
     clientIdClaim: undefined,
+    announced,
     distribution: distributionOf(sources, server, record),
     unsentIntent: intent !== undefined && context.unsentIntents.has(intent) ? intent : undefined,
     answeredIntent: context.unstored.registrationOf(intent) === undefined ? undefined : intent,
@@ -124,6 +130,7 @@ function readsRotate(
 /** The cache holds labelled Secrets alone: what is missing there may still exist, made by somebody else. */
 async function findSecret(
   { published, kube, namespaces }: ClientSources,
+  freeNames: FreeNames,
   client: OAuthClient,
   record: RecordProjection | undefined,
   signal: AbortSignal,
@@ -135,8 +142,12 @@ async function findSecret(
   // The name was free when the client was taken on, and until there is something to publish nobody asks again.
   if (record?.state !== undefined && certificateIn(record.state, 'Published') === undefined) return undefined;
   try {
+    const key = `${client.metadata.uid} ${name}`;
+    if (freeNames.take(key)) return undefined;
     const object = await kube.get(secrets, { namespace, name }, { signal });
-    return object === undefined ? undefined : projectSecret(object);
+    if (object !== undefined) return projectSecret(object);
+    freeNames.saw(key);
+    return undefined;
   } catch (error) {
     if (deniedByTermination(error, namespaces.get(undefined, namespace))) return undefined;
     throw error;
@@ -176,6 +187,17 @@ function claimOf(sources: ClientSources, observed: Observed): Claim | undefined 
   return sources.claims.get(sources.operatorNamespace, claimName(issuer, identity));
 }
 
+/** By its holder: what the platform would have the identity be may be another by now. Status tells as a record does. */
+function announcedOf(
+  { claims }: ClientSources,
+  { metadata: { namespace = '', name }, status }: OAuthClient,
+  record: RecordProjection | undefined,
+): Claim | undefined {
+  if (record !== undefined || status?.clientId !== undefined) return undefined;
+  const held = claims.byIndex(HOLDER_INDEX, nameOf({ namespace, name }));
+  return held.find(({ intent, expires }) => intent !== undefined && expires === undefined);
+}
+
 function clientIdClaimOf(sources: ClientSources, { client, server, record }: Observed): Claim | undefined {
   const { clientId } = client.spec;
   const issuer = record?.state?.server.issuer ?? server?.spec.issuer;
@@ -184,7 +206,7 @@ function clientIdClaimOf(sources: ClientSources, { client, server, record }: Obs
 }
 
 function effectiveIdentityOf(observed: Observed): Identity | undefined {
-  const { identity } = desired(observed, 0);
+  const identity = identityOf(observed);
   return identity.ok ? identity : undefined;
 }
 

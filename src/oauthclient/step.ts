@@ -9,6 +9,8 @@ export type ClientStep =
   | { name: 'adoptRecord' }
   | { name: 'claimIdentity' }
   | { name: 'claimClientId' }
+  | { name: 'claimAndRegister' }
+  | { name: 'recordIntent' }
   | { name: 'stageCertificate'; reason: string }
   | { name: 'intendCreate' }
   | { name: 'register' }

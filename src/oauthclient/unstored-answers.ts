@@ -1,9 +1,12 @@
 import type { ClientMetadata, Registration } from '../authserver/driver.ts';
+import type { RecordState } from './record.ts';
 
 interface Answered {
   registration: Registration;
   /** What was asked for: by now something else may be. */
   asked: ClientMetadata;
+  /** The record that it is the first to be in, without a certificate; where there is one already, that is it. */
+  begun?: RecordState;
 }
 
 /**

@@ -3,6 +3,8 @@ import { after, before, describe, test } from 'node:test';
 import { sweepClaim } from '../../src/authserver/claim-sweep.ts';
 import {
   acquireClaim,
+  announceClaim,
+  announcedIn,
   type Claim,
   claimName,
   type ClaimHolder,
@@ -115,6 +117,22 @@ describe('claims, against a real API server', () => {
       holders.map((holder) => acquireClaim(client, requestOf(holder, 'race'), NOW, lasting())),
     );
     assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 1);
+  });
+
+  test('one that nobody has made announces a call, and says so until it is made anew', async () => {
+    const [first, second] = [requestOf(a, 'announced'), requestOf(b, 'announced')];
+    const announce = async (request: ClaimRequest, intent: string) =>
+      projectClaim((await announceClaim(client, request, intent, lasting())) ?? { metadata: { name: 'none' } });
+    assert.equal((await announce(first, 'intent-1'))?.intent, 'intent-1');
+    assert.equal((await announce(first, 'intent-2'))?.intent, 'intent-1', 'it is not announced twice');
+    assert.equal((await announce(second, 'intent-3'))?.holder, 'team-a/batch', 'nor by others');
+    const name = claimName(issuer, first.identity);
+    const object = await client.get(configMaps, { namespace: operatorNamespace, name });
+    const { parameter, value, canonical } = first.identity;
+    assert.deepEqual(object && announcedIn(object), { issuer, parameter, value, canonical, intent: 'intent-1' });
+    await releaseClaim(client, first, { until: NOW, compromised: false }, lasting());
+    await acquireClaim(client, first, NOW, lasting());
+    assert.equal((await stored(first))?.intent, undefined);
   });
 
   test('it outlives its client until the last certificate has ended', async () => {

@@ -3,20 +3,17 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CLIENT_CERTIFICATES, OPT_IN, ROLE_LABEL, Role } from '../../src/api/annotations.ts';
-import {
-  customResourceDefinitions,
-  httpRoutes,
-  ingresses,
-  secrets,
-  type KubernetesObject,
-} from '../../src/kube/resource.ts';
+import { httpRoutes, ingresses, secrets, type KubernetesObject } from '../../src/kube/resource.ts';
 import { callApi, requestToken, secretValues, tokenFor, type ApiCall } from '../support/application.ts';
 import { apply, documents, ingress } from '../support/cluster-objects.ts';
+import { forgedHeaders } from '../support/forged-headers.ts';
 import type { Answer } from '../support/https-call.ts';
 import { startInstallation, type Installation } from '../support/installation.ts';
 import { HOSTS } from '../support/oauth-deployment.ts';
 import { isTrue, TestClient } from '../support/oauth-client.ts';
+import { badInputCases } from '../support/terminator-bad-input.ts';
 import { changesUnderLoad } from '../support/changes-under-load.ts';
+import { defineSkeleton } from '../support/skeleton-definition.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { edited, INGRESSES, serverReady } from './lifecycle-world.ts';
 
@@ -25,34 +22,6 @@ const nginx = 'nginx.ingress.kubernetes.io';
 const optedIn = { [OPT_IN]: 'corporate', [CLIENT_CERTIFICATES]: 'required' };
 /** As the owner of the Ingress has it in Git, from before Certbound. */
 const owners = { [`${nginx}/proxy-body-size`]: '8m', 'example.test/team': 'accounts' };
-
-/** As the Gateway API defines it, as far as a cluster without any of its controllers needs it. */
-const routeDefinition: KubernetesObject = {
-  apiVersion: 'apiextensions.k8s.io/v1',
-  kind: 'CustomResourceDefinition',
-  metadata: {
-    name: 'httproutes.gateway.networking.k8s.io',
-    annotations: { 'api-approved.kubernetes.io': 'unapproved, of a test' },
-  },
-  spec: {
-    group: 'gateway.networking.k8s.io',
-    names: { kind: 'HTTPRoute', listKind: 'HTTPRouteList', plural: 'httproutes', singular: 'httproute' },
-    scope: 'Namespaced',
-    versions: [
-      {
-        name: 'v1',
-        served: true,
-        storage: true,
-        schema: {
-          openAPIV3Schema: {
-            type: 'object',
-            properties: { spec: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
-          },
-        },
-      },
-    ],
-  },
-};
 
 /** nginx itself answered: the API, whose refusals are JSON with a challenge, was never asked. */
 function assertRefusedByTheTerminator(answer: Answer): void {
@@ -79,6 +48,12 @@ describe('an Ingress and its client certificates', () => {
   const request = (call: Omit<ApiCall, 'url' | 'caPem'>) =>
     callApi({ url: `${world.origin('api')}/accounts`, caPem: world.serverCa.certPem, ...call });
 
+  const readyClient = async (name: string): Promise<TestClient> => {
+    const made = await new TestClient(world, { namespace: 'payments', name }).apply();
+    await made.ready();
+    return made;
+  };
+
   before(async () => {
     world = await startInstallation({ accessTokenTTL: 3 });
     await apply(world.kube, ...edited(await world.platform()));
@@ -87,9 +62,7 @@ describe('an Ingress and its client certificates', () => {
     await apply(world.kube, authorizationServer, ingress({ ...api, annotations: owners }, HOSTS.api, 'accounts'));
     await world.startOperator();
     await serverReady(world, 'corporate');
-    client = await new TestClient(world, { namespace: 'payments', name: 'batch' }).apply();
-    stranger = await new TestClient(world, { namespace: 'payments', name: 'stranger' }).apply();
-    await Promise.all([client.ready(), stranger.ready()]);
+    [client, stranger] = await Promise.all([readyClient('batch'), readyClient('stranger')]);
     await world.ingressController.settled();
   });
   after(() => world.stop());
@@ -130,10 +103,7 @@ describe('an Ingress and its client certificates', () => {
     assert.equal(accepted.status, 200, accepted.text);
     assert.equal(accepted.json['x5t_s256'], values['x5t_s256']);
     assertRefusedByTheTerminator(await request({ token }));
-    const forged = {
-      'ssl-client-cert': encodeURIComponent(certificate.certPem),
-      'ssl-client-verify': 'SUCCESS',
-    };
+    const forged = forgedHeaders('nginx', certificate);
     assertRefusedByTheTerminator(await request({ token, headers: forged }));
     const foreign = await world.serverCa.issue({ cn: 'batch', o: 'payments', clientAuth: true });
     assertRefusedByTheTerminator(await request({ token, certificate: foreign, headers: forged }));
@@ -149,16 +119,11 @@ describe('an Ingress and its client certificates', () => {
   it('is not what a server’s clients rely on while a route of a Gateway leads around it; the kind may be new in the cluster', async () => {
     const terminators = (status: string, reason: string) => client.told('TerminatorsReady', status, reason);
     await terminators('True', 'Distributed');
-    await world.kube.create(customResourceDefinitions, routeDefinition);
+    await defineSkeleton(world.kube, httpRoutes);
     const route = { namespace: 'identity', name: 'public' };
     const backendRefs = [{ name: 'authorization-server', port: 80 }];
     const spec = { parentRefs: [{ name: 'edge' }], rules: [{ backendRefs }] };
-    await waitFor(() =>
-      world.kube.create(httpRoutes, { metadata: route, spec }).then(
-        () => true,
-        () => false,
-      ),
-    );
+    await world.kube.create(httpRoutes, { metadata: route, spec });
     const message = await terminators('False', 'BackendExposed');
     assert.match(message, /Service authorization-server .*Gateway identity\/edge \(HTTPRoute public\)/);
     await client.ready();
@@ -227,5 +192,25 @@ describe('an Ingress and its client certificates', () => {
     await annotate({ [OPT_IN]: null, [CLIENT_CERTIFICATES]: null });
     await waitFor(async () => (await bundles()).length === 0);
     assert.deepEqual(await annotations(), { ...owners, ...foreign });
+  });
+
+  badInputCases(async () => {
+    const ref = { namespace: 'identity', name: 'authorization-server-mtls' };
+    return {
+      ...world,
+      kubeconfigPath: world.plane.kubeconfigPath,
+      client: await readyClient('holder'),
+      frontends: ingresses,
+      frontend: ingress(ref, HOSTS.mtls, 'authorization-server'),
+      bundles: secrets,
+      terminator: 'nginx',
+      classed: {
+        spec: (ingressClassName) => ({ ingressClassName }),
+        name: 'nginx',
+        told: 'UnknownIngressClass',
+      },
+      taken: { metadata: { annotations: { [`${nginx}/auth-tls-secret`]: 'identity/elsewhere' } } },
+      rival: ingress({ ...ref, name: 'rival' }, HOSTS.mtls, 'authorization-server'),
+    };
   });
 });

@@ -45,6 +45,11 @@ describe('a clientId', () => {
   eachRow([
     ['is claimed before anything is made', named, ['Registered=Unknown/ClaimingClientId → claimClientId']],
     [
+      'comes before the identity: with that the client may be registered in the same step',
+      () => ({ ...named(), claim: undefined }),
+      ['Registered=Unknown/ClaimingClientId → claimClientId'],
+    ],
+    [
       'that is held, goes on',
       () => ({ ...named(), clientIdClaim: claim() }),
       ['CertificateReady=Unknown/Issuing → stageCertificate'],

@@ -9,6 +9,11 @@ function deleted(observed: Observed, spec: Observed['client']['spec'] = observed
   const { metadata } = observed.client;
   return { ...observed, client: aClient(spec, { ...metadata, deletionTimestamp: new Date(now).toISOString() }) };
 }
+const claim = () => {
+  const { claim: held } = settled();
+  if (held === undefined) throw new TypeError('there is no claim');
+  return held;
+};
 const orphan = () => deleted(settled(), { ...settled().client.spec, deletionPolicy: 'Orphan' });
 const withdraw = ['CertificateReady=Unknown/WithdrawingSecret → withdrawSecret'];
 const missing = ['Registered=False/AuthorizationServerMissing blocks'];
@@ -39,6 +44,11 @@ describe('deletion', () => {
       'the answer to its registration was not stored: what is to be deregistered is known by it alone',
       () => ({ ...deleted(without(settled(), 'registration')), answeredIntent: 'intent-1' }),
       ['Registered=Unknown/StoringAnswer → storeAnswer'],
+    ],
+    [
+      'a registration that was announced, of which nothing is known, becomes known first',
+      () => ({ ...deleted(settled()), record: undefined, announced: { ...claim(), intent: 'intent-1' } }),
+      ['Registered=Unknown/RegistrationAnswerLost → recordIntent'],
     ],
     ['the server is gone', () => ({ ...deleted(settled()), server: undefined }), missing],
     [

@@ -51,6 +51,15 @@ const claimedBy = (holder: string, holderUid: string, expires?: number): Observe
 });
 const taken = ['CertificateReady=False/SecretNameTaken blocks'];
 const republish = ['CertificateReady=Unknown/Republishing → publish'];
+/** Held by the client, where it announces a registration. */
+const announcing = (intent?: string): Observed => {
+  const observed = { ...untouched(), client: aClient() };
+  const { claim } = settled();
+  if (intent === undefined || claim === undefined) return observed;
+  return { ...observed, claim: { ...claim, intent }, announced: { ...claim, intent } };
+};
+const registering = ['Registered=Unknown/Registering → claimAndRegister'];
+const recording = ['Registered=Unknown/RegistrationAnswerLost → recordIntent'];
 const claiming = ['Registered=Unknown/ClaimingIdentity → claimIdentity'];
 
 describe('at rest', () => {
@@ -299,7 +308,33 @@ describe('beginning', () => {
       () => untouched(),
       ['Ready=Unknown/Preparing → addFinalizer'],
     ],
-    ['then the identity', () => ({ ...untouched(), client: aClient() }), claiming],
+    ['then the identity, which announces the registration', () => announcing(), registering],
+    [
+      'which is not called for again where the call has not begun',
+      () => ({ ...announcing('intent-1'), unsentIntent: 'intent-1' }),
+      registering,
+    ],
+    ['and may have been called for where nobody knows', () => announcing('intent-1'), recording],
+    [
+      'as where this process announced another',
+      () => ({ ...announcing('intent-1'), unsentIntent: 'intent-0' }),
+      recording,
+    ],
+    [
+      'and where another identity is asked for by now',
+      () => ({ ...announcing('intent-1'), claim: undefined, unsentIntent: 'intent-1' }),
+      recording,
+    ],
+    [
+      'whose answer is here is stored',
+      () => ({ ...announcing('intent-1'), answeredIntent: 'intent-1' }),
+      ['Registered=Unknown/StoringAnswer → storeAnswer'],
+    ],
+    [
+      'an identity that was held before is claimed, and announces nothing',
+      () => claimedBy('payments/batch', 'uid-1', now),
+      claiming,
+    ],
     [
       'an identity that somebody else holds',
       () => claimedBy('other/client', 'uid-9'),

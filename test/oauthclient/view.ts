@@ -160,6 +160,7 @@ export function untouched(method: AuthMethod = 'tls_client_auth', spec: Partial<
     secretRival: undefined,
     claim: undefined,
     clientIdClaim: undefined,
+    announced: undefined,
     distribution: { state: 'distributed', lagging: [] },
     unsentIntent: undefined,
     answeredIntent: undefined,

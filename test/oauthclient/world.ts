@@ -99,7 +99,8 @@ export class World {
 
   /** A certificate is on its way, or a call to the server. */
   get busy(): boolean {
-    return certificateIn(this.record, 'Next') !== undefined || this.record?.intent !== undefined;
+    const begun = this.#announced() !== undefined || this.record?.intent !== undefined;
+    return begun || certificateIn(this.record, 'Next') !== undefined;
   }
 
   get desired(): Desired {
@@ -154,15 +155,23 @@ export class World {
   }
 
   #observe(): Observed {
-    const intent = this.record?.intent?.id;
+    const announced = this.#announced();
+    const intent = this.record?.intent?.id ?? announced?.intent;
     return {
       ...this.#observed,
+      announced,
       record: this.record && projected(this.record),
       published: this.secret?.projection,
       unsentIntent: intent !== undefined && this.memory.unsentIntents.has(intent) ? intent : undefined,
       reproof: { due: Infinity, refusals: 0, message: '' },
       comparison: { due: Infinity },
     };
+  }
+
+  #announced(): Observed['announced'] {
+    const { claim, client, record } = this;
+    const told = record !== undefined || client.status?.clientId !== undefined;
+    return told || claim?.intent === undefined || claim.expires !== undefined ? undefined : claim;
   }
 
   #setMetadata(change: Partial<Observed['client']['metadata']>): void {
@@ -218,11 +227,15 @@ export class World {
         return this.#setMetadata({ finalizers: ['certbound.dev/deregistration'] });
       case 'removeFinalizer':
         return this.#setMetadata({ finalizers: [] });
-      case 'claimIdentity': {
-        if (!view.desired.identity.ok) throw new TypeError('no identity');
-        const name = claimName(issuerUrl, view.desired.identity);
-        const held = { name, resourceVersion: '1', holder: 'payments/batch', holderUid: 'uid-1', expires: undefined };
-        this.#observed = { ...this.#observed, claim: held };
+      case 'claimIdentity':
+        return this.#claim(view);
+      case 'claimAndRegister':
+        return this.#registerFirst(view);
+      case 'recordIntent': {
+        const { method, identity } = view.desired;
+        const id = view.observed.announced?.intent ?? '';
+        const intent: Intent = { id, operation: 'create', since: instant(this.clock.now()) };
+        this.record = { ...this.#newState(method, identity), intent };
         return;
       }
       case 'releaseClaim':
@@ -251,7 +264,26 @@ export class World {
     }
   }
 
-  #stage(reason: string, { desired: { certificate, method, identity } }: ClientView): void {
+  #claim({ desired: { identity } }: ClientView, intent?: string): void {
+    if (!identity.ok) throw new TypeError('no identity');
+    const name = claimName(issuerUrl, identity);
+    const held = { name, resourceVersion: '1', holder: 'payments/batch', holderUid: 'uid-1', expires: undefined };
+    this.#observed = { ...this.#observed, claim: { ...held, ...(intent === undefined ? {} : { intent }) } };
+  }
+
+  /** Until the first record is stored, the claim alone tells of the call. */
+  #registerFirst(view: ClientView): void {
+    const { method, identity } = view.desired;
+    const certificate = this.#issue('Issuing', view);
+    const id = view.observed.announced?.intent ?? this.#intent('create').id;
+    if (view.observed.announced === undefined) this.#claim(view, id);
+    const clientId = `client-${++this.#serial}`;
+    const asked = this.#create(view, clientId, id);
+    this.record = this.#newState(method, identity);
+    this.#registered(clientId, asked, view, [certificate]);
+  }
+
+  #issue(reason: string, { desired: { certificate, method, identity } }: ClientView): CertificateState {
     const at = this.clock.now();
     const name = `cert-${++this.#serial}`;
     const notAfter = at + certificate.durationMs;
@@ -263,6 +295,12 @@ export class World {
       stagedAt: instant(at),
     });
     this.issued.set(name, made);
+    return made;
+  }
+
+  #stage(reason: string, view: ClientView): void {
+    const { method, identity } = view.desired;
+    const made = this.#issue(reason, view);
     const base = this.record ?? this.#newState(method, identity);
     const wanted = base.registration === undefined ? 'create' : 'update';
     const needed = wanted === 'create' || method === 'self_signed_tls_client_auth';
@@ -314,19 +352,28 @@ export class World {
 
   /** From its beginning the call is in doubt; only a refusal says that nothing was done. */
   #register(view: ClientView, clientId: string): void {
+    const asked = this.#create(view, clientId, this.record?.intent?.id ?? '');
+    this.#registered(clientId, asked, view);
+  }
+
+  #create(view: ClientView, clientId: string, id: string): ClientMetadata {
     const asked = view.desired.metadata ?? {};
     const { unsentIntents } = this.memory;
-    const id = this.record?.intent?.id ?? '';
     this.point();
     const answer = this.#call();
     unsentIntents.delete(id);
     this.registrations.set(clientId, { metadata: asked, since: this.clock.now() });
     this.point();
     if (answer === 'lost') throw new OperatorError('AnswerLost', 'The connection broke.');
-    this.#registered(clientId, asked, view);
+    return asked;
   }
 
-  #registered(clientId: string, held: ClientMetadata, { desired: { metadata } }: ClientView): void {
+  #registered(
+    clientId: string,
+    held: ClientMetadata,
+    { desired: { metadata } }: ClientView,
+    certificates = this.record?.certificates ?? [],
+  ): void {
     const current = digestOf(held) === digestOf(metadata);
     const registration = {
       clientId,
@@ -334,7 +381,7 @@ export class World {
       askedDigest: current ? digestOf(held) : '',
       updatedAt: instant(this.clock.now()),
     };
-    this.#save({ registration }, 'intent', 'rejected');
+    this.#save({ registration, certificates }, 'intent', 'rejected');
   }
 
   #prove(x5tS256: string, view: ClientView): void {

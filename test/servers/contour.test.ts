@@ -1,6 +1,5 @@
 /** The operator and Contour, with Envoy: from the objects that the operator writes, and nothing else. */
 import assert from 'node:assert/strict';
-import { X509Certificate } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { CLIENT_CERTIFICATES, OPT_IN, Role, ROLE_LABEL } from '../../src/api/annotations.ts';
 import { KubeClient, KubeError } from '../../src/kube/client.ts';
@@ -8,17 +7,20 @@ import { httpProxies, secrets, type KubernetesObject } from '../../src/kube/reso
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
 import { serverReady } from '../e2e/lifecycle-world.ts';
 import { callApi, requestToken, secretValues, tokenFor } from '../support/application.ts';
+import { forgedHeaders } from '../support/forged-headers.ts';
 import { call } from '../support/https-call.ts';
 import { changesUnderLoad } from '../support/changes-under-load.ts';
 import { boundTo, isTrue, TestClient } from '../support/oauth-client.ts';
+import type { OperatorProcess } from '../support/operator.ts';
 import type { KeyPairPem } from '../support/throwaway-ca.ts';
+import { badInputCases } from '../support/terminator-bad-input.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { HOSTS } from '../support/oauth-deployment.ts';
-import { liveRound, provedHosts } from './live-proof.ts';
+import { liveRound, provedHosts } from '../support/live-proof.ts';
+import { httpProxy } from './contour-hosts.ts';
 import { API_PROXY, type ContourWorld, MTLS_PROXY, OPTED_IN, startContourWorld } from './contour-world.ts';
 
 const limitMs = 120_000;
-const XFCC = 'x-forwarded-client-cert';
 
 /** Who else owns what of it. */
 const othersFields = ({ metadata }: KubernetesObject): [string | undefined, unknown][] =>
@@ -30,6 +32,7 @@ const validation = (object: KubernetesObject): unknown => Object(object['spec'])
 
 describe('HTTPProxies behind Contour', () => {
   let world: ContourWorld;
+  let operator: OperatorProcess;
   let client: TestClient;
   let stranger: TestClient;
 
@@ -52,6 +55,7 @@ describe('HTTPProxies behind Contour', () => {
 
   before(async () => {
     world = await startContourWorld();
+    operator = await world.startOperator();
     await serverReady(world, 'corporate');
     client = await new TestClient(world, { namespace: 'payments', name: 'batch' }).apply();
     stranger = await new TestClient(world, { namespace: 'payments', name: 'stranger' }).apply();
@@ -91,8 +95,7 @@ describe('HTTPProxies behind Contour', () => {
     const accepted = await request({ token, certificate });
     assert.equal(accepted.status, 200, accepted.text);
     assert.equal(accepted.json['x5t_s256'], credentials.x5tS256);
-    const hash = new X509Certificate(certificate.certPem).fingerprint256.replaceAll(':', '').toLowerCase();
-    const forged = { [XFCC]: `Hash=${hash};Cert="${encodeURIComponent(certificate.certPem)}"` };
+    const forged = forgedHeaders('envoy', certificate);
     const foreign = await world.serverCa.issue({ cn: 'batch', o: 'payments', clientAuth: true });
     assert.equal(await status(request({ token, headers: forged })), 'no connection');
     assert.equal(await status(request({ token, certificate: foreign, headers: forged })), 'no connection');
@@ -109,20 +112,40 @@ describe('HTTPProxies behind Contour', () => {
     assert.deepEqual(othersFields(await proxy()), othersFields(annotated));
   });
 
-  it('are shown to do so by live connections: one without certificates is told apart', async (t) => {
+  it('are shown to do so by live connections: one without certificates is told apart', async () => {
     const { certificate } = await client.credentials();
     const [bundle] = await bundles();
     const authority = { client: certificate, bundlePem: secretValues(bundle ?? assert.fail())['ca.crt'] ?? '' };
     const port = Number(new URL(world.origin('api')).port);
     const { seen, violated, unclear } = await liveRound({ port, host: HOSTS.api, laxHost: HOSTS.browser }, authority);
-    t.diagnostic(seen.join(', '));
     assert.deepEqual([violated, unclear], [[], undefined], seen.join());
-    for (const asked of ['none', 'canary', 'foreign', 'forged']) assert.match(seen.join(), new RegExp(`${asked} `));
+    // The API asks everybody for a token. No session of the host that asks for nothing is resumed.
+    assert.deepEqual(seen, ['canary 401', 'foreign alert', 'forged alert', 'none alert']);
     const lax = await liveRound({ port, host: HOSTS.browser }, authority);
-    t.diagnostic(lax.seen.join(', '));
-    assert.deepEqual(lax.violated.toSorted(), ['foreign', 'forged', 'none', 'resumed'], lax.seen.join());
-    await waitFor(async () => (await provedHosts(world.operator, 'proved')) === 2, limitMs);
-    assert.equal(await provedHosts(world.operator, 'disproved'), 0);
+    assert.deepEqual(lax.violated, ['foreign', 'forged', 'none', 'resumed'], lax.seen.join());
+    await waitFor(async () => (await provedHosts(operator, 'proved')) === 2, limitMs);
+    assert.equal(await provedHosts(operator, 'disproved'), 0);
+  });
+
+  it('are found to ask nobody where Envoy is not told what their objects say', async () => {
+    const unasked = () => requestToken(credentials, { certificate: undefined }).catch(() => undefined);
+    const credentials = await client.credentials();
+    await operator.stop();
+    const undone = { spec: { virtualhost: { tls: { clientValidation: null } } } };
+    await world.kube.patch(httpProxies, MTLS_PROXY, undone, { type: 'merge' });
+    await waitFor(async () => (await unasked())?.json['error'] === 'invalid_client', limitMs);
+    const thaw = world.contour.freeze();
+    try {
+      operator = await world.startOperator();
+      await client.told('TerminatorsReady', 'False', 'ClientAuthenticationNotEnforced', limitMs);
+      assert.ok(validation(await proxy(MTLS_PROXY)) !== undefined, 'as the object says');
+      assert.equal(await provedHosts(operator, 'disproved'), 1);
+    } finally {
+      thaw();
+    }
+    await client.until((all) => isTrue(all, 'TerminatorsReady'), limitMs);
+    await waitFor(async () => (await provedHosts(operator, 'proved')) === 2, limitMs);
+    assert.equal(await boundTo(credentials), credentials.x5tS256);
   });
 
   it('are put right again', async () => {
@@ -198,4 +221,22 @@ describe('HTTPProxies behind Contour', () => {
       await operator.close();
     }
   });
+
+  badInputCases(async () => ({
+    ...world,
+    client,
+    frontends: httpProxies,
+    frontend: httpProxy(MTLS_PROXY, HOSTS.mtls, {
+      name: 'authorization-server',
+      port: world.authorizationServer.port,
+    }),
+    bundles: secrets,
+    terminator: 'envoy',
+    classed: { spec: (ingressClassName) => ({ ingressClassName }), name: 'contour', told: 'UnknownIngressClass' },
+    taken: { spec: { virtualhost: { tls: { clientValidation: { caSecret: 'identity/elsewhere' } } } } },
+    rival: httpProxy({ ...MTLS_PROXY, name: 'rival' }, HOSTS.mtls, {
+      name: 'authorization-server',
+      port: world.authorizationServer.port,
+    }),
+  }));
 });

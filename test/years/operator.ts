@@ -14,7 +14,7 @@ import { OPERATOR_FIELD_MANAGER } from '../../src/kube/field-managers.ts';
 import type { KubernetesObject } from '../../src/kube/resource.ts';
 import type { Transport } from '../../src/kube/transport.ts';
 import { createMetrics } from '../../src/metrics.ts';
-import { oauthClientKind, secretKey, SECRET_NAME_INDEX } from '../../src/oauthclient/reconcile.ts';
+import { HOLDER_INDEX, oauthClientKind, secretKey, SECRET_NAME_INDEX } from '../../src/oauthclient/reconcile.ts';
 import { Comparisons } from '../../src/oauthclient/comparisons.ts';
 import { RecordStore } from '../../src/oauthclient/record-store.ts';
 import { Reproofs } from '../../src/oauthclient/reproofs.ts';
@@ -58,6 +58,7 @@ export class OperatorLife {
     const caches = createCaches(kube, served, logger, metrics);
     this.caches = caches;
     caches.clients.addIndex(SECRET_NAME_INDEX, (client) => [secretKey(client)]);
+    caches.claims.addIndex(HOLDER_INDEX, ({ holder }) => [holder]);
     const create = (_resource: unknown, object: KubernetesObject) => {
       onEvent(object);
       return Promise.resolve(object);

@@ -3,7 +3,7 @@ import type { Check } from '../../runtime/pass.ts';
 import { overdue, untilWhen } from '../deadline.ts';
 import { recordDamaged } from '../record.ts';
 import { withdrawnGrants } from '../withdrawal.ts';
-import { answerStored, createLookedUp } from './registration.ts';
+import { announcementRecorded, answerStored, createLookedUp } from './registration.ts';
 import { Condition, act, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
 
 type ClientCheck = Check<ClientView, ClientStep>;
@@ -161,6 +161,7 @@ export const deletionChecks: readonly ClientCheck[] = [
   definitionTerminating,
   readable,
   answerStored,
+  announcementRecorded,
   created,
   registered,
   published,

@@ -7,6 +7,7 @@ import { outdatedBy, RECORD_OUTDATED, succeeding } from '../outdated.ts';
 import { certificateIn, recordDamaged, type CertificateState } from '../record.ts';
 import { contextValues, digests, sameValues, type SecretProjection } from '../published-secret.ts';
 import { CLIENT_ID_TAKEN, claimState, clientIdTakenMessage } from '../../authserver/claims.ts';
+import { announcementRecorded } from './registration.ts';
 import {
   Condition,
   SECRET_REVERTED,
@@ -233,10 +234,29 @@ const notLost: ClientCheck = {
   },
 };
 
+/**
+ * Nothing is known of the client, and nobody ever held its identity: the claim can announce the registration (ADR 16). The
+ * key is named nowhere in it, so it is stored together with the answer.
+ */
+function registeredWithClaim({ observed }: ClientView): boolean {
+  const { record, claim, client, announced } = observed;
+  if (record !== undefined || client.status?.clientId !== undefined) return false;
+  return claim === undefined || (claim.name === announced?.name && announced.intent === observed.unsentIntent);
+}
+
 const identityHeld: ClientCheck = {
   name: 'identityHeld',
-  find({ observed: { claim, client }, desired: { method, identity }, now }) {
+  find(view) {
+    const { observed, desired, now } = view;
+    const { claim, client, server, issuer, credentials } = observed;
+    const { method, identity } = desired;
     if (method !== 'tls_client_auth' || !identity.ok) return undefined;
+    if (registeredWithClaim(view)) {
+      const versions = [server, issuer].map((object) => object?.metadata.resourceVersion ?? '');
+      const basis = `${client.metadata.generation} ${versions.join(' ')} ${credentials}`;
+      const message = 'The client is being registered at the authorization server.';
+      return act(Condition.registered, 'Registering', message, { name: 'claimAndRegister' }, basis);
+    }
     const claimed = claimState(claim, client.metadata, now);
     if (claimed.state === 'held') return undefined;
     if (claimed.state === 'taken') {
@@ -284,5 +304,11 @@ export const keepingChecks: readonly ClientCheck[] = [
   expired,
 ];
 
-/** After the grants, before the first write. */
-export const beginningChecks: readonly ClientCheck[] = [notLost, finalizer, identityHeld, clientIdHeld];
+/** After the grants, before the first write. The identity comes last, for the call may follow it in the same step. */
+export const beginningChecks: readonly ClientCheck[] = [
+  notLost,
+  finalizer,
+  announcementRecorded,
+  clientIdHeld,
+  identityHeld,
+];

@@ -20,6 +20,20 @@ export const answerStored: ClientCheck = {
   },
 };
 
+/**
+ * A registration was announced by the claim, and what became of it is in no record. Unless this process knows that the call
+ * has not begun, its answer may be lost: the intent becomes the record's, and is settled there.
+ */
+export const announcementRecorded: ClientCheck = {
+  name: 'announcementRecorded',
+  find({ observed: { announced, claim, unsentIntent } }) {
+    if (announced?.intent === undefined) return undefined;
+    if (announced.intent === unsentIntent && announced.name === claim?.name) return undefined;
+    const message = 'A registration was announced, and what came of it is being found out.';
+    return act(Condition.registered, 'RegistrationAnswerLost', message, { name: 'recordIntent' }, announced.intent);
+  },
+};
+
 /** An intent that this process did not just write: its call may have been carried out, and the answer is lost. */
 const intentSettled: ClientCheck = {
   name: 'intentSettled',

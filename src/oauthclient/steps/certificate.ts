@@ -1,4 +1,5 @@
 import { createHash, randomBytes, randomUUID, type X509Certificate } from 'node:crypto';
+import type { Identity } from '../../authserver/identity.ts';
 import { asOperatorError } from '../../errors.ts';
 import { certificateFields } from '../../x509/certificate-fields.ts';
 import { dnFromDer } from '../../x509/dn-name.ts';
@@ -27,7 +28,8 @@ export function stageCertificate(reason: string): ClientAction {
     const handled = view.observed.client.metadata.annotations[RENEW_REQUESTED];
     const projection = view.observed.record;
     const before = projection === undefined ? undefined : await context.records.load(projection, signal);
-    const base = before === undefined ? newState(context, view) : { ...before.state, server: serverIn(view) };
+    const base =
+      before === undefined ? newState(context, view, identityIn(view)) : { ...before.state, server: serverIn(view) };
     const intent = intentAfterStaging(base, view);
     const record: ClientRecord = {
       state: {
@@ -68,16 +70,24 @@ export function newIntent(operation: Intent['operation'], now: number): Intent {
 
 export const newKeySetId = () => randomBytes(8).toString('hex');
 
-function newState(context: StepContext, view: ClientView): RecordState {
+export function identityIn({ desired: { identity } }: ClientView): Identity {
+  if (!identity.ok) throw new TypeError('a step ran without an identity');
+  return identity;
+}
+
+export function newState(
+  context: StepContext,
+  view: ClientView,
+  { parameter, value, canonical }: RecordState['identity'],
+  server = serverIn(view),
+): RecordState {
   const { observed, desired } = view;
-  if (!desired.identity.ok) throw new TypeError('a step ran without an identity');
   const { namespace, name, uid } = observed.client.metadata;
-  const { parameter, value, canonical } = desired.identity;
   return {
     version: 1,
     clusterId: context.clusterId,
     owner: { namespace, name, uid },
-    server: serverIn(view),
+    server,
     method: desired.method,
     identity: { parameter, value, canonical },
     certificates: [],
@@ -86,18 +96,21 @@ function newState(context: StepContext, view: ClientView): RecordState {
   };
 }
 
-async function issue(context: StepContext, view: ClientView, reason: string, signal: AbortSignal): Promise<Staged> {
+export async function issue(
+  context: StepContext,
+  view: ClientView,
+  reason: string,
+  signal: AbortSignal,
+): Promise<Staged> {
   const { desired, observed, now } = view;
   const issuer = required(observed.issuer, 'an issuer');
-  if (!desired.identity.ok) throw new TypeError('a step ran without an identity');
+  const { subject } = identityIn(view);
   const { algorithm, size, durationMs: life } = desired.certificate;
   const { privateKeyPem } = await generateKeyPair({ algorithm, size });
-  const subject = desired.identity.subject;
   const issued = await context
     .issuerDriver(issuer)
     .sign(issuer, { subject, privateKeyPem, durationMs: life, now }, signal);
   const leaf = required(certificatesFromPem(issued.chainPem)[0], 'a leaf');
-  const root = desired.method === 'tls_client_auth' ? certificatesFromPem(issued.caPem).at(-1) : undefined;
   const thumbprint = x5tS256(leaf);
   const values = certificateValues({
     privateKeyPem,
@@ -111,7 +124,7 @@ async function issue(context: StepContext, view: ClientView, reason: string, sig
       role: 'Next',
       reason,
       issuer: issuer.metadata.name,
-      ...(root === undefined ? {} : authorityOf(root)),
+      ...(desired.method === 'tls_client_auth' ? authorityIn(issued.caPem) : {}),
       serialNumber: leaf.serialNumber.toLowerCase(),
       subject: formatSubject(subject),
       notBefore: wholeSeconds(leaf.validFromDate.getTime()),
@@ -125,7 +138,22 @@ async function issue(context: StepContext, view: ClientView, reason: string, sig
   };
 }
 
-function authorityOf(root: X509Certificate): Pick<CertificateState, 'caSha256' | 'caSubject'> {
+type Root = Pick<CertificateState, 'caSha256' | 'caSubject'>;
+
+/** There are as many as issuers, and to read one costs more than to sign. */
+const roots = new Map<string, Root>();
+const mostRoots = 64;
+
+function authorityIn(caPem: string): Root {
+  const known = roots.get(caPem);
+  if (known !== undefined) return known;
+  const root = authorityOf(required(certificatesFromPem(caPem).at(-1), 'a root'));
+  if (roots.size >= mostRoots) roots.clear();
+  roots.set(caPem, root);
+  return root;
+}
+
+function authorityOf(root: X509Certificate): Root {
   const caSha256 = createHash('sha256').update(root.raw).digest('hex');
   try {
     return { caSha256, caSubject: formatDn(dnFromDer(certificateFields(root.raw).subject)) };

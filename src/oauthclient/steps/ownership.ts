@@ -89,7 +89,7 @@ export const releaseClaim: ClientAction = async (context, view, signal) => {
   if (released !== undefined) context.claims.remember(released);
 };
 
-function claimRequest(
+export function claimRequest(
   context: StepContext,
   view: ClientView,
   issuer: string,

@@ -81,7 +81,7 @@ export function replacedByRead(
 }
 
 export function withRegistration(
-  loaded: LoadedRecord,
+  loaded: ClientRecord,
   answer: Registration,
   asked: ClientMetadata,
   now: number,

@@ -6,7 +6,7 @@ import type { Orphan } from '../checks/deletion.ts';
 import { withoutKeys } from '../checks/registration.ts';
 import { digestOf } from '../digest.ts';
 import { withLeftBehind } from '../left-behind.ts';
-import type { ClientRecord } from '../record.ts';
+import type { ClientRecord, RecordState } from '../record.ts';
 import type { LoadedRecord } from '../record-store.ts';
 import type { ClientView } from '../step.ts';
 import { newIntent, newKeySetId } from './certificate.ts';
@@ -43,19 +43,32 @@ export function intend(operation: 'create' | 'update'): ClientAction {
 export const register: ClientAction = async (context, view, signal) => {
   const loaded = await context.records.load(recordOf(view), signal);
   const asked = required(view.desired.metadata, 'metadata');
+  const create = await createAtServer(context, view, asked, signal);
+  await answered(context, intentOf(loaded), asked, create);
+  await store(context, view, loaded, signal);
+};
+
+const intentOf = ({ state }: ClientRecord): string => required(state.intent, 'an intent').id;
+
+/** The call, which is all that is left to do. */
+export async function createAtServer(
+  context: StepContext,
+  view: ClientView,
+  asked: ClientMetadata,
+  signal: AbortSignal,
+): Promise<() => Promise<Registration>> {
   const driver = driverOf(context, view);
   const access = accessOf(context, view, signal);
   // Read first: that the API server does not answer says nothing of the authorization server.
   await access.credentials();
-  await answered(context, loaded, asked, async () => {
+  return async () => {
     const { adoption, renewRequested } = view.desired;
     const recovering = renewRequested !== undefined;
     const { registration, adopted } = await createOrTakeOver(driver, access, asked, { adoption, recovering });
     if (adopted) tellAdopted(context, view, registration.clientId);
     return registration;
-  });
-  await store(context, view, loaded, signal);
-};
+  };
+}
 
 function tellAdopted(context: StepContext, view: ClientView, clientId: string): void {
   const note =
@@ -65,18 +78,47 @@ function tellAdopted(context: StepContext, view: ClientView, clientId: string): 
 }
 
 /** The API server did not take it before. */
-export const storeAnswer: ClientAction = async (context, view, signal) =>
-  store(context, view, await context.records.load(recordOf(view), signal), signal);
+export const storeAnswer: ClientAction = async (context, view, signal) => {
+  const { record, answeredIntent } = view.observed;
+  if (record !== undefined) return store(context, view, await context.records.load(record, signal), signal);
+  const intent = required(answeredIntent, 'an intent');
+  const { begun } = required(context.unstored.registrationOf(intent), 'an answer');
+  // No key outlives its step: it gets another certificate, which its subject makes as good.
+  const state = required(begun, 'a record');
+  await storeFirst(context, view, intent, { state, material: { certificates: {} } }, signal);
+};
+
+/** The registration that the claim announced is the first that a record says. */
+export async function storeFirst(
+  context: StepContext,
+  view: ClientView,
+  intent: string,
+  record: ClientRecord,
+  signal: AbortSignal,
+): Promise<void> {
+  const { registration, asked } = required(context.unstored.registrationOf(intent), 'an answer');
+  await context.records.create(withRegistration(record, registration, asked, context.clock.now()), signal);
+  context.unstored.stored(intent);
+  tellRegistered(context, view, record, registration);
+}
+
+function tellRegistered(
+  context: StepContext,
+  view: ClientView,
+  { state: { server } }: ClientRecord,
+  { clientId }: Registration,
+): void {
+  tell(context, view, 'Normal', 'Registered', `Registered at ${server.issuer} as client ${clientId}.`);
+}
 
 /** Of a call that was answered. Until it is stored, this process alone knows it. */
 async function store(context: StepContext, view: ClientView, loaded: LoadedRecord, signal: AbortSignal): Promise<void> {
   const intent = required(loaded.state.intent, 'an intent');
   const { registration, asked } = required(context.unstored.registrationOf(intent.id), 'an answer');
-  await context.records.save(loaded, withRegistration(loaded, registration, asked, context.clock.now()), signal);
+  const record = withRegistration(loaded, registration, asked, context.clock.now());
+  await context.records.save(loaded, record, signal);
   context.unstored.stored(intent.id);
-  if (intent.operation === 'update') return;
-  const at = loaded.state.server.issuer;
-  tell(context, view, 'Normal', 'Registered', `Registered at ${at} as client ${registration.clientId}.`);
+  if (intent.operation === 'create') tellRegistered(context, view, loaded, registration);
 }
 
 /** RFC 7592 §2.2: PUT replaces, so the driver starts from what the server holds. */
@@ -90,7 +132,7 @@ export const updateRegistration: ClientAction = async (context, view, signal) =>
       ...(await driver.update(access, { ...handle, lastAnswer: withoutFormer(loaded, asked) }, asked)),
       acceptedToken: handle.registrationAccessToken,
     }));
-  await answered(context, loaded, asked, update).catch((thrown: unknown) => {
+  await answered(context, intentOf(loaded), asked, update).catch((thrown: unknown) => {
     // Is it the token that is gone, or the client?
     if (['RegistrationAccessTokenLost', 'RegistrationNotFound'].includes(asOperatorError(thrown).code)) {
       context.reproofs.suspect(view.observed.client.metadata.uid, context.clock.now());
@@ -284,16 +326,16 @@ export function removalStored(context: StepContext, { state }: LoadedRecord): vo
  * Makes a call that the stored intent announced. From its beginning the intent is in doubt; it is settled again only by
  * an error that says that the server did nothing.
  */
-async function answered(
+export async function answered(
   context: StepContext,
-  loaded: LoadedRecord,
+  id: string,
   asked: ClientMetadata,
   call: () => Promise<Registration>,
+  begun?: RecordState,
 ): Promise<void> {
-  const id = required(loaded.state.intent, 'an intent').id;
   context.unsentIntents.delete(id);
   try {
-    context.unstored.registered(id, { registration: await call(), asked });
+    context.unstored.registered(id, { registration: await call(), asked, ...(begun === undefined ? {} : { begun }) });
   } catch (thrown) {
     if (nothingDone.has(asOperatorError(thrown).code)) context.unsentIntents.add(id);
     throw thrown;

@@ -14,6 +14,7 @@ import {
   removeFinalizer,
   withdrawSecret,
 } from './ownership.ts';
+import { claimAndRegister, recordIntent } from './first-registration.ts';
 import { makeKeystores } from './keystores.ts';
 import { prove, provePublished } from './proof.ts';
 import { publish } from './publication.ts';
@@ -61,6 +62,8 @@ const plainActions = {
   adoptRecord,
   claimIdentity,
   claimClientId,
+  claimAndRegister,
+  recordIntent,
   intendCreate: intend('create'),
   register,
   storeAnswer,
