@@ -232,7 +232,7 @@ describe('HTTPProxies behind Contour', () => {
     }),
     bundles: secrets,
     terminator: 'envoy',
-    classed: { spec: (ingressClassName) => ({ ingressClassName }), name: 'contour', told: 'UnknownIngressClass' },
+    classed: { spec: (ingressClassName) => ({ ingressClassName }), name: 'contour', told: 'TerminatorsPending' },
     taken: { spec: { virtualhost: { tls: { clientValidation: { caSecret: 'identity/elsewhere' } } } } },
     rival: httpProxy({ ...MTLS_PROXY, name: 'rival' }, HOSTS.mtls, {
       name: 'authorization-server',
