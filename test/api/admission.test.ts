@@ -14,6 +14,7 @@ import { apply, namespace } from '../support/cluster-objects.ts';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.ts';
 import { accepted, refused } from './admission-rules.ts';
 import { definitionsOf, type Field, fieldsOf } from './crd-schema.ts';
+import { hostPolicyCases } from './host-policy.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const definitions = await definitionsOf(resolve(root, 'crds'));
@@ -98,6 +99,8 @@ describe('on the API server', () => {
     await kube?.close();
     await plane?.stop();
   });
+
+  hostPolicyCases(() => kube);
 
   const make = (resource: Resource, spec: unknown): Promise<KubernetesObject> =>
     kube.create(resource, {
