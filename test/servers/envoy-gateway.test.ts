@@ -369,6 +369,7 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
         },
       },
     },
+    givenBack: { spec: { tls: null } },
     // Two Gateways of a host have each a terminator of its own.
     rival: undefined,
   }));

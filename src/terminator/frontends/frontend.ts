@@ -59,6 +59,8 @@ export interface Frontend {
   /** The field manager of the latest write but ours. */
   lastWriter: string | undefined;
   deleting: boolean;
+  /** Its controller has spoken of an earlier generation and not of this one: it is slow, away, or does not serve this class. */
+  unobserved?: true;
   /** RFC 3339. */
   creationTimestamp: string;
 }

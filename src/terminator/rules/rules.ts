@@ -87,8 +87,12 @@ export function judge(member: Member, view: ScopeView): Problem[] {
   return problems;
 }
 
-/** Settings, companions and bundle are what they should be; where nothing of that says it, a live connection has shown it. */
+/**
+ * Settings, companions and bundle are what they should be, and the controller has heard of them where it says so; where
+ * nothing of that says it, a live connection has shown it.
+ */
 export function inEffect(member: Member, view: ScopeView): boolean {
+  if (member.frontend.unobserved === true) return false;
   if (member.driver?.inEffectBy === 'proof' && !member.proved) return false;
   return isConfigured(member, view);
 }
