@@ -1,4 +1,5 @@
 /** A platform and one client, for years: the operator is the real one, and what is around it a model with a clock. */
+import { projectClaim } from '../../src/authserver/claims.ts';
 import { OPT_IN, CLIENT_CERTIFICATES, RENEW_REQUESTED } from '../../src/api/annotations.ts';
 import type { ClientGrants } from '../../src/api/authorization-server.ts';
 import { durationMs } from '../../src/api/duration.ts';
@@ -147,6 +148,14 @@ export class World {
   get busy(): boolean {
     const state = this.record?.state;
     return state?.intent !== undefined || state?.certificates.some(({ role }) => role === 'Next') === true;
+  }
+
+  /** That nobody else may have, whoever is there. */
+  get heldIdentities(): string[] {
+    return [...this.api.objects()].flatMap((object) => {
+      const claim = object.kind === 'ConfigMap' ? projectClaim(object) : undefined;
+      return claim === undefined || claim.expires !== undefined ? [] : [claim.holder];
+    });
   }
 
   get running(): boolean {
