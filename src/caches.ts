@@ -29,6 +29,8 @@ import { COMPANION_SELECTOR, type CompanionProjection, projectCompanion } from '
 import { frontendProjections } from './terminator/frontends/frontend-projections.ts';
 import { type Frontend, frontendResources } from './terminator/frontends/frontend.ts';
 import { kindsOf } from './terminator/registry.ts';
+import { routeProjections } from './terminator/routes/route-projections.ts';
+import { type Route, routeResources } from './terminator/routes/route.ts';
 
 interface CacheOptions<T> {
   resource: Resource;
@@ -83,6 +85,12 @@ export function createCaches(
     const project = frontendProjections[kind];
     frontends.set(kind, tenantCache(resourceName(resource), { resource, project, mayBeAbsent: kind !== 'Ingress' }));
   }
+  const routes = new Map<string, Cache<Route>>();
+  for (const kind of kinds.routes) {
+    const resource = routeResources[kind];
+    const project = routeProjections[kind];
+    routes.set(kind, tenantCache(resourceName(resource), { resource, project, mayBeAbsent: true }));
+  }
   const bundles = new Map<string, Cache<BundleProjection>>();
   // Also for a server that validates certificates itself, whatever terminators there are.
   for (const kind of new Set([...kinds.bundles, 'Secret' as const])) {
@@ -128,6 +136,7 @@ export function createCaches(
     bundles: new KindUnion(bundles),
     companions: new KindUnion(companions),
     frontends: new KindUnion(frontends),
+    routes: new KindUnion(routes),
     /** Of those that the platform brings only when they change; they are read when they are needed. */
     platformConfigMaps: cache('configmaps/platform', {
       resource: configMaps,
@@ -143,7 +152,7 @@ export function createCaches(
     }),
     namespaces: cache('namespaces', { resource: namespaces, project: projectNamespace }),
     ingressClasses: cache(resourceName(ingressClasses), { resource: ingressClasses, project: projectIngressClass }),
-    gatewayClasses: kinds.frontends.has('Gateway')
+    gatewayClasses: kinds.frontends.includes('Gateway')
       ? cache(resourceName(gatewayClasses), {
           resource: gatewayClasses,
           project: projectGatewayClass,

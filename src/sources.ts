@@ -11,6 +11,7 @@ import { secretKey, SECRET_NAME_INDEX } from './oauthclient/reconcile.ts';
 import type { Controller } from './runtime/controller.ts';
 import type { WorkQueueOptions } from './runtime/workqueue.ts';
 import type { TerminatorKind } from './terminator/reconcile.ts';
+import { isNews } from './terminator/routes/route.ts';
 
 export const SERVER_INDEX = 'authorizationServer';
 
@@ -123,6 +124,13 @@ export function connectSources(caches: Caches, controllers: Controllers, termina
         (ref) => ref.kind === kind && ref.namespace === change.namespace && ref.name === change.name,
       );
       if (listed === true) queue.clientsOf(server.metadata.name);
+    }
+  });
+  caches.routes.onChange((change) => {
+    if (!isNews(change)) return;
+    for (const route of both(change)) {
+      queue.scopes(terminators.keysForRoute(route));
+      terminators.serversOfRoute(route).forEach(queue.clientsOf);
     }
   });
   for (const classes of [caches.ingressClasses, caches.gatewayClasses]) {

@@ -39,6 +39,15 @@ const keycloak = z
       'Its certificate (RFC 8705 §2.1): tls.crt and tls.key, such as an OAuthClient of the operator’s namespace publishes.',
       "Name of a Secret in the operator's namespace.",
     ).optional(),
+    caSubject: z
+      .enum(['UntilChanged', 'Always'])
+      .meta({
+        description:
+          'Whether Keycloak is to compare the subject of the CA (x509.casubjectdn) of clients whose certificates have come from CAs of different names: ' +
+          'UntilChanged (default): no more, for it knows the CAs of its start alone; Always: again, as soon as all certificates in use come from one. ' +
+          'Write Always once Keycloak was restarted with that CA in its truststores, else it refuses the clients.',
+      })
+      .optional(),
   })
   .meta({
     description:

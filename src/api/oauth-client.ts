@@ -226,7 +226,8 @@ const status = z
       .meta({ description: 'The last value of the renew-requested annotation that was acted on.' })
       .optional(),
     conditions: conditions(
-      'CertificateReady, Registered, Proved, TerminatorsReady, Ready, Reconciling and Stalled; RefreshTokensEndAtRotation where the ' +
+      'CertificateReady, Registered, Proved, TerminatorsReady, Ready, Reconciling and Stalled; CertificateAuthorityUnpinned where Keycloak ' +
+        'does not compare the CA; RefreshTokensEndAtRotation where the ' +
         'server binds refresh tokens to the certificate.',
     ).optional(),
   })

@@ -3,6 +3,17 @@ import type { CallOptions, KubeClient } from './client.ts';
 import { KubeError } from './kube-error.ts';
 import type { KubernetesObject, ObjectMeta, Resource } from './resource.ts';
 
+/** What the caches keep of each. */
+export interface MadeObject {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  /** The field manager that wrote last, other than the operator's own. */
+  readonly lastWriter: string | undefined;
+  readonly deleting: boolean;
+}
+
 export interface WriteOptions extends CallOptions {
   /** Its value tells that an object is ours. */
   label: string;
@@ -59,7 +70,7 @@ function overtake(
 export async function remove(
   client: Pick<KubeClient, 'delete'>,
   resource: Resource,
-  { namespace, name, uid, resourceVersion }: { namespace: string; name: string; uid: string; resourceVersion: string },
+  { namespace, name, uid, resourceVersion }: Omit<MadeObject, 'lastWriter' | 'deleting'>,
   call: CallOptions,
 ): Promise<boolean> {
   try {

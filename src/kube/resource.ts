@@ -109,6 +109,17 @@ export const gatewayClasses: Resource = {
   namespaced: false,
 };
 
+export const httpRoutes: Resource = { ...gateways, plural: 'httproutes', kind: 'HTTPRoute' };
+export const grpcRoutes: Resource = { ...gateways, plural: 'grpcroutes', kind: 'GRPCRoute' };
+
+export const ingressRoutes: Resource = {
+  group: 'traefik.io',
+  version: 'v1alpha1',
+  plural: 'ingressroutes',
+  kind: 'IngressRoute',
+  namespaced: true,
+};
+
 export const events: Resource = {
   group: 'events.k8s.io',
   version: 'v1',

@@ -221,8 +221,9 @@ function extensionsOf(observed: Observed, schedule: Schedule, now: number): Desi
   return {
     clientId:
       record?.state?.registration?.clientId ?? client.spec.clientId ?? defaultClientId(clusterId, namespace, name),
+    ownerUid: client.metadata.uid,
     // The server compares one name with all certificates: between two CAs it must not compare any, or one of them is refused.
-    caSubject: others.length > 0 || unpinned(record?.state) ? undefined : caSubject,
+    caSubject: others.length > 0 || staysUnpinned(server, record?.state) ? undefined : caSubject,
   };
 }
 
@@ -230,7 +231,12 @@ function extensionsOf(observed: Observed, schedule: Schedule, now: number): Desi
  * What was left out between two CAs stays out. Keycloak 26.7 looks for a CA that it is to compare among those that it read at its
  * start, though its TLS reads them anew, and nobody can see whether it was started since: what is published would be refused.
  */
-function unpinned(state: RecordState | undefined): boolean {
+function staysUnpinned(server: NonNullable<Observed['server']>, state: RecordState | undefined): boolean {
+  return server.spec.keycloak?.caSubject !== 'Always' && isUnpinned(state);
+}
+
+/** It is in use, and the server compares no CA with its certificate's. */
+export function isUnpinned(state: RecordState | undefined): boolean {
   const accepted = state?.registration?.accepted;
   if (accepted === undefined || certificateIn(state, 'Published') === undefined) return false;
   return accepted['tls_client_auth_ca_subject_dn'] === undefined;

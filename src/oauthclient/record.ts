@@ -85,6 +85,8 @@ const recordState = z.object({
   intent: intent.optional(),
   /** Times at which the answer to a create was lost: each may have left one unusable client at the server. */
   suspectedOrphans: z.array(instant).default([]),
+  /** Registrations that this client has no more, at a server that deletes none (RFC 7592 §2.3). */
+  leftBehind: z.array(z.object({ clientId: z.string(), since: instant })).optional(),
   /** What the server substituted for, in the registration that was asked for with this digest; it was removed again. */
   rejected: z.object({ askedDigest: z.string(), message: z.string() }).optional(),
   /** What the published Secret says besides the certificate; kept so that it can be written again without the server. */

@@ -4,7 +4,8 @@ import { capabilitiesOf } from '../authserver/capabilities.ts';
 import type { OAuthClientStatus, RotationPhase } from '../api/oauth-client.ts';
 import { REFUSED_AGAIN_MS } from '../errors.ts';
 import { isShownLive } from '../terminator/proof/verdict.ts';
-import { longestRenewRequest } from './desired.ts';
+import { isUnpinned, longestRenewRequest } from './desired.ts';
+import { leftBehindMessage } from './left-behind.ts';
 import { refusalOf } from './observed.ts';
 import { RECORD_OUTDATED } from './outdated.ts';
 import { contextValues, digests } from './published-secret.ts';
@@ -131,7 +132,7 @@ function verdicts(view: ClientView, findings: readonly ClientFinding[]): Verdict
     reported(verdict(view), findings, view.observed.client.metadata.deletionTimestamp !== undefined),
   );
   const [ready, ...abnormal] = readyVerdicts(view, findings);
-  return [ready, ...parts, refreshVerdict(view), ...abnormal].filter((v) => v !== undefined);
+  return [ready, ...parts, refreshVerdict(view), unpinnedVerdict(view), ...abnormal].filter((v) => v !== undefined);
 }
 
 /** There only while it is true; before there is a record it would tell that the server exists. */
@@ -146,6 +147,21 @@ function refreshVerdict({ observed: { server, record }, desired }: ClientView): 
     message:
       'The authorization server binds refresh tokens to the certificate that they were issued for: after a rotation users log in ' +
       'again. Use a long certificate.duration, and have the application begin a new authorization when a refresh is refused.',
+  };
+}
+
+/** Keycloak 26.7 lets such clients in and warns in its log; 27 is to refuse them (keycloak/keycloak#50939). */
+function unpinnedVerdict({ observed: { server, record } }: ClientView): Verdict | undefined {
+  if (server?.spec.keycloak === undefined || !isUnpinned(record?.state)) return undefined;
+  return {
+    type: Condition.caUnpinned,
+    status: 'True',
+    reason: 'CertificateAuthorityChanged',
+    message:
+      "Keycloak does not compare the CA of this client's certificate (x509.casubjectdn): certificates of CAs with different names are or were in " +
+      'use. It works, but whoever gets a certificate with its subject from another CA in Keycloak’s truststores is let in as well, and Keycloak 27 is ' +
+      'to refuse clients without it. When its certificates come from one CA again, restart Keycloak with that CA in its truststores; then the platform team writes ' +
+      'spec.keycloak.caSubject: Always into the AuthorizationServer.',
   };
 }
 
@@ -189,11 +205,12 @@ function registeredVerdict({ observed: { record }, now }: ClientView): Verdict {
       ? ''
       : ` Whoever has the key that was reported compromised is accepted until ${until}: the server knows this client by its ` +
         'subject. To end that now, switch to a second OAuthClient with another subject and delete this one.';
+  const left = record?.state === undefined ? undefined : leftBehindMessage(record.state);
   return {
     type,
     status: 'True',
     reason: 'Registered',
-    message: `Registered as client ${registration.clientId}.${exposed}`,
+    message: `Registered as client ${registration.clientId}.${exposed}${left === undefined ? '' : ` ${left}`}`,
   };
 }
 

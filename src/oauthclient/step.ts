@@ -52,6 +52,8 @@ export const Condition = {
   terminators: 'TerminatorsReady',
   /** Of the client's users, not of the client. */
   refreshTokens: 'RefreshTokensEndAtRotation',
+  /** There only while it is true. */
+  caUnpinned: 'CertificateAuthorityUnpinned',
   ready: 'Ready',
   reconciling: 'Reconciling',
   stalled: 'Stalled',

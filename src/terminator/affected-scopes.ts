@@ -2,6 +2,7 @@ import { type BundleProjection, bundleName } from './bundle.ts';
 import type { Classes } from './classes.ts';
 import type { CompanionProjection } from './companion.ts';
 import { type Frontend, isMember } from './frontends/frontend.ts';
+import type { Route } from './routes/route.ts';
 import { scopeKey } from './scope.ts';
 import { hostsOf, Index, type TerminatorSources } from './sources.ts';
 
@@ -69,22 +70,61 @@ export class AffectedScopes {
     return [...new Set([...scopes, ...(scope === undefined ? [] : [scope])].map(scopeKey))];
   }
 
+  byRoute(route: Route): string[] {
+    return this.#keysOf(this.#beside(route));
+  }
+
+  serversOfRoute(route: Route): string[] {
+    return [...new Set(this.#beside(route).flatMap((frontend) => this.serversOf(frontend)))];
+  }
+
   /** Members that share a host or a Service with it, itself among them where it is one. */
   #around(frontend: Frontend): Frontend[] {
-    const { frontends } = this.#sources;
+    const { frontends, routes } = this.#sources;
+    const { kind, namespace, name, backends } = frontend;
+    const attached = kind === 'Gateway' ? routes.byIndex(Index.gateway, `${namespace}/${name}`) : [];
+    const services = [
+      ...backends.map(({ service }) => `${namespace}/${service}`),
+      ...attached.flatMap((route) => route.services),
+    ];
     const related = [
       frontend,
       ...hostsOf(frontend).flatMap((host) => frontends.byIndex(Index.host, host)),
-      ...frontend.backends.flatMap(({ service }) =>
-        frontends.byIndex(Index.service, `${frontend.namespace}/${service}`),
-      ),
+      ...this.#reaching(services),
     ];
-    return related.filter(isMember);
+    return [...new Set(related)].filter(isMember);
   }
 
+  /** Members that it leads around, or that it hangs on. */
+  #beside({ parents, services }: Route): Frontend[] {
+    return [...new Set([...this.#gatewaysOf(parents), ...this.#reaching(services)])].filter(isMember);
+  }
+
+  #reaching(services: readonly string[]): Frontend[] {
+    const { frontends, routes } = this.#sources;
+    return [...new Set(services)].flatMap((service) => [
+      ...frontends.byIndex(Index.service, service),
+      ...routes.byIndex(Index.service, service).flatMap(({ parents }) => this.#gatewaysOf(parents)),
+    ]);
+  }
+
+  #gatewaysOf(parents: Route['parents']): Frontend[] {
+    return parents.flatMap((parent) => {
+      if (parent.kind !== 'Gateway') return [];
+      const [namespace = '', name = ''] = parent.gateway.split('/');
+      return this.#sources.frontends.get('Gateway', namespace, name) ?? [];
+    });
+  }
+
+  /** Of the class, or of one that is not known: the default's, or that of what serves a route and is not looked at. */
   #ofClass(name: string): Frontend[] {
-    const { frontends } = this.#sources;
-    return [...frontends.byIndex(Index.class, name), ...frontends.byIndex(Index.class, '')];
+    const { frontends, routes } = this.#sources;
+    const unclassed = [...routes.list()].filter(({ parents }) => this.#gatewaysOf(parents).length < parents.length);
+    return [
+      ...frontends.byIndex(Index.class, name),
+      ...frontends.byIndex(Index.class, ''),
+      ...unclassed.flatMap((route) => this.#beside(route)),
+    ];
   }
 
   #keysOf(frontends: readonly Frontend[]): string[] {

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { Role, ROLE_LABEL } from '../api/annotations.ts';
 import { configMaps, type KubernetesObject, type Resource, secrets } from '../kube/resource.ts';
 import { certificatesFromPem } from '../x509/pem.ts';
+import type { TrustObject } from '../x509/trust.ts';
 import { madeAt, type MadeFor, madeMeta, type MadeObject, madeObject, metadataOf } from './made-object.ts';
 import { type Scope, scopeKey } from './scope.ts';
 
@@ -13,18 +14,8 @@ const CA_KEY = 'ca.crt';
 export type BundleKind = 'Secret' | 'ConfigMap';
 export const bundleResources: Readonly<Record<BundleKind, Resource>> = { Secret: secrets, ConfigMap: configMaps };
 
-export interface BundleProjection extends MadeObject {
+export interface BundleProjection extends MadeObject, TrustObject {
   kind: BundleKind;
-  /** Of a Secret; a ConfigMap counts as `Opaque`. */
-  type: string;
-  /** Keys of `data`; anything besides ca.crt is not ours (a tls.crt or ca.crl would change what the host does). */
-  dataKeys: readonly string[];
-  /** `ca.crt`; undefined when it is missing or no text. */
-  ca: string | undefined;
-  /** SHA-256 of each CA certificate's DER, lower-case hexadecimal; empty when ca.crt cannot be read. */
-  hashes: readonly string[];
-  /** When the operator wrote it last, epoch milliseconds. */
-  writtenAt: number | undefined;
 }
 
 const schema = z.object({

@@ -3,20 +3,14 @@ import { z } from 'zod';
 import { OPT_IN, ROLE_LABEL } from '../api/annotations.ts';
 import { objectMeta } from '../api/metadata.ts';
 import { OPERATOR_FIELD_MANAGER, lastOtherWriter, lastOwnWrite } from '../kube/field-managers.ts';
+import type { MadeObject as Made } from '../kube/made-by-us.ts';
 import type { ManagedFieldsEntry, ObjectMeta } from '../kube/resource.ts';
 import { type Scope, scopeAnnotations, scopeOfAnnotations } from './scope.ts';
 
-export interface MadeObject {
-  namespace: string;
-  name: string;
-  uid: string;
-  resourceVersion: string;
-  /** By the annotations that we wrote; undefined where they are missing. */
+/** By the annotations that we wrote; undefined where they are missing. */
+export interface MadeObject extends Made {
   scope: Scope | undefined;
   server: string | undefined;
-  /** The field manager that wrote last, other than the operator's own. */
-  lastWriter: string | undefined;
-  deleting: boolean;
 }
 
 export const madeMeta = objectMeta.extend({ namespace: z.string() });

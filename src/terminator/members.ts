@@ -1,10 +1,10 @@
-import { CLIENT_HEADERS_REMOVED } from '../api/annotations.ts';
 import { bundleName } from './bundle.ts';
 import type { Classes } from './classes.ts';
+import { Exposures } from './exposures.ts';
 import { type Frontend, isOptedIn } from './frontends/frontend.ts';
 import { type Grants, isListed } from './grants.ts';
 import type { TerminatorMemory } from './memory.ts';
-import type { Exposure, Member, Neighbour } from './observed.ts';
+import type { Member, Neighbour } from './observed.ts';
 import { stateOf } from './proof/verdict.ts';
 import type { Scope } from './scope.ts';
 import { covers, Index, type TerminatorSources } from './sources.ts';
@@ -15,12 +15,14 @@ export class Members {
   readonly #memory: TerminatorMemory;
   readonly #classes: Classes;
   readonly #grants: Grants;
+  readonly #exposures: Exposures;
 
   constructor(sources: TerminatorSources, memory: TerminatorMemory, by: { classes: Classes; grants: Grants }) {
     this.#sources = sources;
     this.#memory = memory;
     this.#classes = by.classes;
     this.#grants = by.grants;
+    this.#exposures = new Exposures(sources, by.classes);
   }
 
   of(frontend: Frontend, scope: Scope, now: number): Member {
@@ -58,7 +60,7 @@ export class Members {
         .filter(({ host, others }) => !others.some(({ tlsHosts }) => tlsHosts.some((tls) => covers(tls, host))))
         .map(({ host }) => host),
       neighbours: [...neighbours.values()].map((other) => this.#neighbour(other)),
-      exposures: this.#exposures(frontend, scope.controller, driver?.capabilities.header),
+      exposures: this.#exposures.of(frontend, driver?.capabilities.header),
       bundle: bundles.get(driver?.bundleKind ?? 'Secret', frontend.namespace, bundleName(scope)),
       companions: companions.byIndex(Index.namespace, frontend.namespace),
       losses: this.#memory.losses(frontend.uid, now),
@@ -80,37 +82,5 @@ export class Members {
       leadHost: this.#classes.scopeOf(frontend).host,
       settings: frontend.settings,
     };
-  }
-
-  /** @param header by which the frontend's own terminator passes certificates on */
-  #exposures(frontend: Frontend, controller: string, header: string | undefined): Exposure[] {
-    const { frontends } = this.#sources;
-    const services = new Set(frontend.backends.map(({ service }) => service));
-    return [...services].flatMap((service) =>
-      frontends.byIndex(Index.service, `${frontend.namespace}/${service}`).flatMap((other) => {
-        const own = this.#classes.controllerOf(other) === controller;
-        return other.backends
-          .filter((backend) => backend.service === service && !(own && frontend.hosts.includes(backend.host)))
-          .filter(({ host }) => other.uid !== frontend.uid && !this.#replaces(header, other, host))
-          .map(({ host }) => ({ service, host, frontend: `${other.kind} ${other.name}` }));
-      }),
-    );
-  }
-
-  /**
-   * Whether a client's own copy of the header is replaced on a host of another frontend; one frontend decides for all of
-   * it. What a product does with its own header says nothing of another product's.
-   */
-  #replaces(header: string | undefined, other: Frontend, host: string): boolean {
-    if (this.#classes.classOf(other)?.annotations[CLIENT_HEADERS_REMOVED] === 'true') return true;
-    const controller = this.#classes.controllerOf(other);
-    const driver = this.#classes.driverOf(controller);
-    if (driver === undefined || driver.capabilities.header !== header) return false;
-    if (driver.capabilities.strips === 'always') return true;
-    return this.#sources.frontends.byIndex(Index.host, host).some((frontend) => {
-      if (this.#classes.controllerOf(frontend) !== controller) return false;
-      // What is configured by hand is shown by the live proof, or does not count at all.
-      return driver.inEffectBy === 'proof' ? isOptedIn(frontend) : driver.overwritesHeaders(frontend.settings);
-    });
   }
 }

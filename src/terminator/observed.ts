@@ -1,9 +1,10 @@
 import type { AuthorizationServer } from '../api/authorization-server.ts';
 import type { BundleProjection } from './bundle.ts';
 import type { CompanionProjection } from './companion.ts';
-import type { ClientCertificates, Settings, TerminatorDriver } from './driver.ts';
+import type { ClientCertificates, FrontendKind, Settings, TerminatorDriver } from './driver.ts';
 import type { Frontend } from './frontends/frontend.ts';
 import type { TerminatorMemory } from './memory.ts';
+import type { RouteKind } from './routes/route.ts';
 import type { Scope } from './scope.ts';
 import type { Trust } from '../x509/trust.ts';
 
@@ -18,13 +19,15 @@ export interface Neighbour extends Pick<Frontend, 'kind' | 'namespace' | 'name'>
   settings: Settings;
 }
 
-/** A way around client authentication: another host, without it, in front of the same Service. */
+/** A way around client authentication: something else that reaches the same Service, by an object of that kind and name. */
 export interface Exposure {
+  /** `namespace/name`. */
   service: string;
-  /** '' for the default server. */
-  host: string;
-  /** Of the same namespace, e.g. `Ingress api`. */
-  frontend: string;
+  kind: FrontendKind | RouteKind;
+  namespace: string;
+  name: string;
+  /** Where requests come in: a host, a Gateway. */
+  at: string;
 }
 
 /** A frontend that has opted in, or still carries settings of ours. */

@@ -21,6 +21,7 @@ import type { ProofResults } from './proof/results.ts';
 import { proofRules } from './rules/proof-rules.ts';
 import type { Problem } from './rules/rule.ts';
 import { inEffect, judge } from './rules/rules.ts';
+import type { Route } from './routes/route.ts';
 import { parseScopeKey, scopeKey } from './scope.ts';
 import { runStep, type TerminatorStep } from './steps.ts';
 import type { Source } from './sources.ts';
@@ -30,6 +31,8 @@ export interface TerminatorKindOptions {
   client: KubeClient;
   /** By kind. */
   frontends: KindUnion<Frontend>;
+  /** By kind. */
+  routes: KindUnion<Route>;
   ingressClasses: Informer<ClassProjection>;
   gatewayClasses?: Informer<ClassProjection> | undefined;
   /** Objects of `BUNDLE_SELECTOR`, by kind. */
@@ -88,6 +91,10 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
     return this.views.affected.byFrontend(frontend);
   }
 
+  keysForRoute(route: Route): string[] {
+    return this.views.affected.byRoute(route);
+  }
+
   keysForServer(name: string): string[] {
     return this.views.affected.byServer(name);
   }
@@ -102,6 +109,10 @@ export class TerminatorKind implements Kind<Observed, Desired, TerminatorStep> {
 
   serversOf(frontend: Frontend): string[] {
     return this.views.affected.serversOf(frontend);
+  }
+
+  serversOfRoute(route: Route): string[] {
+    return this.views.affected.serversOfRoute(route);
   }
 
   serversOfClass(name: string): string[] {

@@ -8,6 +8,7 @@ import { haproxy } from './drivers/haproxy.ts';
 import { manual } from './drivers/manual.ts';
 import { nginx } from './drivers/nginx.ts';
 import { traefik } from './drivers/traefik.ts';
+import type { RouteKind } from './routes/route.ts';
 
 /** A new terminator is one file, one line here, and one run of the contract suite. */
 export const drivers: readonly TerminatorDriver[] = [
@@ -53,13 +54,17 @@ export function bundlesNamedBy(settings: Settings): string[] {
 
 /** What the caches have to hold for some drivers, by their names. */
 export function kindsOf(enabled: ReadonlySet<string>): {
-  frontends: ReadonlySet<FrontendKind>;
+  frontends: readonly FrontendKind[];
+  routes: readonly RouteKind[];
   bundles: ReadonlySet<TerminatorDriver['bundleKind']>;
   companions: readonly Resource[];
 } {
   const used = drivers.filter(({ name }) => enabled.has(name));
+  const any = used.length > 0;
   return {
-    frontends: new Set(used.map(({ frontend }) => frontend)),
+    // Whatever asks for certificates, anything else may lead around it.
+    frontends: any ? ['Ingress', 'HTTPProxy', 'Gateway'] : [],
+    routes: any ? ['HTTPRoute', 'GRPCRoute', 'IngressRoute'] : [],
     bundles: new Set(used.map(({ bundleKind }) => bundleKind)),
     companions: used.flatMap(({ companionKinds }) => companionKinds),
   };

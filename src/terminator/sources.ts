@@ -9,6 +9,7 @@ import type { ClassProjection } from './frontends/class.ts';
 import type { CompanionProjection } from './companion.ts';
 import { type Frontend, isMember } from './frontends/frontend.ts';
 import { bundlesNamedBy } from './registry.ts';
+import type { Route } from './routes/route.ts';
 import { scopeKey } from './scope.ts';
 
 /** What is read of an informer; before its start, for indexes are added. */
@@ -16,8 +17,9 @@ export type Source<T> = Pick<Informer<T>, 'get' | 'list' | 'byIndex' | 'addIndex
 
 export interface TerminatorSources {
   frontends: Pick<KindUnion<Frontend>, 'get' | 'list' | 'byIndex' | 'addIndex' | 'onChange'>;
+  routes: Pick<KindUnion<Route>, 'list' | 'byIndex' | 'addIndex' | 'onChange'>;
   ingressClasses: Source<ClassProjection>;
-  /** Absent where no driver for Gateways is switched on. */
+  /** Absent where no driver is switched on. */
   gatewayClasses?: Source<ClassProjection> | undefined;
   /** Objects of `BUNDLE_SELECTOR`. */
   bundles: Pick<KindUnion<BundleProjection>, 'get' | 'byIndex' | 'addIndex' | 'onChange'>;
@@ -35,6 +37,7 @@ export interface TerminatorSources {
 export const Index = {
   host: 'terminator/host',
   service: 'terminator/service',
+  gateway: 'terminator/gateway',
   server: 'terminator/server',
   bundle: 'terminator/bundle',
   name: 'terminator/name',
@@ -62,19 +65,36 @@ export function laxHostOf(frontend: Frontend): string | undefined {
   return hosts.find((host) => tlsHosts.some((tls) => covers(tls, host)));
 }
 
+const ownServicesOf = ({ namespace, backends }: Frontend): string[] => [
+  ...new Set(backends.map(({ service }) => `${namespace}/${service}`)),
+];
+
+/** `namespace/name` of the Services behind it: of a Gateway, those of the routes that its controller has accepted there. */
+export function servicesOf({ routes }: Pick<TerminatorSources, 'routes'>, frontend: Frontend): string[] {
+  if (frontend.kind !== 'Gateway') return ownServicesOf(frontend);
+  const gateway = `${frontend.namespace}/${frontend.name}`;
+  const accepted = routes
+    .byIndex(Index.gateway, gateway)
+    .filter(({ parents }) =>
+      parents.some((parent) => parent.kind === 'Gateway' && parent.gateway === gateway && parent.accepted),
+    );
+  return [...new Set(accepted.flatMap(({ services }) => services))];
+}
+
 /** Before the informers start. */
-export function addIndexes({ frontends, bundles, companions }: TerminatorSources): void {
+export function addIndexes({ frontends, routes, bundles, companions }: TerminatorSources): void {
   frontends.addIndex(Index.host, hostsOf);
-  frontends.addIndex(Index.service, (frontend) => [
-    ...new Set(frontend.backends.map(({ service }) => `${frontend.namespace}/${service}`)),
-  ]);
+  frontends.addIndex(Index.service, ownServicesOf);
+  routes.addIndex(Index.service, ({ services }) => services);
+  routes.addIndex(Index.gateway, ({ parents }) =>
+    parents.flatMap((parent) => (parent.kind === 'Gateway' ? [parent.gateway] : [])),
+  );
   frontends.addIndex(Index.server, ({ optIn }) => (optIn.server === undefined ? [] : [optIn.server]));
   frontends.addIndex(Index.bundle, ({ settings }) => bundlesNamedBy(settings));
   frontends.addIndex(Index.class, ({ className }) => [className ?? '']);
   frontends.addIndex(Index.namespace, ({ namespace }) => [namespace]);
   frontends.addIndex(Index.lax, (frontend) => (laxHostOf(frontend) === undefined ? [] : [laxKey(frontend)]));
   bundles.addIndex(Index.name, ({ name }) => [name]);
-  frontends.addIndex(Index.lax, (frontend) => (laxHostOf(frontend) === undefined ? [] : [laxKey(frontend)]));
   bundles.addIndex(Index.namespace, ({ namespace }) => [namespace]);
   companions.addIndex(Index.namespace, ({ namespace }) => [namespace]);
   companions.addIndex(Index.scope, ({ scope }) => (scope === undefined ? [] : [scopeKey(scope)]));

@@ -14,6 +14,7 @@ import type { Made, Member, Observed } from './observed.ts';
 import { terminatorNotProved } from './rules/product-rules.ts';
 import type { ProofSubject } from './proof/proofs.ts';
 import { inEffect, isConfigured, judge } from './rules/rules.ts';
+import { isNews } from './routes/route.ts';
 import { type Scope, scopeKey } from './scope.ts';
 import { addIndexes, Index, laxHostOf, laxKey, type TerminatorSources } from './sources.ts';
 
@@ -33,12 +34,16 @@ export class TerminatorViews {
   constructor(sources: TerminatorSources, memory: TerminatorMemory) {
     this.#sources = sources;
     this.#memory = memory;
-    const { frontends, ingressClasses, gatewayClasses, bundles, companions, servers, issuers, namespaces } = sources;
+    const { frontends, routes, ingressClasses, gatewayClasses, bundles, companions, servers, issuers, namespaces } =
+      sources;
     addIndexes(sources);
     const changed = (): void => void (this.#version += 1);
     for (const source of [frontends, bundles, companions]) source.onChange(changed);
     for (const source of [ingressClasses, servers, issuers, namespaces]) source.onChange(changed);
     gatewayClasses?.onChange(changed);
+    routes.onChange((change) => {
+      if (isNews(change)) changed();
+    });
     this.#classes = new Classes(sources);
     this.#grants = new Grants(sources);
     this.#members = new Members(sources, memory, { classes: this.#classes, grants: this.#grants });

@@ -22,6 +22,20 @@ export interface Trust {
   error: OperatorError | undefined;
 }
 
+/** What is kept of an object in which the CAs are. */
+export interface TrustObject {
+  /** Of a Secret; a ConfigMap counts as `Opaque`. */
+  readonly type: string;
+  /** Keys of its data; anything besides ca.crt is not ours (a tls.crt or ca.crl would change what a host does). */
+  readonly dataKeys: readonly string[];
+  /** `ca.crt`; undefined when it is missing or no text. */
+  readonly ca: string | undefined;
+  /** SHA-256 of each CA certificate's DER, lower-case hexadecimal; empty when ca.crt can't be read. */
+  readonly hashes: readonly string[];
+  /** When the operator wrote it last, epoch milliseconds. */
+  readonly writtenAt: number | undefined;
+}
+
 interface Granted {
   name: string;
   /** Undefined where there is none of that name. */

@@ -12,7 +12,9 @@ import { KubeError } from '../../src/kube/kube-error.ts';
 import type { KubernetesObject, Resource } from '../../src/kube/resource.ts';
 import { apply, namespace } from '../support/cluster-objects.ts';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.ts';
-import { accepted, refused } from './admission-rules.ts';
+import * as ofServers from './admission/authorization-server.ts';
+import * as ofIssuers from './admission/client-certificate-issuer.ts';
+import * as ofClients from './admission/oauth-client.ts';
 import { definitionsOf, type Field, fieldsOf } from './crd-schema.ts';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -111,7 +113,7 @@ describe('on the API server', () => {
     return kube.update(resource, { ...object, spec });
   }
 
-  for (const { name, resource, ...change } of refused) {
+  for (const { name, resource, ...change } of [ofClients, ofServers, ofIssuers].flatMap(({ refused }) => refused)) {
     test(`${resource.kind}: refuses ${name}`, async () => {
       const { causes, message } = await refusal(attempt({ resource, ...change }));
       const said = causes.filter(({ field }) => field === change.field).map((cause) => cause.message);
@@ -122,7 +124,7 @@ describe('on the API server', () => {
     });
   }
 
-  for (const { name, ...change } of accepted) {
+  for (const { name, ...change } of [ofClients, ofServers, ofIssuers].flatMap(({ accepted }) => accepted)) {
     test(`${change.resource.kind}: accepts ${name}`, async () => {
       const object = await attempt(change);
       assert.deepEqual(object['spec'], change.spec);

@@ -44,7 +44,7 @@ let count = 0;
 /** Metadata that no other test asks for. */
 export async function metadataOf(
   method: AuthMethod,
-  changed: { scope?: string; keys?: number; extensions?: Omit<DesiredExtensions, 'clientId'> } = {},
+  changed: { scope?: string; keys?: number; extensions?: Omit<DesiredExtensions, 'clientId' | 'ownerUid'> } = {},
 ): Promise<ClientMetadata> {
   const name = `client-${++count}`;
   const effective = effectiveIdentity(undefined, undefined, { namespace: 'test', name, clusterId: 'eu1' });
@@ -63,7 +63,11 @@ export async function metadataOf(
     responseTypes: [],
     redirectURIs: [],
     scope: changed.scope ?? 'accounts:read',
-    extensions: changed.extensions && { ...changed.extensions, clientId: defaultClientId('eu1', 'test', name) },
+    extensions: changed.extensions && {
+      ...changed.extensions,
+      clientId: defaultClientId('eu1', 'test', name),
+      ownerUid: `uid-of-${name}`,
+    },
   });
 }
 

@@ -61,6 +61,7 @@ describe('a client of Keycloak', () => {
     assert.deepEqual(seen({ clientId: 'renamed' }), ['client_id']);
     assert.deepEqual(seen({ attributes: undefined }).toSorted(), [
       'certbound_owner',
+      'certbound_owner_uid',
       'grant_types',
       'tls_client_auth_ca_subject_dn',
       'tls_client_auth_subject_dn',

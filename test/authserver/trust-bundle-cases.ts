@@ -3,80 +3,17 @@ import assert from 'node:assert/strict';
 import { createHash, X509Certificate } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { OPT_IN, Role, ROLE_LABEL } from '../../src/api/annotations.ts';
-import type { AuthorizationServer, AuthorizationServerSpec } from '../../src/api/authorization-server.ts';
-import { type ClientCertificateIssuer, clientCertificateIssuer } from '../../src/api/client-certificate-issuer.ts';
-import type { Condition } from '../../src/api/conditions.ts';
-import type { GrantedNamespace } from '../../src/api/namespace-grant.ts';
 import { authorizationServers, clientCertificateIssuers } from '../../src/api/resources.ts';
-import type { AuthorizationServerReconciler } from '../../src/authserver/reconcile.ts';
-import { indexTrust, TrustMemory } from '../../src/authserver/trust-bundle/observed.ts';
+import { TrustMemory } from '../../src/authserver/trust-bundle/observed.ts';
 import { publishTrust } from '../../src/authserver/trust-bundle/steps.ts';
-import type { KubeClient } from '../../src/kube/client.ts';
-import { Informer } from '../../src/kube/informer.ts';
-import { KindUnion } from '../../src/kube/kind-union.ts';
 import { type KubernetesObject, namespaces, secrets } from '../../src/kube/resource.ts';
-import type { Result } from '../../src/runtime/controller.ts';
-import type { StepObserver } from '../../src/runtime/pass.ts';
-import { BUNDLE_SELECTOR, type BundleProjection, projectBundle } from '../../src/terminator/bundle.ts';
 import { distribution } from '../../src/terminator/distribution.ts';
 import { caBundle } from '../../src/x509/bundle.ts';
 import { isEmptyTrust } from '../../src/x509/trust.ts';
-import type { FakeClock } from '../support/fake-clock.ts';
 import { createThrowawayCa } from '../support/throwaway-ca.ts';
 import { waitFor } from '../support/wait-for.ts';
+import type { ServerWorld } from './server-world.ts';
 import { lasting } from './servers.ts';
-
-export interface TrustCaches {
-  readonly issuers: Informer<ClientCertificateIssuer>;
-  readonly namespaces: Informer<GrantedNamespace>;
-  readonly bundles: KindUnion<BundleProjection>;
-  readonly synced: Promise<unknown>;
-}
-
-export function startTrustCaches(client: KubeClient, signal: AbortSignal): TrustCaches {
-  const issuers = new Informer({
-    client,
-    resource: clientCertificateIssuers,
-    project: (object) => clientCertificateIssuer.parse(object),
-  });
-  const known = new Informer<GrantedNamespace>({
-    client,
-    resource: namespaces,
-    project: ({ metadata: { name, labels = {} } }) => ({ name, labels }),
-  });
-  const published = new Informer({
-    client,
-    resource: secrets,
-    labelSelector: BUNDLE_SELECTOR,
-    project: projectBundle('Secret'),
-  });
-  const bundles = new KindUnion<BundleProjection>(new Map([['Secret', published]]));
-  indexTrust(bundles);
-  const caches = [issuers, known, published];
-  for (const cache of caches) cache.start(signal);
-  return { issuers, namespaces: known, bundles, synced: Promise.all(caches.map(({ synced }) => synced)) };
-}
-
-export interface TrustBundleWorld {
-  kube(): KubeClient;
-  caches(): TrustCaches;
-  readonly clock: FakeClock;
-  readonly create: (changed: Partial<AuthorizationServerSpec>) => Promise<unknown>;
-  readonly change: (changed: Record<string, unknown>) => Promise<unknown>;
-  live(): Promise<AuthorizationServer | undefined>;
-  readonly reconcile: (of?: AuthorizationServerReconciler) => Promise<Result>;
-  reconciler(): AuthorizationServerReconciler;
-  /** Another life of the operator. */
-  freshReconciler(observer: StepObserver): AuthorizationServerReconciler;
-  /** Namespaces that are served; none: all. */
-  serve(names: readonly string[]): void;
-  /** So many clients refer to the server. */
-  use(users: number): void;
-  readonly state: (type?: string) => Promise<string | undefined>;
-  conditionOf(type: string): Promise<Condition | undefined>;
-  /** Of the server. */
-  name(): string;
-}
 
 const PUBLISHED = 'TrustBundlePublished';
 const first = await createThrowawayCa('First Clients');
@@ -85,10 +22,11 @@ const sha256 = (pem: string) => createHash('sha256').update(new X509Certificate(
 let count = 0;
 
 /** Inside the suite of the kind, so that they share its API server. */
-export function trustBundleCases(world: TrustBundleWorld): void {
+export function trustBundleCases(world: ServerWorld): void {
   const { clock, create, change, reconcile, state } = world;
-  const place = (namespace: string) => ({ namespace, name: `${world.name()}-client-cas` });
-  const at = (namespace: string) => world.kube().get(secrets, place(namespace));
+  const use = (users: number) => world.clients.set(world.name, users);
+  const place = (namespace: string) => ({ namespace, name: `${world.name}-client-cas` });
+  const at = (namespace: string) => world.client.get(secrets, place(namespace));
   const pemIn = (object: KubernetesObject | undefined): string => {
     const data: unknown = object?.['data'];
     const text: unknown = typeof data === 'object' && data !== null ? Reflect.get(data, 'ca.crt') : undefined;
@@ -96,34 +34,35 @@ export function trustBundleCases(world: TrustBundleWorld): void {
   };
   const makeNamespace = async () => {
     const name = `identity-${++count}`;
-    await world.kube().create(namespaces, { metadata: { name } });
-    await waitFor(() => world.caches().namespaces.get(undefined, name) !== undefined);
+    await world.client.create(namespaces, { metadata: { name } });
+    await waitFor(() => world.trustCaches.namespaces.get(undefined, name) !== undefined);
     return name;
   };
   /** As its reconciler leaves it. */
   const issuer = async (name: string, caCertificate?: string) => {
-    const created = await world.kube().create(clientCertificateIssuers, {
+    const created = await world.client.create(clientCertificateIssuers, {
       metadata: { name },
       spec: { ca: { secretRef: { name } } },
     });
     if (caCertificate !== undefined) {
       const { resourceVersion = '' } = created.metadata;
-      await world
-        .kube()
-        .updateStatus(clientCertificateIssuers, { metadata: { name, resourceVersion }, status: { caCertificate } });
+      await world.client.updateStatus(clientCertificateIssuers, {
+        metadata: { name, resourceVersion },
+        status: { caCertificate },
+      });
     }
-    const isKnown = () => world.caches().issuers.get(undefined, name)?.status?.caCertificate === caCertificate;
-    await waitFor(() => world.caches().issuers.get(undefined, name) !== undefined && isKnown());
+    const isKnown = () => world.trustCaches.issuers.get(undefined, name)?.status?.caCertificate === caCertificate;
+    await waitFor(() => world.trustCaches.issuers.get(undefined, name) !== undefined && isKnown());
     return name;
   };
   const seen = async (namespace: string) => {
     const { resourceVersion } = (await at(namespace))?.metadata ?? {};
     const cached = () =>
-      world.caches().bundles.get('Secret', namespace, place(namespace).name)?.resourceVersion === resourceVersion;
+      world.trustCaches.bundles.get('Secret', namespace, place(namespace).name)?.resourceVersion === resourceVersion;
     await waitFor(cached);
   };
   const edit = async (namespace: string, change_: Record<string, unknown>) => {
-    await world.kube().patch(secrets, place(namespace), change_, { type: 'merge' });
+    await world.client.patch(secrets, place(namespace), change_, { type: 'merge' });
     await seen(namespace);
   };
   const setUp = async (issuers: readonly string[] = []) => {
@@ -136,7 +75,7 @@ export function trustBundleCases(world: TrustBundleWorld): void {
   const message = async () => (await world.conditionOf(PUBLISHED))?.message ?? '';
   const verdict = async (caPem: string) => {
     const server = (await world.live()) ?? assert.fail();
-    const terminators = world.reconciler().trustViews(server);
+    const terminators = world.reconciler.trustViews(server);
     const { state: of, ...more } = distribution({ server, caSha256: sha256(caPem), terminators });
     return 'reason' in more ? `${of} ${more.reason}` : of;
   };
@@ -148,11 +87,11 @@ export function trustBundleCases(world: TrustBundleWorld): void {
       assert.equal(pemIn(found), caBundle([first.certPem]).pem);
       assert.equal(found['type'], 'Opaque');
       assert.deepEqual(found.metadata.labels, { [ROLE_LABEL]: Role.trustBundle });
-      assert.deepEqual(found.metadata.annotations, { [OPT_IN]: world.name() });
+      assert.deepEqual(found.metadata.annotations, { [OPT_IN]: world.name });
       assert.deepEqual([await state(), await state(PUBLISHED)], ['True Ready', 'True Published']);
       assert.match(
         await message(),
-        new RegExp(`^Secret ${namespace}/${world.name()}-client-cas holds, in ca\\.crt, the CA`),
+        new RegExp(`^Secret ${namespace}/${world.name}-client-cas holds, in ca\\.crt, the CA`),
       );
       assert.equal(await verdict(first.certPem), 'distributed');
       assert.equal(await verdict(second.certPem), 'waiting TerminatorsPending');
@@ -214,22 +153,20 @@ export function trustBundleCases(world: TrustBundleWorld): void {
       const { namespace } = await setUp();
       const right = pemIn(await at(namespace));
       await edit(namespace, { data: { 'ca.crt': btoa('first') } });
-      const behind = world.caches().bundles.get('Secret', namespace, place(namespace).name);
+      const behind = world.trustCaches.bundles.get('Secret', namespace, place(namespace).name);
       assert.ok(behind !== undefined);
       const again = (labels: Record<string, string> | undefined) =>
-        world
-          .kube()
-          .patch(
-            secrets,
-            place(namespace),
-            { metadata: labels === undefined ? {} : { labels }, data: { 'ca.crt': btoa('second') } },
-            { type: 'merge' },
-          );
+        world.client.patch(
+          secrets,
+          place(namespace),
+          { metadata: labels === undefined ? {} : { labels }, data: { 'ca.crt': btoa('second') } },
+          { type: 'merge' },
+        );
       const write = () =>
         publishTrust(
-          { client: world.kube(), bundles: world.caches().bundles, trustMemory: new TrustMemory(), clock },
+          { client: world.client, bundles: world.trustCaches.bundles, trustMemory: new TrustMemory(), clock },
           { name: 'publishTrust', ref: place(namespace), pem: right, current: behind },
-          world.name(),
+          world.name,
           lasting(),
         );
       await again(undefined);
@@ -242,9 +179,10 @@ export function trustBundleCases(world: TrustBundleWorld): void {
 
     test('never takes the name of what is somebody else’s', async () => {
       const namespace = await makeNamespace();
-      const theirs = await world
-        .kube()
-        .create(secrets, { metadata: place(namespace), data: { 'ca.crt': btoa('theirs') } });
+      const theirs = await world.client.create(secrets, {
+        metadata: place(namespace),
+        data: { 'ca.crt': btoa('theirs') },
+      });
       const own = await issuer(`clients-${count}`, first.certPem);
       await create({ trustBundle: { namespace }, clients: { issuers: [own] } });
       const { requeueAfterMs = 0 } = await reconcile();
@@ -254,7 +192,7 @@ export function trustBundleCases(world: TrustBundleWorld): void {
       assert.equal(await verdict(first.certPem), 'blocked TrustBundleNameTaken');
       assert.deepEqual(await at(namespace), theirs);
       assert.ok(requeueAfterMs > 0 && requeueAfterMs <= 30_000, `${requeueAfterMs}`);
-      await world.kube().delete(secrets, place(namespace));
+      await world.client.delete(secrets, place(namespace));
       clock.advance(requeueAfterMs);
       await reconcile();
       assert.equal(pemIn(await at(namespace)), caBundle([first.certPem]).pem);
@@ -269,7 +207,12 @@ export function trustBundleCases(world: TrustBundleWorld): void {
       try {
         await reconcile();
         assert.equal(await state(PUBLISHED), 'False NamespaceNotServed');
-        assert.match(await message(), /list it in scope\.namespaces/);
+        assert.match(
+          await message(),
+          new RegExp(
+            `list it in scope\\.namespaces.*kubectl --namespace nowhere delete secret ${world.name}-client-cas$`,
+          ),
+        );
       } finally {
         world.serve([]);
       }
@@ -316,13 +259,13 @@ export function trustBundleCases(world: TrustBundleWorld): void {
 
     test('stays while clients use a server that is deleted, and is gone before the server', async () => {
       const { namespace, issuers } = await setUp();
-      world.use(1);
-      await world.kube().delete(authorizationServers, { name: world.name() });
+      use(1);
+      await world.client.delete(authorizationServers, { name: world.name });
       const added = await issuer(`second-${count}`, second.certPem);
       await change({ clients: { issuers: [...issuers, added] } });
       await reconcile();
       assert.equal(pemIn(await at(namespace)), caBundle([first.certPem, second.certPem]).pem);
-      world.use(0);
+      use(0);
       await reconcile();
       assert.equal(await at(namespace), undefined);
       assert.equal(await world.live(), undefined);

@@ -320,6 +320,7 @@ describe('the chart', () => {
       'clientcertificateissuers',
       'clientcertificateissuers/status',
       'customresourcedefinitions',
+      'gatewayclasses',
       'ingressclasses',
       'namespaces',
       'oauthclients',

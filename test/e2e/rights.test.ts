@@ -8,13 +8,24 @@ import { z } from 'zod';
 import { OPT_IN, RENEW_REQUESTED, ROLE_LABEL, Role } from '../../src/api/annotations.ts';
 import { authorizationServer } from '../../src/api/authorization-server.ts';
 import { authorizationServers, clientCertificateIssuers } from '../../src/api/resources.ts';
-import { configMaps, ingresses, secrets, type KubernetesObject, type Resource } from '../../src/kube/resource.ts';
+import {
+  configMaps,
+  gatewayClasses,
+  gateways,
+  httpProxies,
+  ingresses,
+  secrets,
+  type KubernetesObject,
+  type Resource,
+} from '../../src/kube/resource.ts';
+import { routeResources } from '../../src/terminator/routes/route.ts';
 import { secretValues } from '../support/application.ts';
 import { apply, documents, opaqueSecret } from '../support/cluster-objects.ts';
 import { startInstallation, type Installation } from '../support/installation.ts';
 import { TestClient } from '../support/oauth-client.ts';
 import { operatorRights, SERVICE_ACCOUNT, SERVICE_ACCOUNT_USER } from '../support/operator-rights.ts';
 import { SELF_SIGNED_SERVER, selfSignedPlatform } from '../support/self-signed-platform.ts';
+import { defineSkeleton } from '../support/skeleton-definition.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { edited, SCOPES, serverReady } from './lifecycle-world.ts';
 
@@ -174,6 +185,9 @@ async function lifeOfTwoClients(world: Installation): Promise<void> {
   for (const name of ['corporate-clients', 'self-signed']) await gone(world, clientCertificateIssuers, name);
 }
 
+/** Kinds of others, which a cluster may have. */
+const optional = [httpProxies, gateways, gatewayClasses, ...Object.values(routeResources)];
+
 const modes = [
   { mode: 'cluster mode', scope: [] },
   { mode: 'scoped mode', scope: ['identity', 'accounts', 'payments'] },
@@ -184,6 +198,7 @@ for (const { mode, scope } of modes) {
     let world: Installation;
     before(async () => {
       world = await startInstallation({ accessTokenTTL: 3, scope });
+      await Promise.all(optional.map((resource) => defineSkeleton(world.kube, resource)));
       await apply(
         world.kube,
         ...edited(await world.platform()),

@@ -1,9 +1,10 @@
 /** An installation that serves some namespaces: see also rights.test.ts. */
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
-import { RENEW_REQUESTED } from '../../src/api/annotations.ts';
+import { CLIENT_CERTIFICATES, RENEW_REQUESTED, ROLE_LABEL } from '../../src/api/annotations.ts';
 import { authorizationServers } from '../../src/api/resources.ts';
-import { namespaces, secrets } from '../../src/kube/resource.ts';
+import { configMaps, ingresses, namespaces, secrets } from '../../src/kube/resource.ts';
 import { apply, documents, namespace } from '../support/cluster-objects.ts';
 import { CLIENTS_ALLOWED, startInstallation, type Installation } from '../support/installation.ts';
 import { TestClient } from '../support/oauth-client.ts';
@@ -76,6 +77,37 @@ describe('an installation that serves some namespaces', () => {
     await waitFor(async () => (await staying.credentials()).x5tS256 !== x5tS256, 60_000);
     const published = { namespace: 'identity', name: 'corporate-client-cas' };
     assert.ok((await world.kube.get(secrets, published)) !== undefined);
+  });
+
+  it('leaves nothing in a namespace that is cleaned up as the chart says, before it leaves the list', async () => {
+    await apply(world.kube, namespace('accounts', CLIENTS_ALLOWED));
+    const gone = await client('accounts').apply();
+    await gone.ready();
+    const made = async () =>
+      (
+        await Promise.all(
+          [secrets, configMaps].map((resource) =>
+            world.kube.list(resource, { namespace: 'accounts', labelSelector: ROLE_LABEL }),
+          ),
+        )
+      ).flatMap(({ items }) => items.map(({ metadata }) => metadata.name));
+    await waitFor(async () => (await made()).length === 2, 60_000);
+    const readme = await readFile('charts/certbound/README.md', 'utf8');
+    const [, commands = ''] = /NAMESPACE=payments\n(.*?)```/s.exec(readme) ?? [];
+    const lines = commands.trim().split('\n');
+    assert.equal(lines.length, 3);
+    for (const line of lines) {
+      const [kubectl, ...args] = line.trim().replace('"$NAMESPACE"', 'accounts').split(' ');
+      assert.equal(kubectl, 'kubectl');
+      const { code, stderr } = await world.plane.kubectl(...args);
+      assert.equal(code, 0, `${line}: ${stderr}`);
+    }
+    assert.deepEqual(await made(), []);
+    assert.equal(await gone.object(), undefined);
+    assert.deepEqual(gone.registrations(), []);
+    const ingress = await world.kube.get(ingresses, { namespace: 'accounts', name: 'accounts-api' });
+    const annotations = Object.keys(ingress?.metadata.annotations ?? {});
+    assert.deepEqual(annotations, [CLIENT_CERTIFICATES]);
   });
 
   it('starts again without it, and goes on serving the others', async () => {

@@ -4,11 +4,12 @@ import { after, before, describe, it } from 'node:test';
 import { authorizationServers } from '../../src/api/resources.ts';
 import { events, ingresses } from '../../src/kube/resource.ts';
 import { apply, documents } from '../support/cluster-objects.ts';
-import { clusterObjects, type ObjectSource } from '../support/ingress-objects.ts';
 import { type IngressController, startIngressController } from '../support/ingress-controller.ts';
 import { startInstallation, type Installation } from '../support/installation.ts';
+import { LaxObjects } from '../support/lax-objects.ts';
+import { liveRound, provedHosts } from '../support/live-proof.ts';
 import { isTrue, TestClient } from '../support/oauth-client.ts';
-import { BLANK_CERTIFICATE_HEADERS } from '../support/oauth-deployment.ts';
+import { BLANK_CERTIFICATE_HEADERS, HOSTS } from '../support/oauth-deployment.ts';
 import type { OperatorProcess } from '../support/operator.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { INGRESSES, serverReady } from './lifecycle-world.ts';
@@ -16,43 +17,9 @@ import { INGRESSES, serverReady } from './lifecycle-world.ts';
 const LAX = 'ClientAuthenticationNotEnforced';
 const mtls = { namespace: 'identity', name: 'authorization-server-mtls' };
 
-/** Whoever reads the cluster through it sees no auth-tls annotations while it is lax. */
-class Template implements ObjectSource {
-  readonly #cluster: ObjectSource;
-  #lax = false;
-  #changed: () => void = () => undefined;
-
-  constructor(kubeconfigPath: string) {
-    this.#cluster = clusterObjects(kubeconfigPath);
-  }
-
-  edit(change: 'lax' | 'strict'): void {
-    this.#lax = change === 'lax';
-    this.#changed();
-  }
-
-  async read(options: Parameters<ObjectSource['read']>[0]): Promise<readonly unknown[]> {
-    const objects = await this.#cluster.read(options);
-    if (!this.#lax) return objects;
-    const text = JSON.stringify(objects).replaceAll('nginx.ingress.kubernetes.io/auth-tls-', 'nobody.example/');
-    const edited: unknown = JSON.parse(text);
-    assert.ok(Array.isArray(edited));
-    return edited;
-  }
-
-  onChange(listener: () => void, options: Parameters<ObjectSource['read']>[0]): void {
-    this.#changed = listener;
-    this.#cluster.onChange(listener, options);
-  }
-
-  stop(): Promise<void> {
-    return this.#cluster.stop();
-  }
-}
-
 describe('a host that somebody made lax at the terminator itself', () => {
   let world: Installation;
-  let template: Template;
+  let template: LaxObjects;
   /** A second replica, of which the authorization server's clients know nothing. */
   let replica: IngressController;
   let operator: OperatorProcess;
@@ -67,16 +34,20 @@ describe('a host that somebody made lax at the terminator itself', () => {
     (await world.kube.list(events, { namespace: mtls.namespace })).items
       .filter((event) => Reflect.get(Object(event['regarding']), 'name') === mtls.name)
       .map((event) => `${String(event['reason'])} ${String(event['note'])}`);
-  const metric = async (state: string): Promise<number> =>
-    Number(
-      new RegExp(`^certbound_terminator_hosts\\{[^}]*state="${state}"\\} (\\d+)$`, 'm').exec(
-        await operator.metrics(),
-      )?.[1],
-    );
+
+  /** At a replica, by the client's own certificate. */
+  const round = async (ip: string) => {
+    const { certificate, 'client-ca.crt': bundlePem = '' } = {
+      ...(await first.values()),
+      ...(await first.credentials()),
+    };
+    const at = { ip, port: world.httpsPort, host: HOSTS.mtls, laxHost: HOSTS.browser };
+    return liveRound(at, { client: certificate, bundlePem });
+  };
 
   before(async () => {
     world = await startInstallation();
-    template = new Template(world.plane.kubeconfigPath);
+    template = new LaxObjects(world.plane.kubeconfigPath, 'nginx.ingress.kubernetes.io/auth-tls-');
     const { httpsPort, httpPort } = world.ingressController;
     replica = await startIngressController({
       source: template,
@@ -104,9 +75,14 @@ describe('a host that somebody made lax at the terminator itself', () => {
 
   it('is proved while it is as configured', async () => {
     await first.ready();
-    await waitFor(async () => (await metric('proved')) === 2, 60_000);
-    assert.equal(await metric('disproved'), 0);
+    await waitFor(async () => (await provedHosts(operator, 'proved')) === 2, 60_000);
+    assert.equal(await provedHosts(operator, 'disproved'), 0);
     assert.ok(isTrue(await first.status(), 'TerminatorsReady'));
+    for (const ip of ['127.0.0.1', '127.0.0.2']) {
+      const { seen, violated, unclear } = await round(ip);
+      assert.deepEqual([violated, unclear], [[], undefined], seen.join());
+      assert.deepEqual(seen, ['canary 404', 'foreign 400', 'forged 400', 'none 400', 'resumed 400', 'resumed 421']);
+    }
     assert.deepEqual(
       (await told()).filter((each) => each.startsWith(LAX)),
       [],
@@ -118,6 +94,7 @@ describe('a host that somebody made lax at the terminator itself', () => {
     await operator.stop();
     template.edit('lax');
     await replica.settled();
+    assert.deepEqual((await round('127.0.0.2')).violated, ['foreign', 'forged', 'none', 'resumed']);
     operator = await world.startOperator(environment());
     const status = await first.until((now) => !isTrue(now, 'TerminatorsReady'), 90_000);
     const condition = status.conditions?.find(({ type }) => type === 'TerminatorsReady');
@@ -131,7 +108,7 @@ describe('a host that somebody made lax at the terminator itself', () => {
     await waitFor(async () =>
       (await told()).some((each) => each.startsWith(`${LAX} At mtls.as.example.test (127.0.0.2:`)),
     );
-    await waitFor(async () => (await metric('disproved')) === 2, 60_000);
+    await waitFor(async () => (await provedHosts(operator, 'disproved')) === 2, 60_000);
     const written = await world.kube.get(ingresses, mtls);
     assert.equal(written?.metadata.annotations?.['nginx.ingress.kubernetes.io/auth-tls-verify-client'], 'on');
   });
@@ -147,7 +124,7 @@ describe('a host that somebody made lax at the terminator itself', () => {
     const shown = await first.condition('TerminatorsReady');
     await operator.stop();
     operator = await world.startOperator(environment());
-    await waitFor(async () => (await metric('disproved')) === 2, 60_000);
+    await waitFor(async () => (await provedHosts(operator, 'disproved')) === 2, 60_000);
     assert.deepEqual(await first.condition('TerminatorsReady'), shown, 'nor did a restart forget it');
     assert.equal(await second.secret(), undefined);
   });
@@ -158,6 +135,6 @@ describe('a host that somebody made lax at the terminator itself', () => {
     await second.ready(120_000);
     await first.until((status) => isTrue(status, 'TerminatorsReady'), 60_000);
     await waitFor(async () => (await told()).some((each) => each.startsWith('ClientCertificatesProved')));
-    await waitFor(async () => (await metric('proved')) === 2, 60_000);
+    await waitFor(async () => (await provedHosts(operator, 'proved')) === 2, 60_000);
   });
 });

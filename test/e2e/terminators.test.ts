@@ -3,15 +3,19 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CLIENT_CERTIFICATES, OPT_IN, ROLE_LABEL, Role } from '../../src/api/annotations.ts';
-import { ingresses, secrets, type KubernetesObject } from '../../src/kube/resource.ts';
+import { httpRoutes, ingresses, secrets, type KubernetesObject } from '../../src/kube/resource.ts';
 import { callApi, requestToken, secretValues, tokenFor, type ApiCall } from '../support/application.ts';
 import { apply, documents, ingress } from '../support/cluster-objects.ts';
+import { forgedHeaders } from '../support/forged-headers.ts';
 import type { Answer } from '../support/https-call.ts';
 import { startInstallation, type Installation } from '../support/installation.ts';
 import { HOSTS } from '../support/oauth-deployment.ts';
 import { isTrue, TestClient } from '../support/oauth-client.ts';
+import { badInputCases } from '../support/terminator-bad-input.ts';
+import { changesUnderLoad } from '../support/changes-under-load.ts';
+import { defineSkeleton } from '../support/skeleton-definition.ts';
 import { waitFor } from '../support/wait-for.ts';
-import { INGRESSES, serverReady } from './lifecycle-world.ts';
+import { edited, INGRESSES, serverReady } from './lifecycle-world.ts';
 
 const api = { namespace: 'accounts', name: 'accounts-api' };
 const nginx = 'nginx.ingress.kubernetes.io';
@@ -44,17 +48,21 @@ describe('an Ingress and its client certificates', () => {
   const request = (call: Omit<ApiCall, 'url' | 'caPem'>) =>
     callApi({ url: `${world.origin('api')}/accounts`, caPem: world.serverCa.certPem, ...call });
 
+  const readyClient = async (name: string): Promise<TestClient> => {
+    const made = await new TestClient(world, { namespace: 'payments', name }).apply();
+    await made.ready();
+    return made;
+  };
+
   before(async () => {
-    world = await startInstallation();
-    await apply(world.kube, ...(await world.platform()));
+    world = await startInstallation({ accessTokenTTL: 3 });
+    await apply(world.kube, ...edited(await world.platform()));
     const [authorizationServer] = await documents(INGRESSES);
     assert.ok(authorizationServer?.metadata.name === 'authorization-server-mtls');
     await apply(world.kube, authorizationServer, ingress({ ...api, annotations: owners }, HOSTS.api, 'accounts'));
     await world.startOperator();
     await serverReady(world, 'corporate');
-    client = await new TestClient(world, { namespace: 'payments', name: 'batch' }).apply();
-    stranger = await new TestClient(world, { namespace: 'payments', name: 'stranger' }).apply();
-    await Promise.all([client.ready(), stranger.ready()]);
+    [client, stranger] = await Promise.all([readyClient('batch'), readyClient('stranger')]);
     await world.ingressController.settled();
   });
   after(() => world.stop());
@@ -95,16 +103,32 @@ describe('an Ingress and its client certificates', () => {
     assert.equal(accepted.status, 200, accepted.text);
     assert.equal(accepted.json['x5t_s256'], values['x5t_s256']);
     assertRefusedByTheTerminator(await request({ token }));
-    const forged = {
-      'ssl-client-cert': encodeURIComponent(certificate.certPem),
-      'ssl-client-verify': 'SUCCESS',
-    };
+    const forged = forgedHeaders('nginx', certificate);
     assertRefusedByTheTerminator(await request({ token, headers: forged }));
     const foreign = await world.serverCa.issue({ cn: 'batch', o: 'payments', clientAuth: true });
     assertRefusedByTheTerminator(await request({ token, certificate: foreign, headers: forged }));
     const thief = await stranger.credentials();
     assert.equal((await request({ token, certificate: thief.certificate, headers: forged })).status, 401);
     assert.equal((await request({ certificate })).status, 401);
+  });
+
+  it('refuses no call while certificates rotate, and while another CA is trusted and used', async (t) => {
+    t.diagnostic(await changesUnderLoad(world, client, (token, certificate) => request({ token, certificate })));
+  });
+
+  it('is not what a server’s clients rely on while a route of a Gateway leads around it; the kind may be new in the cluster', async () => {
+    const terminators = (status: string, reason: string) => client.told('TerminatorsReady', status, reason);
+    await terminators('True', 'Distributed');
+    await defineSkeleton(world.kube, httpRoutes);
+    const route = { namespace: 'identity', name: 'public' };
+    const backendRefs = [{ name: 'authorization-server', port: 80 }];
+    const spec = { parentRefs: [{ name: 'edge' }], rules: [{ backendRefs }] };
+    await world.kube.create(httpRoutes, { metadata: route, spec });
+    const message = await terminators('False', 'BackendExposed');
+    assert.match(message, /Service authorization-server .*Gateway identity\/edge \(HTTPRoute public\)/);
+    await client.ready();
+    await world.kube.delete(httpRoutes, route);
+    await terminators('True', 'Distributed');
   });
 
   it('puts its own annotations and its bundle right again', async () => {
@@ -168,5 +192,25 @@ describe('an Ingress and its client certificates', () => {
     await annotate({ [OPT_IN]: null, [CLIENT_CERTIFICATES]: null });
     await waitFor(async () => (await bundles()).length === 0);
     assert.deepEqual(await annotations(), { ...owners, ...foreign });
+  });
+
+  badInputCases(async () => {
+    const ref = { namespace: 'identity', name: 'authorization-server-mtls' };
+    return {
+      ...world,
+      kubeconfigPath: world.plane.kubeconfigPath,
+      client: await readyClient('holder'),
+      frontends: ingresses,
+      frontend: ingress(ref, HOSTS.mtls, 'authorization-server'),
+      bundles: secrets,
+      terminator: 'nginx',
+      classed: {
+        spec: (ingressClassName) => ({ ingressClassName }),
+        name: 'nginx',
+        told: 'UnknownIngressClass',
+      },
+      taken: { metadata: { annotations: { [`${nginx}/auth-tls-secret`]: 'identity/elsewhere' } } },
+      rival: ingress({ ...ref, name: 'rival' }, HOSTS.mtls, 'authorization-server'),
+    };
   });
 });

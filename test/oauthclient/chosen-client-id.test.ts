@@ -26,10 +26,10 @@ import {
   without,
 } from './view.ts';
 
-const keycloak = (clients = grants) =>
+const keycloak = (clients = grants, more: { caSubject?: 'Always' } = {}) =>
   aServer({
     dynamicRegistration: undefined,
-    keycloak: { clientId: 'certbound', clientSecretRef: { name: 'keycloak', key: 'secret' } },
+    keycloak: { clientId: 'certbound', clientSecretRef: { name: 'keycloak', key: 'secret' }, ...more },
     defaultIssuerRef: { name: 'corporate-clients' },
     clients,
   });
@@ -144,6 +144,21 @@ describe('the CA that the server compares', () => {
   });
   test('is none once it was left out: the server may not know the CA that it would compare', () => {
     assert.equal(asked(from(there(), 'CN=Another'))[member], undefined);
+  });
+  test('is the one again where the platform says that the server knows it, but none between two', () => {
+    const always = { ...there(), server: keycloak(grants, { caSubject: 'Always' }) };
+    assert.equal(asked(from(always, 'CN=Another'))[member], 'CN=Another');
+    assert.equal(asked(from(always, 'CN=Another', CA))[member], undefined);
+  });
+  test('is told of where it is left out', () => {
+    const says = (observed: Observed) =>
+      statusOf(viewOf(observed), findingsOf(observed)).conditions?.find(
+        (c) => c.type === 'CertificateAuthorityUnpinned',
+      );
+    assert.match(says(from(there(), CA))?.message ?? '', /Keycloak 27 is to refuse.*caSubject: Always/);
+    assert.equal(says(from(pinned(), CA)), undefined);
+    assert.equal(says({ ...from(there(), CA), server: aServer() }), undefined);
+    assert.equal(says(without(there(), 'registration')), undefined);
   });
   test('is none where nobody knows it, and at a server that compares none', () => {
     assert.equal(asked(from(pinned(), undefined))[member], undefined);

@@ -17,6 +17,7 @@ import {
   grants,
   hour,
   instant,
+  issuerUrl,
   now,
   planOf,
   recorded,
@@ -275,6 +276,17 @@ describe('a grant that is withdrawn', () => {
     );
     assert.equal(of('Ready')?.is, 'False/NotGranted');
     assert.equal(statusOf(viewOf(after()), findingsOf(after())).clientId, undefined);
+  });
+
+  test('names what stays at a server that deletes nothing, and goes on naming it', () => {
+    const leftBehind = [{ clientId: 'client-1', since: instant(now - hour) }];
+    const says = `Left behind at ${issuerUrl}, which deletes no registration (RFC 7592 §2.3): client client-1 since ${instant(now - hour)}. Delete it there`;
+    const ended = conditions(recorded(after(), { leftBehind }))('Registered')?.says ?? '';
+    assert.ok(ended.includes(says), ended);
+    assert.doesNotMatch(ended, /deregistered/);
+    const anew = conditions(recorded(settled(), { leftBehind }))('Registered');
+    assert.equal(anew?.is, 'True/Registered');
+    assert.ok(anew.says.includes(says), anew.says);
   });
 
   test('a self-signed client whose keys rotate meanwhile keeps what is registered', () => {

@@ -7,6 +7,7 @@ import { authorizationServers } from '../../src/api/resources.ts';
 import { events, secrets } from '../../src/kube/resource.ts';
 import { requestToken } from '../support/application.ts';
 import { call, type Answer } from '../support/https-call.ts';
+import { CLUSTER_ID } from '../support/installation.ts';
 import { boundTo, type TestClient } from '../support/oauth-client.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { type KeycloakWorld, startKeycloakWorld } from './keycloak-world.ts';
@@ -275,6 +276,32 @@ describe('a client that Keycloak has already', () => {
     await there.gone();
     assert.equal(await world.realm.client(theirs.clientId), undefined);
     assert.equal(await boundTo(mine), mine.x5tS256);
+  });
+
+  it('of a cluster that calls itself the same is left to that cluster, until somebody says that there is none', async () => {
+    const twin = await world.cluster(CLUSTER_ID);
+    await twin.serverBecomes('corporate', 'True', 'Ready');
+    const first = await world.client('twin', { authorizationServerRef: { name: 'quick' } }).apply();
+    await first.ready(limitMs);
+    const clientId = world.clientId('twin');
+    const stored = await world.realm.client(clientId);
+    const second = await twin.client('twin').apply();
+    await reason(second, 'RegisteredByNamesake');
+    assert.match(await message(second), /by another cluster with the same clusterId, whose client it then is/);
+    assert.equal((await second.condition('Ready'))?.status, 'False');
+    assert.equal(await second.secret(), undefined);
+    await second.delete();
+    await second.gone();
+    assert.deepEqual(await world.realm.client(clientId), stored, 'it went with the other cluster’s object');
+    assert.equal(await boundTo(await first.credentials()), (await first.credentials()).x5tS256);
+
+    // Whoever says so against the truth has both clusters tell of it.
+    const again = await twin.client('twin').apply();
+    await reason(again, 'RegisteredByNamesake');
+    await again.annotate({ [RENEW_REQUESTED]: 'take it over' });
+    await again.until(({ clientId: registered }) => registered === clientId, limitMs);
+    assert.equal((await world.realm.client(clientId))?.id, stored?.id);
+    await waitFor(async () => (await restored('twin')).some((note) => note.includes('certbound_owner_uid')), limitMs);
   });
 
   it('is put back where an administrator edits what is ours, and theirs is kept', async () => {

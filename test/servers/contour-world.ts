@@ -32,10 +32,11 @@ export interface ContourWorld {
   readonly contour: Contour;
   readonly authorizationServer: AuthorizationServer;
   readonly serverCa: ThrowawayCa;
+  readonly kubeconfigPath: string;
   /** The operator's own, with its rights. */
   readonly operatorKubeconfig: string;
-  readonly operator: OperatorProcess;
   origin(host: keyof typeof HOSTS): string;
+  startOperator(): Promise<OperatorProcess>;
   stop(): Promise<void>;
 }
 
@@ -91,24 +92,27 @@ async function start(parts: AsyncDisposableStack): Promise<ContourWorld> {
     httpProxy(API_PROXY, HOSTS.api, { name: api.name, port: resourceServer.port }),
     ...localised(await documents(resolve(root, 'examples/platform.yaml')), origin, serverCa.certPem).map(shortly),
   );
-  const operator = await startOperator({
-    kubeconfigPath,
-    clusterId: CLUSTER_ID,
-    logFile: resolve(plane.dir, 'operator.log'),
-    environment: {
-      CERTBOUND_TERMINATORS: 'contour',
-      CERTBOUND_TERMINATOR_ADDRESSES: JSON.stringify({ [CONTOUR]: [`127.0.0.1:${httpsPort}`] }),
-    },
-  });
-  parts.defer(async () => void (await operator.stop()));
   return {
+    kubeconfigPath: plane.kubeconfigPath,
     operatorKubeconfig: kubeconfigPath,
     kube,
     contour,
     authorizationServer,
     serverCa,
-    operator,
     origin,
+    async startOperator() {
+      const operator = await startOperator({
+        kubeconfigPath,
+        clusterId: CLUSTER_ID,
+        logFile: resolve(plane.dir, 'operator.log'),
+        environment: {
+          CERTBOUND_TERMINATORS: 'contour',
+          CERTBOUND_TERMINATOR_ADDRESSES: JSON.stringify({ [CONTOUR]: [`127.0.0.1:${httpsPort}`] }),
+        },
+      });
+      parts.defer(async () => void (await operator.stop()));
+      return operator;
+    },
     stop: () => parts.disposeAsync(),
   };
 }

@@ -9,6 +9,8 @@ import { authorizationServers } from '../../src/api/resources.ts';
 import {
   configMaps,
   gateways,
+  httpRoutes,
+  ingresses,
   type KubernetesObject,
   type ObjectMeta,
   type ObjectRef,
@@ -16,14 +18,17 @@ import {
 import { KubeClient } from '../../src/kube/client.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
 import { type ApiCall, callApi, requestToken, tokenFor } from '../support/application.ts';
-import { apply } from '../support/cluster-objects.ts';
-import { clientTrafficPolicies } from '../support/gateway-objects.ts';
+import { apply, ingress } from '../support/cluster-objects.ts';
+import { forgedHeaders } from '../support/forged-headers.ts';
+import { clientTrafficPolicies, gateway, httpRoute } from '../support/gateway-objects.ts';
 import { boundTo, isTrue, TestClient } from '../support/oauth-client.ts';
 import type { KeyPairPem } from '../support/throwaway-ca.ts';
+import { changesUnderLoad } from '../support/changes-under-load.ts';
+import { badInputCases } from '../support/terminator-bad-input.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { HOSTS } from '../support/oauth-deployment.ts';
 import type { OperatorProcess } from '../support/operator.ts';
-import { liveRound, provedHosts } from './live-proof.ts';
+import { liveRound, provedHosts } from '../support/live-proof.ts';
 import { API_GATEWAY, type EnvoyGatewayWorld, MTLS_GATEWAY, startEnvoyGatewayWorld } from './envoy-gateway-world.ts';
 
 const optedIn = { [OPT_IN]: 'corporate', [CLIENT_CERTIFICATES]: 'required' };
@@ -72,10 +77,7 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
     const credentials = await client.credentials();
     return request({ token: await tokenFor(credentials), certificate: credentials.certificate });
   };
-  /** As its own users would forge it: naming a certificate that they do not hold the key of. */
-  const forged = ({ certPem }: KeyPairPem) => ({
-    'x-forwarded-client-cert': `Hash=00;Cert="${encodeURIComponent(certPem)}"`,
-  });
+  const forged = (certificate: Pick<KeyPairPem, 'certPem'>) => forgedHeaders('envoy', certificate);
 
   before(async () => {
     world = await startEnvoyGatewayWorld();
@@ -153,26 +155,75 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
     assert.equal((await request({ token, certificate: own, headers: { x_forwarded_client_cert: 'x' } })).status, 400);
   });
 
-  it('is shown to do so by live connections to its host names: one without certificates is told apart', async (t) => {
+  it('is not what its clients rely on while an Ingress leads to a Service behind it', async () => {
+    const { namespace } = MTLS_GATEWAY;
+    const route = httpRoute({ namespace, name: 'behind' }, [HOSTS.mtls], 'authorization-server');
+    await apply(world.kube, {
+      ...route,
+      spec: {
+        parentRefs: [{ name: MTLS_GATEWAY.name }],
+        hostnames: [HOSTS.mtls],
+        rules: [
+          {
+            matches: [{ path: { type: 'PathPrefix', value: '/behind' } }],
+            backendRefs: [{ name: 'authorization-server', port: 80 }],
+          },
+        ],
+      },
+    });
+    const around = ingress({ namespace, name: 'around' }, HOSTS.browser, 'authorization-server', 'internal');
+    await apply(world.kube, around);
+    const terminators = (status: string, reason: string) => client.told('TerminatorsReady', status, reason, LONG_MS);
+    const message = await terminators('False', 'BackendExposed');
+    assert.match(message, /Service authorization-server is also reached through .*Ingress around/);
+    await world.kube.delete(ingresses, around.metadata);
+    await terminators('True', 'Distributed');
+    await world.kube.delete(httpRoutes, route.metadata);
+  });
+
+  it('is shown to do so by live connections to its host names: one without certificates is told apart', async () => {
     const { certificate } = await client.credentials();
     const [bundle] = (await ours()).bundles;
     const authority = { client: certificate, bundlePem: String(Reflect.get(Object(bundle?.['data']), 'ca.crt')) };
     const at = (host: keyof typeof HOSTS) => ({ port: Number(new URL(world.origin(host)).port), host: HOSTS[host] });
-    for (const host of ['api', 'mtls'] as const) {
+    for (const [host, answered] of [
+      ['api', 401],
+      ['mtls', 404],
+    ] as const) {
       const { seen, violated, unclear } = await liveRound(at(host), authority);
-      t.diagnostic(seen.join(', '));
       assert.deepEqual([violated, unclear], [[], undefined], seen.join());
-      for (const asked of ['none', 'canary', 'foreign', 'forged']) assert.match(seen.join(), new RegExp(`${asked} `));
+      assert.deepEqual(seen, [`canary ${answered}`, 'foreign alert', 'forged alert', 'none alert']);
     }
     const lax = await liveRound(at('browser'), authority);
-    t.diagnostic(lax.seen.join(', '));
     // Sessions are not resumed by Envoy Gateway's Envoys, so that none is tried with.
-    assert.deepEqual(lax.violated.toSorted(), ['foreign', 'forged', 'none'], lax.seen.join());
+    assert.deepEqual(lax.violated, ['foreign', 'forged', 'none'], lax.seen.join());
     const byItsOwnName = await liveRound({ ...at('browser'), host: 'identity/authorization-server' }, authority);
-    t.diagnostic(byItsOwnName.seen.join(', '));
     assert.deepEqual(byItsOwnName.violated, [], 'by the name of the Gateway nothing is seen');
     await waitFor(async () => (await provedHosts(running, 'proved')) === 2, LONG_MS);
     assert.equal(await provedHosts(running, 'disproved'), 0);
+  });
+
+  it('is found to ask nobody where its Envoy is not told what its objects say', async () => {
+    const unasked = () => requestToken(credentials, { certificate: undefined }).catch(() => undefined);
+    const credentials = await client.credentials();
+    await running.stop();
+    await world.kube.patch(gateways, MTLS_GATEWAY, { spec: { tls: null } }, { type: 'merge' });
+    const [policy] = (await ours(MTLS_GATEWAY.namespace)).policies;
+    await world.kube.delete(clientTrafficPolicies, policy?.metadata ?? assert.fail('no policy'));
+    await waitFor(async () => (await unasked())?.json['error'] === 'invalid_client', LONG_MS);
+    const thaw = world.envoyGateway.freeze();
+    try {
+      running = await world.startOperator();
+      await client.told('TerminatorsReady', 'False', 'ClientAuthenticationNotEnforced', 2 * LONG_MS);
+      const { ['spec']: spec } = await current(MTLS_GATEWAY);
+      assert.ok(Object(spec).tls !== undefined, 'as the object says');
+      assert.equal(await provedHosts(running, 'disproved'), 1);
+    } finally {
+      thaw();
+    }
+    await client.until((all) => isTrue(all, 'TerminatorsReady'), 2 * LONG_MS);
+    await waitFor(async () => (await provedHosts(running, 'proved')) === 2, 2 * LONG_MS);
+    assert.equal(await boundTo(credentials), credentials.x5tS256);
   });
 
   it('is open to the operator’s own fields, and to nothing else of the operator', async () => {
@@ -234,7 +285,7 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
     assert.equal((await rightful()).status, 200);
     const { certPem } = (await client.credentials()).certificate;
     const token = await tokenFor(await client.credentials());
-    assert.equal((await request({ token, headers: forged({ certPem, keyPem: '' }) })).status, 401);
+    assert.equal((await request({ token, headers: forged({ certPem }) })).status, 401);
     const foreign = await world.serverCa.issue({ cn: 'batch', o: 'payments', clientAuth: true });
     assert.ok(await refusedByEnvoy(request({ token, certificate: foreign })));
     await annotate({ [CLIENT_CERTIFICATES]: 'required' });
@@ -281,50 +332,7 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
   });
 
   it('refuses no call while certificates and the bundle change', async (t) => {
-    const second = {
-      apiVersion: 'certbound.dev/v1alpha1',
-      kind: 'ClientCertificateIssuer',
-      metadata: { name: 'second' },
-    };
-    const spec = { ca: { managed: { dn: 'CN=Second CA,O=Example' } }, policy: { namespaces: { selector: {} } } };
-    const ended = new AbortController();
-    const used = new Set<string>();
-    let calls = 0;
-    const load = (async () => {
-      while (!ended.signal.aborted) {
-        const credentials = await client.credentials();
-        assert.equal(await boundTo(credentials), credentials.x5tS256);
-        const token = await tokenFor(credentials);
-        const answer = await request({ token, certificate: credentials.certificate });
-        assert.equal(answer.status, 200, answer.text);
-        used.add(credentials.x5tS256);
-        calls += 1;
-        await sleep(25);
-      }
-    })();
-    load.catch(() => ended.abort());
-    const published = async () => (await client.credentials()).x5tS256;
-    const rotated = async (from: string) => {
-      await waitFor(async () => ended.signal.aborted || (await published()) !== from, 2 * LONG_MS);
-    };
-    for (const wish of ['one', 'two']) {
-      const from = await published();
-      await client.annotate({ 'certbound.dev/renew-requested': wish });
-      await rotated(from);
-    }
-    await apply(world.kube, { ...second, spec });
-    const issuers = { spec: { clients: { issuers: ['corporate-clients', 'second'] } } };
-    await world.kube.patch(authorizationServers, { name: 'corporate' }, issuers, { type: 'merge' });
-    const from = await published();
-    await client.apply({ certificate: { ...drained, issuerRef: { name: 'second' } } });
-    await rotated(from);
-    const last = await published();
-    await waitFor(() => ended.signal.aborted || used.has(last));
-    ended.abort();
-    await load;
-    t.diagnostic(`${calls} rounds of token and API call, ${used.size} certificates`);
-    assert.equal(used.size, 4);
-    assert.ok(calls >= 10, `${calls} calls`);
+    t.diagnostic(await changesUnderLoad(world, client, (token, certificate) => request({ token, certificate })));
   });
 
   it('loses what is ours when it opts out, and nothing else', async () => {
@@ -343,4 +351,25 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
     await waitFor(async () => (await request({}).catch(() => undefined))?.status === 401, LONG_MS);
     assert.equal((await ours(MTLS_GATEWAY.namespace)).policies.length, 1, 'the other Gateway keeps its own');
   });
+
+  badInputCases(async () => ({
+    ...world,
+    kubeconfigPath: world.plane.kubeconfigPath,
+    client,
+    frontends: gateways,
+    frontend: gateway(MTLS_GATEWAY, [HOSTS.mtls], { httpsPort: Number(new URL(world.origin('mtls')).port) }),
+    bundles: configMaps,
+    companions: [clientTrafficPolicies],
+    terminator: 'envoy',
+    classed: { spec: (gatewayClassName) => ({ gatewayClassName }), name: 'envoy', told: 'UnknownIngressClass' },
+    taken: {
+      spec: {
+        tls: {
+          frontend: { default: { validation: { caCertificateRefs: [{ group: '', kind: 'ConfigMap', name: 'x' }] } } },
+        },
+      },
+    },
+    // Two Gateways of a host have each a terminator of its own.
+    rival: undefined,
+  }));
 });

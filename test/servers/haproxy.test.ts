@@ -2,25 +2,34 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { CLIENT_CERTIFICATES, OPT_IN, ROLE_LABEL, Role, SESSIONS_ISOLATED } from '../../src/api/annotations.ts';
-import { authorizationServers, clientCertificateIssuers } from '../../src/api/resources.ts';
 import { events, ingressClasses, ingresses, secrets } from '../../src/kube/resource.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
-import { Application, callApi, requestToken, tokenFor, type ApiCall } from '../support/application.ts';
-import { apply, documents } from '../support/cluster-objects.ts';
+import { callApi, requestToken, tokenFor, type ApiCall } from '../support/application.ts';
+import { apply, documents, ingress } from '../support/cluster-objects.ts';
+import { forgedHeaders } from '../support/forged-headers.ts';
 import { findHaproxy } from '../support/haproxy.ts';
-import { startInstallation, type Installation } from '../support/installation.ts';
-import { TestClient } from '../support/oauth-client.ts';
+import { type IngressController, startIngressController } from '../support/ingress-controller.ts';
+import { HAPROXY_INGRESS, startInstallation, type Installation } from '../support/installation.ts';
+import { LaxObjects } from '../support/lax-objects.ts';
+import { liveRound, provedHosts } from '../support/live-proof.ts';
+import { isTrue, TestClient } from '../support/oauth-client.ts';
+import { changesUnderLoad } from '../support/changes-under-load.ts';
+import { HOSTS } from '../support/oauth-deployment.ts';
+import type { OperatorProcess } from '../support/operator.ts';
+import { badInputCases } from '../support/terminator-bad-input.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { edited, INGRESSES, serverReady } from '../e2e/lifecycle-world.ts';
-import { keepCalling } from '../support/load.ts';
 
 const api = { namespace: 'accounts', name: 'accounts-api' };
 const prefix = 'haproxy-ingress.github.io';
-const derOf = (certPem: string): string => certPem.split('-----END')[0]?.replaceAll(/-----[A-Z ]+-----|\s/g, '') ?? '';
 
 describe('haproxy-ingress', { skip: (await findHaproxy()) === undefined && 'there is no haproxy' }, () => {
   let world: Installation;
+  let operator: OperatorProcess;
   let client: TestClient;
+  let template: LaxObjects;
+  /** A second HAProxy, of which the server's clients know nothing; it has sessions, as the controller's defaults are. */
+  let replica: IngressController;
 
   const annotations = async (): Promise<Record<string, string>> =>
     (await world.kube.get(ingresses, api))?.metadata.annotations ?? {};
@@ -29,14 +38,33 @@ describe('haproxy-ingress', { skip: (await findHaproxy()) === undefined && 'ther
       .items;
   const request = (call: Omit<ApiCall, 'url' | 'caPem'>) =>
     callApi({ url: `${world.origin('api')}/accounts`, caPem: world.serverCa.certPem, ...call });
+  const startOperator = () => {
+    const addresses = ['127.0.0.1', '127.0.0.2'].map((ip) => `${ip}:${world.httpsPort}`);
+    return world.startOperator({
+      CERTBOUND_TERMINATORS: 'haproxy',
+      CERTBOUND_TERMINATOR_ADDRESSES: JSON.stringify({ 'haproxy-ingress.github.io/controller': addresses }),
+    });
+  };
+  const round = async (ip: string) => {
+    const { certificate } = await client.credentials();
+    const at = { ip, port: world.httpsPort, host: HOSTS.mtls, laxHost: HOSTS.browser };
+    return liveRound(at, { client: certificate, bundlePem: (await client.values())['client-ca.crt'] ?? '' });
+  };
 
   before(async () => {
     world = await startInstallation({ terminator: 'haproxy', accessTokenTTL: 3 });
+    template = new LaxObjects(world.plane.kubeconfigPath, `${prefix}/auth-tls-`);
+    const { httpsPort, httpPort } = world.ingressController;
+    const { configGlobal: _, ...product } = HAPROXY_INGRESS;
+    replica = await startIngressController({ ...product, source: template, address: '127.0.0.2', httpsPort, httpPort });
     await apply(world.kube, ...edited(await world.platform()), ...(await documents(INGRESSES)));
-    await world.startOperator({ CERTBOUND_TERMINATORS: 'haproxy' });
+    operator = await startOperator();
     await serverReady(world, 'corporate');
   });
-  after(() => world?.stop());
+  after(async () => {
+    await replica?.stop();
+    await world?.stop();
+  });
 
   it('writes nothing before the platform has said that sessions are isolated', async () => {
     const told = async () =>
@@ -67,57 +95,40 @@ describe('haproxy-ingress', { skip: (await findHaproxy()) === undefined && 'ther
     const accepted = await request({ token, certificate });
     assert.equal(accepted.status, 200, accepted.text);
     assert.equal(accepted.json['x5t_s256'], credentials.x5tS256);
-    const forged = { 'x-ssl-client-cert': derOf(certificate.certPem) };
+    const forged = forgedHeaders('haproxy', certificate);
     assert.equal((await request({ token })).status, 496);
     assert.equal((await request({ token, headers: forged })).status, 496);
     const foreign = await world.serverCa.issue({ cn: 'batch', o: 'payments', clientAuth: true });
     assert.equal((await request({ token, certificate: foreign, headers: forged })).status, 495);
   });
 
-  it('a rotation and another CA in the bundle, under load: no call is refused', async () => {
-    const first = (await client.credentials()).x5tS256;
-    const tokens = keepCalling(client);
-    const url = { url: `${world.origin('api')}/accounts`, caPem: world.serverCa.certPem };
-    const application = new Application(url, () => client.secret());
-    const ended = new AbortController();
-    const statuses = new Set<number>();
-    let refreshed = Date.now();
-    let current = application;
-    const calls = (async () => {
-      while (!ended.signal.aborted) {
-        // Tokens last three seconds here.
-        if (Date.now() - refreshed > 1000) {
-          current = new Application(url, () => client.secret());
-          refreshed = Date.now();
-        }
-        statuses.add((await current.call()).status);
-      }
-    })();
-    try {
-      await client.annotate({ 'certbound.dev/renew-requested': 'now' });
-      await apply(world.kube, {
-        apiVersion: 'certbound.dev/v1alpha1',
-        kind: clientCertificateIssuers.kind,
-        metadata: { name: 'second' },
-        spec: { ca: { managed: { dn: 'CN=Second,O=Example' } } },
-      });
-      const issuers = { spec: { clients: { issuers: ['corporate-clients', 'second'] } } };
-      await world.kube.patch(authorizationServers, { name: 'corporate' }, issuers, { type: 'merge' });
-      const count = async () =>
-        Buffer.from(String(Object(Object((await bundles())[0])['data'])['ca.crt']), 'base64')
-          .toString()
-          .split('BEGIN CERTIFICATE').length - 1;
-      await waitFor(async () => (await count()) === 2);
-      await client.until(() => tokens.used.size > 1);
-      await world.ingressController.settled();
-    } finally {
-      ended.abort();
-    }
-    await calls;
-    assert.ok((await tokens.stop()).calls > 10);
-    assert.deepEqual([...statuses], [200]);
-    assert.deepEqual([...tokens.used].slice(0, 1), [first]);
-    assert.notEqual((await client.credentials()).x5tS256, first);
+  it('live connections show it; of a session cache they resume what was begun without a certificate, and are refused', async () => {
+    const [strict, cached] = [await round('127.0.0.1'), await round('127.0.0.2')];
+    const refused = ['canary 404', 'foreign 495', 'forged 496', 'none 496'];
+    assert.deepEqual(strict, { seen: refused, violated: [], unclear: undefined });
+    assert.deepEqual(cached, { seen: [...refused, 'resumed 421', 'resumed 496'], violated: [], unclear: undefined });
+    await waitFor(async () => (await provedHosts(operator, 'proved')) === 2, 120_000);
+    assert.equal(await provedHosts(operator, 'disproved'), 0);
+  });
+
+  it('a HAProxy that somebody made lax behind the operator’s back is found, and told until it is mended', async () => {
+    await operator.stop();
+    template.edit('lax');
+    await replica.settled();
+    assert.deepEqual((await round('127.0.0.2')).violated, ['foreign', 'forged', 'none', 'resumed']);
+    operator = await startOperator();
+    const message = await client.told('TerminatorsReady', 'False', 'ClientAuthenticationNotEnforced', 120_000);
+    assert.match(message, /At mtls\.as\.example\.test \(127\.0\.0\.2:/);
+    await waitFor(async () => (await provedHosts(operator, 'disproved')) === 2, 120_000);
+    assert.equal((await annotations())[`${prefix}/auth-tls-verify-client`], 'on', 'as the objects say');
+    template.edit('strict');
+    await replica.settled();
+    await client.until((status) => isTrue(status, 'TerminatorsReady'), 120_000);
+    await waitFor(async () => (await provedHosts(operator, 'proved')) === 2, 120_000);
+  });
+
+  it('two rotations, and another CA that is trusted and used, under load: no call is refused', async (t) => {
+    t.diagnostic(await changesUnderLoad(world, client, (token, certificate) => request({ token, certificate })));
   });
 
   it('opted out, nothing of ours is left', async () => {
@@ -130,8 +141,24 @@ describe('haproxy-ingress', { skip: (await findHaproxy()) === undefined && 'ther
     await world.ingressController.settled();
     // The API itself refuses, which nobody asked before.
     assert.equal((await request({})).status, 401);
-    const forged = { 'x-ssl-client-cert': derOf((await client.credentials()).certificate.certPem) };
+    const forged = forgedHeaders('haproxy', (await client.credentials()).certificate);
     const token = await tokenFor(await client.credentials());
     assert.equal((await request({ token, headers: forged })).status, 401);
+  });
+
+  badInputCases(async () => {
+    const ref = { namespace: 'identity', name: 'authorization-server-mtls' };
+    return {
+      ...world,
+      kubeconfigPath: world.plane.kubeconfigPath,
+      client,
+      frontends: ingresses,
+      frontend: ingress(ref, HOSTS.mtls, 'authorization-server'),
+      bundles: secrets,
+      terminator: 'haproxy',
+      classed: { spec: (ingressClassName) => ({ ingressClassName }), name: 'nginx', told: 'UnknownIngressClass' },
+      taken: { metadata: { annotations: { [`${prefix}/auth-tls-secret`]: 'identity/elsewhere' } } },
+      rival: ingress({ ...ref, name: 'rival' }, HOSTS.mtls, 'authorization-server'),
+    };
   });
 });

@@ -3,20 +3,13 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { keepCalling } from '../support/load.ts';
 import { requestToken, tokenFor } from '../support/application.ts';
+import { forgedHeaders } from '../support/forged-headers.ts';
 import { call } from '../support/https-call.ts';
 import { boundTo } from '../support/oauth-client.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { type KeycloakWorld, startKeycloakWorld } from './keycloak-world.ts';
 
 const limitMs = 120_000;
-
-const base64Der = (pem: string) => pem.replaceAll(/-----[^-]+-----|\s/g, '');
-
-/** As it would forward the certificate. */
-const forgeries = {
-  nginx: (pem: string) => ({ 'ssl-client-cert': encodeURIComponent(pem), 'ssl-client-verify': 'SUCCESS' }),
-  traefik: (pem: string) => ({ 'x-forwarded-tls-client-cert': base64Der(pem) }),
-} as const;
 
 for (const terminator of ['nginx', 'traefik'] as const)
   describe(`Keycloak behind ${terminator}`, () => {
@@ -43,7 +36,7 @@ for (const terminator of ['nginx', 'traefik'] as const)
       await client.ready(limitMs);
       const credentials = await client.credentials();
       await tokenFor(credentials);
-      const headers = forgeries[terminator](credentials.certificate.certPem);
+      const headers = forgedHeaders(terminator, credentials.certificate);
       for (const host of ['mtls.as.example.test', 'as.example.test']) {
         const url = new URL(credentials.tokenEndpoint);
         url.hostname = host;

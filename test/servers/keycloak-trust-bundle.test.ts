@@ -93,6 +93,34 @@ describe('Keycloak with a truststore that Certbound publishes', () => {
     assert.equal(attributes['x509.casubjectdn'], undefined, 'Keycloak does not know that CA where it compares it');
   });
 
+  it('has its CA compared again once the platform says that Keycloak knows it', async () => {
+    const client = world.client('moving', {});
+    const condition = () => client.condition('CertificateAuthorityUnpinned');
+    assert.match((await condition())?.message ?? '', /restart Keycloak .* spec\.keycloak\.caSubject: Always/);
+    // Back to the CA that it knew at its start.
+    await grants(['corporate-clients', 'second']);
+    await holds(world.clientCa, next);
+    const { x5tS256: former } = await client.credentials();
+    await client.apply({
+      certificate: { duration: '24h', drain: '5s', issuerRef: { name: 'corporate-clients' } },
+    });
+    await waitFor(async () => (await client.credentials()).x5tS256 !== former, limitMs);
+    await client.until(({ certificates = [] }) => certificates.length === 1, limitMs);
+    const pinned = async () => (await world.realm.client(world.clientId('moving')))?.attributes['x509.casubjectdn'];
+    assert.equal(await pinned(), undefined);
+    await world.kube.patch(
+      authorizationServers,
+      { name: 'corporate' },
+      { spec: { keycloak: { caSubject: 'Always' } } },
+      { type: 'merge' },
+    );
+    await waitFor(async () => (await pinned()) === 'CN=Corporate OAuth Clients', limitMs);
+    await waitFor(async () => (await condition()) === undefined, limitMs);
+    const credentials = await client.credentials();
+    assert.equal(await boundTo(credentials), credentials.x5tS256);
+    await grants(['second']);
+  });
+
   it('takes no new client of a CA that it did not know at its start, for it is to compare that CA', async () => {
     const certificate = { duration: '24h', issuerRef: { name: 'second' } };
     const client = await world.client('new', { certificate }).apply();

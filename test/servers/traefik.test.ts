@@ -1,41 +1,31 @@
 /** Traefik 3.7 in front of an authorization server and an API, from the objects that the operator writes and nothing else. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { RENEW_REQUESTED, CLIENT_CERTIFICATES, OPT_IN, ROLE_LABEL, Role } from '../../src/api/annotations.ts';
-import { authorizationServers, clientCertificateIssuers, oauthClients } from '../../src/api/resources.ts';
-import { ingresses, secrets, type KubernetesObject } from '../../src/kube/resource.ts';
+import { CLIENT_CERTIFICATES, CLIENT_HEADERS_REMOVED, OPT_IN, ROLE_LABEL, Role } from '../../src/api/annotations.ts';
+import { ingressClasses, ingresses, ingressRoutes, secrets, type KubernetesObject } from '../../src/kube/resource.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
-import { sessionOf } from '../../src/terminator/proof/call.ts';
-import { roundAt } from '../../src/terminator/proof/round.ts';
 import { middlewares, tlsOptions } from '../../src/terminator/drivers/traefik.ts';
 import { callApi, type ClientCredentials, requestToken, tokenFor } from '../support/application.ts';
 import { apply, ingress } from '../support/cluster-objects.ts';
-import { CLIENTS_ALLOWED } from '../support/installation.ts';
+import { forgedHeaders } from '../support/forged-headers.ts';
 import { call, type Answer } from '../support/https-call.ts';
 import { boundTo, type TestClient } from '../support/oauth-client.ts';
 import { HOSTS } from '../support/oauth-deployment.ts';
 import type { KeyPairPem } from '../support/throwaway-ca.ts';
-import { ingressRoutes, startTraefik, type TraefikProvider } from '../support/traefik.ts';
+import { startTraefik } from '../support/traefik.ts';
+import { changesUnderLoad } from '../support/changes-under-load.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { serverReady } from '../e2e/lifecycle-world.ts';
 import { byPortName } from '../support/traefik.ts';
-import { keepCalling } from '../support/load.ts';
+import { liveRound, provedHosts } from '../support/live-proof.ts';
 import { startTraefikWorld, type TraefikWorld } from './traefik-world.ts';
 
 const limitMs = 120_000;
 const api = { namespace: 'accounts', name: 'accounts-api' };
 const traefikKey = (name: string) => `traefik.ingress.kubernetes.io/${name}`;
 
-/** Headers by which a client would say that it has somebody's certificate. */
-const forgeries: Readonly<Record<TraefikProvider, (certificate: KeyPairPem) => Record<string, string>>> = {
-  kubernetesIngress: ({ certPem }) => ({
-    'x-forwarded-tls-client-cert': certPem.replaceAll(/-----[^-]+-----|\n/g, ''),
-  }),
-  kubernetesIngressNGINX: ({ certPem }) => ({
-    'ssl-client-cert': encodeURIComponent(certPem),
-    'ssl-client-verify': 'SUCCESS',
-  }),
-};
+/** Whose header it forwards certificates in. */
+const header = { kubernetesIngress: 'traefik', kubernetesIngressNGINX: 'nginx' } as const;
 
 /** Traefik ended the connection: for want of a certificate, or because of the one it was shown. */
 async function refusedInTls(answer: Promise<Answer>): Promise<void> {
@@ -62,7 +52,7 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
     /** The API's Ingress before its owner opted in. */
     let untouched: KubernetesObject | undefined;
 
-    const forged = async (of = client) => forgeries[provider]((await of.credentials()).certificate);
+    const forged = async (of = client) => forgedHeaders(header[provider], (await of.credentials()).certificate);
     const live = () => world.kube.get(ingresses, api);
     const annotate = (ref: typeof api, annotations: Record<string, string | null>) =>
       world.kube.patch(ingresses, ref, { metadata: { annotations } }, { type: 'merge' });
@@ -74,10 +64,6 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
       };
       const lists = await Promise.all([secrets, tlsOptions, middlewares].map((kind) => world.kube.list(kind, query)));
       return lists.flatMap(({ items }) => items);
-    };
-    const shownHosts = async (state: 'proved' | 'disproved'): Promise<number> => {
-      const line = new RegExp(`^certbound_terminator_hosts\\{[^}]*state="${state}"\\} (\\d+)$`, 'm');
-      return Number(line.exec(await world.operator.metrics())?.[1]);
     };
     const token = async (credentials: ClientCredentials) => tokenFor(credentials);
     /** Calls with a certificate while something changes: how many of them the API did not get, of how many. */
@@ -156,37 +142,21 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
       assert.ok([308, 301, 404].includes(plain.status), `plain HTTP: ${plain.status}`);
     });
 
-    it('is shown by live connections, each of which is answered as it must be', async (t) => {
-      const pem = ({ certPem, keyPem }: KeyPairPem) => ({ chainPem: certPem, privateKeyPem: keyPem });
+    it('is shown by live connections, each of which is answered as it must be; one that asks nobody is told apart', async () => {
       const { certificate } = await client.credentials();
-      const foreign = await world.serverCa.issue({ cn: 'batch', o: 'payments', clientAuth: true });
-      const { observations } = await roundAt(
-        { ip: '127.0.0.1', port: world.traefik.httpsPort },
-        { host: HOSTS.mtls, mode: 'required', laxHost: HOSTS.browser },
-        { canaries: [{ issuer: 'corporate-clients', ...pem(certificate) }], foreign: pem(foreign) },
-        AbortSignal.timeout(60_000),
+      const authority = { client: certificate, bundlePem: (await client.values())['client-ca.crt'] ?? '' };
+      const at = { port: world.traefik.httpsPort };
+      const { seen, violated, unclear } = await liveRound(
+        { ...at, host: HOSTS.mtls, laxHost: HOSTS.browser },
+        authority,
       );
-      const outcomes = observations.map(
-        (each) => `${each.case}: ${each.outcome.kind === 'answer' ? each.outcome.status : each.outcome.kind}`,
-      );
-      assert.deepEqual(
-        outcomes.filter((each) => !each.startsWith('resumed')),
-        ['none: alert', 'canary: 404', 'foreign: alert', 'forged: alert'],
-      );
-      // Of a host that asks nobody there are sessions; what is resumed of them here is nothing, or refused.
-      const session = await sessionOf(
-        { ip: '127.0.0.1', port: world.traefik.httpsPort, host: HOSTS.browser },
-        AbortSignal.timeout(30_000),
-      );
-      assert.ok(session !== undefined);
-      const resumed = outcomes.filter((each) => each.startsWith('resumed'));
-      t.diagnostic(`resumed sessions: ${resumed.join(', ') || 'none'}`);
-      assert.ok(
-        resumed.every((each) => ['resumed: alert', 'resumed: closed'].includes(each)),
-        String(resumed),
-      );
-      await waitFor(async () => (await shownHosts('proved')) === 1, limitMs);
-      assert.equal(await shownHosts('disproved'), 0);
+      assert.deepEqual([violated, unclear], [[], undefined], seen.join());
+      // Of a host that asks nobody there are sessions; none is resumed here.
+      assert.deepEqual(seen, ['canary 404', 'foreign alert', 'forged alert', 'none alert']);
+      const lax = await liveRound({ ...at, host: HOSTS.browser }, authority);
+      assert.deepEqual(lax.violated, ['foreign', 'forged', 'none', 'resumed'], lax.seen.join());
+      await waitFor(async () => (await provedHosts(world.operator, 'proved')) === 1, limitMs);
+      assert.equal(await provedHosts(world.operator, 'disproved'), 0);
     });
 
     it('is not ready once live connections show that a route which the operator knows nothing of has undone it', async () => {
@@ -206,15 +176,10 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
         },
       });
       const terminators = (status: string, reason: string) =>
-        client.until(
-          ({ conditions }) =>
-            conditions?.some((c) => c.type === 'TerminatorsReady' && c.status === status && c.reason === reason) ===
-            true,
-          limitMs * 2,
-        );
+        client.told('TerminatorsReady', status, reason, limitMs * 2);
       try {
         await terminators('False', 'ClientAuthenticationNotEnforced');
-        assert.equal(await shownHosts('disproved'), 1);
+        assert.equal(await provedHosts(world.operator, 'disproved'), 1);
         // Nobody is asked, so no certificate reaches the server: it knows nobody there, and lets nobody in.
         const credentials = await client.credentials();
         for (const certificate of [credentials.certificate, undefined]) {
@@ -228,10 +193,63 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
       await terminators('True', 'Distributed');
     });
 
+    // Its own header Traefik removes everywhere; that of ingress-nginx as its platform says.
+    if (provider === 'kubernetesIngressNGINX') {
+      it('passes a forged header on where the entry points do not remove it, on a host that has not opted in', async () => {
+        const bare = await startTraefik({
+          kubeconfigPath: world.kubeconfigPath,
+          provider,
+          ingressClass: world.className,
+        });
+        try {
+          const through = async () =>
+            callApi({
+              url: `https://${HOSTS.api}:${bare.httpsPort}/accounts`,
+              caPem: world.serverCa.certPem,
+              token: await token(await client.credentials()),
+              headers: await forged(),
+            }).catch(() => undefined);
+          // If this fails, Traefik has got better: see docs/terminators.md, and what is asked of the platform there.
+          await waitFor(async () => (await through())?.status === 200, 60_000);
+        } finally {
+          await bare.stop();
+        }
+      });
+
+      it('is not ready while an IngressRoute leads to the same Service, unless headers are removed there', async () => {
+        const route = { namespace: 'identity', name: 'public' };
+        const match = `Host(\`${HOSTS.browser}\`) && PathPrefix(\`/token\`)`;
+        await world.kube.create(ingressRoutes, {
+          metadata: route,
+          spec: {
+            entryPoints: ['websecure'],
+            routes: [{ kind: 'Rule', match, services: [{ name: 'authorization-server', port: 'http' }] }],
+          },
+        });
+        const terminators = (status: string, reason: string) =>
+          client.told('TerminatorsReady', status, reason, limitMs);
+        const message = await terminators('False', 'BackendExposed');
+        assert.match(message, /Service authorization-server .*Traefik \(IngressRoute public\)/);
+        const ingressClass = { name: 'traefik' };
+        await apply(world.kube, {
+          apiVersion: 'networking.k8s.io/v1',
+          kind: 'IngressClass',
+          metadata: { ...ingressClass, annotations: { [CLIENT_HEADERS_REMOVED]: 'true' } },
+          spec: { controller: 'traefik.io/ingress-controller' },
+        });
+        await terminators('True', 'Distributed');
+        await world.kube.delete(ingressRoutes, route);
+        await world.kube.delete(ingressClasses, ingressClass);
+      });
+    }
+
     it('asks for certificates at the API once its owner has opted in', async (t) => {
       const { certificate, ...credentials } = await client.credentials();
       const early = await token({ certificate, ...credentials });
       assert.equal((await world.api({ token: early, certificate })).status, 401, 'no certificate reaches the API');
+      const headers = await forged();
+      const anew = await token({ certificate, ...credentials });
+      assert.equal((await world.api({ token: anew, headers })).status, 401, 'nor a forged header');
       const lost = await lostDuring(certificate, async () => {
         await annotate(api, { [OPT_IN]: 'corporate', [CLIENT_CERTIFICATES]: 'required' });
         await asked(true);
@@ -242,7 +260,6 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
       const accepted = await world.api({ token: bound, certificate });
       assert.equal(accepted.status, 200, accepted.text);
       assert.equal(accepted.json['x5t_s256'], credentials.x5tS256);
-      const headers = await forged();
       const foreign = await world.serverCa.issue({ cn: 'batch', o: 'payments', clientAuth: true });
       await refusedInTls(world.api({ token: bound, headers }));
       await refusedInTls(world.api({ token: bound, headers, certificate: foreign }));
@@ -252,39 +269,7 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
     });
 
     it('refuses no call through two rotations and a change of the CA', async (t) => {
-      const calls = keepCalling(client, async (bound, { certificate, x5tS256 }) => {
-        const answer = await world.api({ token: bound, certificate });
-        assert.equal(answer.status, 200, answer.text);
-        assert.equal(answer.json['x5t_s256'], x5tS256);
-      });
-      const renewed = async (change: () => Promise<unknown>) => {
-        const { x5tS256 } = await client.credentials();
-        await change();
-        await waitFor(async () => (await client.credentials()).x5tS256 !== x5tS256, limitMs);
-        const { x5tS256: next } = await client.credentials();
-        await waitFor(() => calls.used.has(next), 30_000);
-      };
-      try {
-        for (const round of ['1', '2']) await renewed(() => client.annotate({ [RENEW_REQUESTED]: round }));
-        await apply(world.kube, {
-          apiVersion: 'certbound.dev/v1alpha1',
-          kind: clientCertificateIssuers.kind,
-          metadata: { name: 'corporate-clients-2' },
-          spec: {
-            ca: { managed: { dn: 'CN=Corporate OAuth Clients 2,O=Example' } },
-            policy: { namespaces: { selector: { matchLabels: CLIENTS_ALLOWED } } },
-          },
-        });
-        const clients = { issuers: ['corporate-clients', 'corporate-clients-2'] };
-        await world.kube.patch(authorizationServers, { name: 'corporate' }, { spec: { clients } }, { type: 'merge' });
-        const certificate = { drain: '1s', issuerRef: { name: 'corporate-clients-2' } };
-        await renewed(() => world.kube.patch(oauthClients, client.ref, { spec: { certificate } }, { type: 'merge' }));
-      } finally {
-        await calls.stop();
-      }
-      t.diagnostic(`${calls.calls} calls, ${calls.used.size} certificates`);
-      assert.equal(calls.used.size, 4);
-      assert.ok(calls.calls > 100, String(calls.calls));
+      t.diagnostic(await changesUnderLoad(world, client, (token, certificate) => world.api({ token, certificate })));
     });
 
     it('has nothing of ours left when the owner opts out, and everything of others as it was', async (t) => {
@@ -320,19 +305,10 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
           body: new URLSearchParams({ grant_type: 'client_credentials', client_id: credentials.clientId }),
         });
         assert.equal(forgedAnswer.status, 401, forgedAnswer.text);
-        await client.until(
-          ({ conditions }) =>
-            conditions?.some(
-              (c) => c.type === 'TerminatorsReady' && c.status === 'False' && c.reason === 'HostShared',
-            ) === true,
-          60_000,
-        );
+        await client.told('TerminatorsReady', 'False', 'HostShared');
         await world.kube.delete(ingresses, other);
         await waitFor(() => isRefusedInTls(without()), 60_000);
-        await client.until(
-          ({ conditions }) => conditions?.some((c) => c.type === 'TerminatorsReady' && c.status === 'True') === true,
-          60_000,
-        );
+        await client.told('TerminatorsReady', 'True', 'Distributed');
         assert.equal(await boundTo(credentials), credentials.x5tS256);
       });
 

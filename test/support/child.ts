@@ -63,6 +63,12 @@ function watchOwnExit(): void {
   }
 }
 
+/** Until the returned function is called it does nothing at all. */
+export function freeze({ pid }: Pick<Child, 'pid'>): () => void {
+  process.kill(pid, 'SIGSTOP');
+  return () => void process.kill(pid, 'SIGCONT');
+}
+
 async function tailOf(logFile: string, lines = 30): Promise<string> {
   const text = await readFile(logFile, 'utf8').catch(() => '');
   return text.trimEnd().split('\n').slice(-lines).join('\n');

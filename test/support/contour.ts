@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { allOrNothing } from './all-or-nothing.ts';
 import { binary } from './binaries.ts';
-import { type Child, startChild } from './child.ts';
+import { type Child, freeze, startChild } from './child.ts';
 import { findEnvoy } from './envoy.ts';
 import { freePort } from './free-port.ts';
 import { waitFor } from './wait-for.ts';
@@ -25,6 +25,8 @@ export interface ContourOptions {
 export interface Contour {
   readonly httpsPort: number;
   readonly httpPort: number;
+  /** Envoy goes on with what it has, and hears of nothing until the returned function is called. */
+  freeze(): () => void;
   /** What Contour and Envoy said last. */
   tail(): Promise<string>;
   stop(): Promise<void>;
@@ -100,7 +102,7 @@ async function start(options: ContourOptions, parts: AsyncDisposableStack): Prom
   }, READY_MS).catch(async (cause: unknown) => {
     throw new Error(`Envoy got nothing from Contour\n${await tail()}`, { cause });
   });
-  return { httpsPort, httpPort, tail, stop: () => parts.disposeAsync() };
+  return { httpsPort, httpPort, freeze: () => freeze(serve), tail, stop: () => parts.disposeAsync() };
 }
 
 /** Hosts are served from when Contour has seen their HTTPProxy: wait for what you call. */

@@ -12,7 +12,7 @@ import { z } from 'zod';
 import type { KubeClient } from '../../src/kube/client.ts';
 import { customResourceDefinitions, type KubernetesObject } from '../../src/kube/resource.ts';
 import { cacheFolder, envoyGatewayBinary } from './binaries.ts';
-import { startChild } from './child.ts';
+import { freeze, startChild } from './child.ts';
 import { apply, namespace, objectsOf } from './cluster-objects.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { isEstablished } from './crds.ts';
@@ -37,6 +37,8 @@ export const GATEWAY_CLASS: KubernetesObject = {
 };
 
 export interface EnvoyGateway {
+  /** Its Envoys go on with what they have, and hear of nothing until the returned function is called. */
+  freeze(): () => void;
   readonly version: string;
   /** PEM of whom its Envoys trust now, an entry for each bundle. */
   trusted(): Promise<string[]>;
@@ -218,6 +220,7 @@ export async function startEnvoyGateway(plane: ControlPlane, kube: KubeClient): 
     return {
       version: VERSION,
       trusted: () => trustedIn(join(directory, 'run')),
+      freeze: () => freeze(child),
       log: () => readFile(child.logFile, 'utf8'),
       stop: () => parts.disposeAsync(),
     };

@@ -1,13 +1,5 @@
 /** Objects of the Gateway API, and of Envoy Gateway's, as their owners write them. */
-import type { KubernetesObject, Resource } from '../../src/kube/resource.ts';
-
-const gatewayApi = (plural: string, kind: string, namespaced = true): Resource => ({
-  group: 'gateway.networking.k8s.io',
-  version: 'v1',
-  plural,
-  kind,
-  namespaced,
-});
+import { gatewayClasses, gateways, httpRoutes, type KubernetesObject, type Resource } from '../../src/kube/resource.ts';
 
 const envoyGateway = (plural: string, kind: string): Resource => ({
   group: 'gateway.envoyproxy.io',
@@ -17,9 +9,6 @@ const envoyGateway = (plural: string, kind: string): Resource => ({
   namespaced: true,
 });
 
-export const gatewayClasses = gatewayApi('gatewayclasses', 'GatewayClass', false);
-export const gateways = gatewayApi('gateways', 'Gateway');
-export const httpRoutes = gatewayApi('httproutes', 'HTTPRoute');
 export const clientTrafficPolicies = envoyGateway('clienttrafficpolicies', 'ClientTrafficPolicy');
 const backends = envoyGateway('backends', 'Backend');
 

@@ -41,7 +41,7 @@ const HAPROXY_CLASS: KubernetesObject = {
   spec: { controller: 'haproxy-ingress.github.io/controller' },
 };
 /** As the driver wants it of the platform. */
-const HAPROXY_INGRESS = {
+export const HAPROXY_INGRESS = {
   terminator: 'haproxy',
   dialect: 'haproxy-ingress',
   configGlobal: ['tune.ssl.cachesize 0'],

@@ -8,6 +8,8 @@ export interface Load {
   readonly used: ReadonlySet<string>;
   /** So far. */
   readonly calls: number;
+  /** A call was not answered as it must be: there are no more. */
+  readonly failed: boolean;
   /** Ends it; fails with the first call that was not answered as it must be. */
   stop(): Promise<{ calls: number }>;
 }
@@ -23,6 +25,7 @@ export function keepCalling(
 ): Load {
   const used = new Set<string>();
   let calls = 0;
+  let failed = false;
   const ended = new AbortController();
   const running = (async () => {
     while (!ended.signal.aborted) {
@@ -40,11 +43,14 @@ export function keepCalling(
       await sleep(25);
     }
   })();
-  running.catch(() => undefined);
+  running.catch(() => (failed = true));
   return {
     used,
     get calls() {
       return calls;
+    },
+    get failed() {
+      return failed;
     },
     async stop() {
       ended.abort();

@@ -94,6 +94,14 @@ export class TestClient {
     return this.until((status) => isTrue(status, 'Ready') && !isTrue(status, 'Reconciling'), limitMs);
   }
 
+  /** Until a condition has a status by a reason; its message. */
+  async told(type: string, status: string, reason: string, limitMs?: number): Promise<string> {
+    const holds = (each: { type: string; status: string; reason: string }): boolean =>
+      each.type === type && each.status === status && each.reason === reason;
+    const { conditions } = await this.until((current) => current.conditions?.some(holds) === true, limitMs);
+    return conditions?.find(holds)?.message ?? '';
+  }
+
   async gone(): Promise<void> {
     await waitFor(async () => (await this.object()) === undefined, 60_000);
   }

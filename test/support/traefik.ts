@@ -4,13 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { KubeClient } from '../../src/kube/client.ts';
-import {
-  apiVersionOf,
-  customResourceDefinitions,
-  ingresses,
-  type KubernetesObject,
-  type Resource,
-} from '../../src/kube/resource.ts';
+import { apiVersionOf, customResourceDefinitions, ingresses, type KubernetesObject } from '../../src/kube/resource.ts';
 import { middlewares } from '../../src/terminator/drivers/traefik.ts';
 import { traefikBinary } from './binaries.ts';
 import { type Child, startChild } from './child.ts';
@@ -35,9 +29,6 @@ export interface TraefikOptions {
   /** More of the static configuration, as on the command line. */
   flags?: readonly string[];
 }
-
-/** Traefik's own frontends, which Certbound does not read. */
-export const ingressRoutes: Resource = { ...middlewares, plural: 'ingressroutes', kind: 'IngressRoute' };
 
 const routersSchema = z.array(
   z.object({ name: z.string(), rule: z.string(), status: z.string(), error: z.array(z.string()).optional() }),

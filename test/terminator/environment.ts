@@ -54,7 +54,7 @@ export function optIn(request: OptIn | undefined): Record<string, string> {
 /** One life of the operator: its caches, its memory. */
 export class Operator {
   readonly kind: TerminatorKind;
-  readonly kinds: Pick<TerminatorKindOptions, 'frontends' | 'bundles' | 'companions'>;
+  readonly kinds: Pick<TerminatorKindOptions, 'frontends' | 'routes' | 'bundles' | 'companions'>;
   readonly recorder: EventRecorder;
   readonly #pass: { reconcile(key: string, signal: AbortSignal): Promise<unknown> };
   readonly #caches;
@@ -87,6 +87,7 @@ export class Operator {
     this.#caches = caches;
     this.kinds = {
       frontends: new KindUnion(new Map([['Ingress', caches.ingresses]])),
+      routes: new KindUnion(new Map()),
       bundles: new KindUnion(new Map([['Secret', caches.bundles]])),
       companions: new KindUnion(new Map()),
     };

@@ -40,8 +40,7 @@ describe('what is not as safe as it looks', () => {
     assert.deepEqual(without('NoTLS'), []);
     // A Gateway decides for all its hosts; an HTTPProxy without one is a part that others include.
     assert.deepEqual(without('NoHost'), ['contour', ...ofGateways]);
-    // What is behind a Gateway, routes say, which are not looked at.
-    assert.deepEqual(without('BackendExposed'), ofGateways);
+    assert.deepEqual(without('BackendExposed'), []);
     // The listener's: the controller merges an IngressGroup. A Gateway is nobody else's. By hand, the live proof says it.
     assert.deepEqual(without('HostShared'), ['aws-alb', ...ofGateways, 'manual']);
     // An HTTP listener of a Gateway has routes of its own.

@@ -15,6 +15,7 @@ export interface Row {
 export const all = drivers.map(({ name }) => name);
 export const ofIngresses = drivers.filter(({ frontend }) => frontend === 'Ingress').map(({ name }) => name);
 export const ofGateways = ['gateway-api', 'envoy-gateway'];
+export const ofHosts = [...ofIngresses, 'contour'];
 export const prefix = {
   nginx: 'nginx.ingress.kubernetes.io',
   haproxy: 'haproxy-ingress.github.io',
@@ -111,6 +112,59 @@ export const table: readonly Row[] = [
         metadata: { namespace: 'payments', name: 'other' },
         spec: { virtualhost: { fqdn: 'www.example.test' }, routes: [{ services: [{ name: 'api', port: 80 }] }] },
       }),
+  },
+  {
+    drivers: ofHosts,
+    hazard: 'an HTTPRoute before the same Service, of a Gateway that is not known',
+    reason: 'BackendExposed',
+    change: (world) => world.route('HTTPRoute'),
+  },
+  {
+    drivers: ofHosts,
+    hazard: 'a GRPCRoute before the same Service, of a product that verifies and passes nothing on',
+    reason: 'BackendExposed',
+    change: (world) => world.otherGateway('gateway.nginx.org/nginx-gateway-controller').route('GRPCRoute'),
+  },
+  {
+    drivers: ofHosts.filter((name) => name !== 'contour'),
+    hazard: 'an HTTPRoute before the same Service, of a product that strips its own header alone',
+    reason: 'BackendExposed',
+    change: (world) => world.otherGateway('gateway.envoyproxy.io/gatewayclass-controller').route('HTTPRoute'),
+  },
+  {
+    drivers: ofHosts,
+    hazard: 'an HTTPRoute that sends the same Service every request a second time',
+    reason: 'BackendExposed',
+    change: (world) => world.route('HTTPRoute', { services: [{ name: 'web' }], mirrors: [{ name: 'api' }] }),
+  },
+  {
+    drivers: ofHosts,
+    hazard: 'an HTTPRoute of another namespace that may reach the Service',
+    reason: 'BackendExposed',
+    change: (world) =>
+      world.route('HTTPRoute', {
+        namespace: 'edge',
+        services: [{ name: 'api', namespace: 'payments' }],
+        conditions: ['Accepted', 'ResolvedRefs'],
+      }),
+  },
+  {
+    drivers: [...ofHosts.filter((name) => name !== 'traefik'), ...ofGateways],
+    hazard: 'an IngressRoute before the same Service',
+    reason: 'BackendExposed',
+    change: (world) => world.behind().ingressRoute(),
+  },
+  {
+    drivers: ofGateways,
+    hazard: 'an Ingress before the same Service',
+    reason: 'BackendExposed',
+    change: (world) => world.behind().ingressClass('internal', 'k8s.io/ingress-nginx').other({ className: 'internal' }),
+  },
+  {
+    drivers: ofGateways,
+    hazard: 'another Gateway before the same Service, of a product that passes nothing on',
+    reason: 'BackendExposed',
+    change: (world) => world.behind().otherGateway('gateway.nginx.org/nginx-gateway-controller').route('HTTPRoute'),
   },
   {
     drivers: ['nginx'],

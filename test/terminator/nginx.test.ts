@@ -31,6 +31,12 @@ test('four annotations, all owned, none of which reaches the configuration unquo
   assert.deepEqual(nginx.bundleOf(settings), bundle);
 });
 
+test('a Secret is named by namespace and name, or not at all', () => {
+  const named = (value: string) => nginx.bundleOf({ [`${prefix}/auth-tls-secret`]: value });
+  for (const none of ['', 'x', '/x', 'x/', '/', 'a/b/c']) assert.equal(named(none), undefined, none);
+  assert.deepEqual(named('a/b'), { namespace: 'a', name: 'b' });
+});
+
 test('headers are overwritten only where a CA is named, asked for, and the certificate passed on', () => {
   const { settings } = nginx.render({ bundle, frontend, mode: 'optional', depth: 1 });
   for (const change of [

@@ -111,8 +111,7 @@ export class SafeWorld extends World {
 
   class(annotations: Record<string, string> = {}, controller = this.product.controller): this {
     if (this.kind === 'Gateway') {
-      this.gatewayClasses.set({ metadata: { name: 'nginx', annotations }, spec: { controllerName: controller } });
-      return this;
+      return this.gatewayClass('nginx', controller, annotations);
     }
     return this.ingressClass('nginx', controller, false, annotations);
   }
@@ -154,6 +153,22 @@ export class SafeWorld extends World {
 
   otherClass(controller: string, annotations: Record<string, string> = {}): this {
     return this.ingressClass('internal', controller, false, annotations);
+  }
+
+  /** A Gateway besides, of a class of its own, that nobody has opted in. */
+  otherGateway(controller: string, annotations: Record<string, string> = {}): this {
+    this.gatewayClass('other', controller, annotations);
+    const listeners = [{ name: 'https', protocol: 'HTTPS', port: 443 }];
+    this.gateways.set({
+      metadata: { namespace: 'edge', name: 'public' },
+      spec: { gatewayClassName: 'other', listeners },
+    });
+    return this;
+  }
+
+  /** Service `api` is behind the Gateway, as its controller says. */
+  behind(): this {
+    return this.route('HTTPRoute', { name: 'own', gateway: GATEWAY, conditions: ['Accepted', 'ResolvedRefs'] });
   }
 
   /** The frontend as its owner wrote it. */

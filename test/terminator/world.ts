@@ -19,6 +19,8 @@ import { projectGateway } from '../../src/terminator/frontends/gateway.ts';
 import { projectHTTPProxy } from '../../src/terminator/frontends/http-proxy.ts';
 import { projectIngress } from '../../src/terminator/frontends/ingress.ts';
 import { TerminatorMemory } from '../../src/terminator/memory.ts';
+import { routeProjections } from '../../src/terminator/routes/route-projections.ts';
+import type { Route } from '../../src/terminator/routes/route.ts';
 import type { Scope } from '../../src/terminator/scope.ts';
 import { middlewares, tlsOptions } from '../../src/terminator/drivers/traefik.ts';
 import { judge } from '../../src/terminator/rules/rules.ts';
@@ -140,12 +142,69 @@ export interface ServerRequest {
   terminators?: readonly (Omit<FrontendRef, 'kind'> & Partial<FrontendRef>)[];
 }
 
+export interface RouteRequest {
+  namespace?: string;
+  name?: string;
+  /** `namespace/name` of the Gateway that it names. */
+  gateway?: string;
+  services?: readonly { name: string; namespace?: string }[];
+  /** Services that get each request a second time. */
+  mirrors?: readonly { name: string }[];
+  /** What the Gateway's controller says of it. */
+  conditions?: readonly string[];
+}
+
+/** An HTTPRoute or a GRPCRoute as the API server has it; by default to Service `api`. */
+export function gatewayRoute(request: RouteRequest): KubernetesObject {
+  const { gateway = 'edge/public', services = [{ name: 'api' }], mirrors = [], conditions = [] } = request;
+  const [namespace = '', name = ''] = gateway.split('/');
+  const parentRef = { namespace, name };
+  return {
+    metadata: { namespace: request.namespace ?? 'payments', name: request.name ?? 'api' },
+    spec: {
+      parentRefs: [parentRef, { group: '', kind: 'Service', name: 'mesh' }],
+      rules: [
+        {
+          backendRefs: services.map((service) => ({ ...service, port: 80 })),
+          filters: [
+            { type: 'RequestHeaderModifier' },
+            ...mirrors.map((backendRef) => ({ type: 'RequestMirror', requestMirror: { backendRef } })),
+          ],
+        },
+        { filters: [{ type: 'RequestRedirect', requestRedirect: { scheme: 'https' } }] },
+      ],
+    },
+    status: { parents: [{ parentRef, conditions: conditions.map((type) => ({ type, status: 'True' })) }] },
+  };
+}
+
+/** An IngressRoute as the API server has it. */
+export function ingressRoute(
+  services: readonly { name: string; namespace?: string; kind?: string }[] = [{ name: 'api' }],
+  { namespace = 'payments', className }: { namespace?: string; className?: string } = {},
+): KubernetesObject {
+  return {
+    metadata: {
+      namespace,
+      name: 'api',
+      annotations: className === undefined ? {} : { 'kubernetes.io/ingress.class': className },
+    },
+    spec: { routes: [{ kind: 'Rule', match: 'Host(`www.example.test`)', services }] },
+  };
+}
+
 export class World {
   readonly ingresses = new Cache(projectIngress);
   readonly ingressClasses = new Cache(projectIngressClass);
   readonly proxies = new Cache(projectHTTPProxy);
   readonly gateways = new Cache(projectGateway);
   readonly gatewayClasses = new Cache(projectGatewayClass);
+  readonly routeCaches = {
+    HTTPRoute: new Cache(routeProjections.HTTPRoute),
+    GRPCRoute: new Cache(routeProjections.GRPCRoute),
+    IngressRoute: new Cache(routeProjections.IngressRoute),
+  };
+  readonly routes = new KindUnion<Route>(new Map(Object.entries(this.routeCaches)));
   readonly secrets = new Cache(projectBundle('Secret'));
   readonly configMaps = new Cache(projectBundle('ConfigMap'));
   readonly frontends = new KindUnion<Frontend>(
@@ -185,6 +244,21 @@ export class World {
   ingressClass(name: string, controller: string, isDefault = false, own: Record<string, string> = {}): this {
     const annotations = { ...own, 'ingressclass.kubernetes.io/is-default-class': String(isDefault) };
     this.ingressClasses.set({ metadata: { name, annotations }, spec: { controller } });
+    return this;
+  }
+
+  route(kind: 'HTTPRoute' | 'GRPCRoute', request: RouteRequest = {}): this {
+    this.routeCaches[kind].set(gatewayRoute(request));
+    return this;
+  }
+
+  ingressRoute(...request: Parameters<typeof ingressRoute>): this {
+    this.routeCaches.IngressRoute.set(ingressRoute(...request));
+    return this;
+  }
+
+  gatewayClass(name: string, controllerName: string, annotations: Record<string, string> = {}): this {
+    this.gatewayClasses.set({ metadata: { name, annotations }, spec: { controllerName } });
     return this;
   }
 

@@ -18,6 +18,7 @@ import {
   settled,
   viewOf,
 } from '../oauthclient/view.ts';
+import { assertWellEnded } from './ending.ts';
 import { World, type WorldOptions } from './world.ts';
 
 const methods = ['tls_client_auth', 'self_signed_tls_client_auth'] as const;
@@ -73,6 +74,29 @@ describe('the end of a certificate that could not be replaced', () => {
   });
 });
 
+describe('a credential that the server refuses, and then takes though its Secret is as it was', () => {
+  for (const method of methods) {
+    test(`${method}: the client is registered within a minute, and the server was not asked without a pause`, async () => {
+      const world = new World({ method, verifyInterval: '720h', watched: false });
+      world.calls = Array.from({ length: 1_000 }, () => 'unauthorized');
+      await world.begin();
+      const began = world.clock.now();
+      await world.run(began + hour);
+      assert.equal(world.ready, 'False/RegistrationUnauthorized');
+      assert.deepEqual(world.authorizationServer.clientIds, []);
+      const asked = 1_000 - world.calls.length;
+      assert.ok(asked >= 60 && asked <= 90, `asked ${asked} times in an hour`);
+
+      world.calls = [];
+      await world.run(began + hour + 60_000);
+      assert.equal(world.authorizationServer.clientIds.length, 1);
+      await world.run(began + hour + 5 * 60_000);
+      assert.equal(world.ready, 'True/Ready');
+      assert.ok(world.works);
+    });
+  }
+});
+
 describe('nothing is issued anew', () => {
   for (const method of methods) {
     test(`${method}: by restarts at any time`, async () => {
@@ -121,6 +145,15 @@ describe('the spread of renewals', () => {
     assert.equal(renewedAt('uid-1'), renewedAt('uid-2'));
     assert.notEqual(renewedAt('uid-1'), renewedAt('uid-1', 'test-2'));
   });
+});
+
+test('a renewal that is asked for before there is a certificate is answered by the first', async () => {
+  const world = new World({ method: 'tls_client_auth' });
+  await world.begin();
+  world.requestRenewal('early');
+  await world.run(world.clock.now() + hour);
+  assertWellEnded(world, { renewals: 0, changes: 0 });
+  assert.equal(world.client.status?.lastHandledRenew, 'early');
 });
 
 describe('a clock that jumps', () => {

@@ -1,67 +1,48 @@
 /** A platform and one client, for years: the operator is the real one, and what is around it a model with a clock. */
-import { projectClaim } from '../../src/authserver/claims.ts';
-import { OPT_IN, CLIENT_CERTIFICATES, RENEW_REQUESTED } from '../../src/api/annotations.ts';
+import { RENEW_REQUESTED } from '../../src/api/annotations.ts';
 import type { ClientGrants } from '../../src/api/authorization-server.ts';
 import { durationMs } from '../../src/api/duration.ts';
-import { oauthClient, type AuthMethod, type OAuthClient, type OAuthClientSpec } from '../../src/api/oauth-client.ts';
+import { oauthClient, type OAuthClient, type OAuthClientSpec } from '../../src/api/oauth-client.ts';
 import { authorizationServers, clientCertificateIssuers, oauthClients } from '../../src/api/resources.ts';
+import { projectClaim } from '../../src/authserver/claims.ts';
+import { defaultRateLimit, ServerTraffic } from '../../src/authserver/connection/traffic.ts';
 import { OperatorError } from '../../src/errors.ts';
 import { KubeError } from '../../src/kube/kube-error.ts';
-import {
-  ingressClasses,
-  ingresses,
-  namespaces,
-  resourcePath,
-  secrets,
-  type KubernetesObject,
-  type Resource,
-} from '../../src/kube/resource.ts';
+import { ingresses, secrets, type KubernetesObject } from '../../src/kube/resource.ts';
 import { readRecord, recordName, type ClientRecord } from '../../src/oauthclient/record.ts';
 import { FakeClock } from '../support/fake-clock.ts';
-import { createThrowawayCa } from '../support/throwaway-ca.ts';
-import { issuerUrl, isReady, now } from '../oauthclient/view.ts';
+import { now } from '../oauthclient/view.ts';
 import { ModelApiServer, ModelTransport, type ObjectChange } from './api-server.ts';
 import { ModelAuthorizationServer, mtlsOrigin, registrationOrigin, type ServerHabits } from './authorization-server.ts';
 import { OPERATOR_NAMESPACE, OperatorLife } from './operator.ts';
+import { People } from './people.ts';
+import { INGRESS, issuerSpec, type PlatformOptions, setUp } from './platform.ts';
 import { randomFrom, type Random } from './random.ts';
 import { Replica } from './terminators.ts';
 import { Verifier } from './verifier.ts';
-import { defaultRateLimit, ServerTraffic } from '../../src/authserver/connection/traffic.ts';
 import { ModelConnection, type Received, type Sent } from './wire.ts';
-
-/** What applications trust at the server, in keystores too. */
-const serverCaPem = (await createThrowawayCa('Server CA')).certPem;
 
 /** The operator's process ended here. */
 class Killed extends Error {}
 
 /** What the next registration calls come to. `lost`: carried out, and nobody learns of it. */
-export type CallFate = 'ok' | 'refused' | 'unavailable' | 'lost';
+export type CallFate = 'ok' | 'refused' | 'unauthorized' | 'unavailable' | 'lost';
 /** What the next writes to the API server come to. */
 export type WriteFate = 'ok' | 'refused' | 'lost';
 
-export interface WorldOptions {
-  method: AuthMethod;
+export interface WorldOptions extends PlatformOptions {
   spec?: Partial<OAuthClientSpec>;
   server?: Partial<ServerHabits>;
   /** Of the three replicas of the terminator. */
   delaysMs?: readonly [number, number, number];
   /** `each`: every replica has an address of its own. `one`: they share it, and each connection meets any of them. */
   addresses?: 'one' | 'each';
-  /** Life of a managed CA. */
-  caDuration?: string;
-  propagation?: string;
-  /** What the platform grants besides. */
-  grants?: Partial<ClientGrants>;
-  verifyInterval?: string;
   seed?: number;
   /** False where the promise is known not to hold: look at `works`. Default true. */
   watched?: boolean;
 }
 
 export const CLIENT = { namespace: 'payments', name: 'batch' };
-const INGRESS = { namespace: 'identity', name: 'mtls' };
-const HOST = new URL(mtlsOrigin).hostname;
 const tokenLifetimeMs = 300_000;
 const ADDRESSES = { one: ['192.0.2.10'], each: ['192.0.2.1', '192.0.2.2', '192.0.2.3'] };
 
@@ -80,6 +61,7 @@ export class World {
   readonly events: string[] = [];
   /** Tokens that were issued. */
   tokens = 0;
+  readonly #people: People;
   readonly #options: WorldOptions;
   readonly #addresses: readonly string[];
   #life: OperatorLife | undefined;
@@ -106,6 +88,7 @@ export class World {
       ...options.server,
     });
     this.api = new ModelApiServer(this.clock, (change) => this.#changed(change));
+    this.#people = new People(this.api);
     this.verifier = new Verifier({
       replicas: this.replicas,
       authorizationServer: this.authorizationServer,
@@ -114,18 +97,18 @@ export class World {
       propagationMs: durationMs(options.propagation ?? '60s'),
       tokenLifetimeMs,
     });
-    this.#platform();
+    setUp(this.#people, options, this.#addresses);
   }
 
   get client() {
-    const found = this.#get(oauthClients, CLIENT);
+    const found = this.#people.get(oauthClients, CLIENT);
     if (this.#parsed?.found !== found) this.#parsed = { found, client: oauthClient.parse(found) };
     return this.#parsed.client;
   }
 
   get record(): ClientRecord | undefined {
     const ref = { namespace: OPERATOR_NAMESPACE, name: recordName(CLIENT.namespace, CLIENT.name) };
-    const object = this.#find(secrets, ref);
+    const object = this.#people.find(secrets, ref);
     return object === undefined ? undefined : readRecord(object);
   }
 
@@ -213,7 +196,7 @@ export class World {
   /** The team applies its manifest. */
   createClient(): void {
     const { method, spec } = this.#options;
-    this.#create(oauthClients, {
+    this.#people.create(oauthClients, {
       metadata: CLIENT,
       spec: { authorizationServerRef: { name: 'corporate' }, tokenEndpointAuthMethod: method, ...spec },
     });
@@ -246,55 +229,55 @@ export class World {
 
   /** The team edits its manifest. */
   change(spec: Partial<OAuthClientSpec>): void {
-    const found = this.#get(oauthClients, CLIENT);
-    this.#put(oauthClients, { ...found, spec: { ...Object(found['spec']), ...spec } });
+    const found = this.#people.get(oauthClients, CLIENT);
+    this.#people.put(oauthClients, { ...found, spec: { ...Object(found['spec']), ...spec } });
   }
 
   requestRenewal(value: string): void {
-    const found = this.#get(oauthClients, CLIENT);
+    const found = this.#people.get(oauthClients, CLIENT);
     const annotations = { ...found.metadata.annotations, [RENEW_REQUESTED]: value };
-    this.#put(oauthClients, { ...found, metadata: { ...found.metadata, annotations } });
+    this.#people.put(oauthClients, { ...found, metadata: { ...found.metadata, annotations } });
   }
 
   /** The platform changes what it grants. */
   grant(clients: Partial<ClientGrants>): void {
-    const found = this.#get(authorizationServers, { name: 'corporate' });
+    const found = this.#people.get(authorizationServers, { name: 'corporate' });
     const { clients: before, ...spec } = Object(found['spec']);
-    this.#put(authorizationServers, { ...found, spec: { ...spec, clients: { ...before, ...clients } } });
+    this.#people.put(authorizationServers, { ...found, spec: { ...spec, clients: { ...before, ...clients } } });
   }
 
   /** Somebody removes the finalizer by hand, and the AuthorizationServer goes. */
   removeServer(): void {
-    this.#call('DELETE', authorizationServers, { name: 'corporate' });
+    this.#people.delete(authorizationServers, { name: 'corporate' });
   }
 
   /** Somebody deletes the operator's own Secret of the client. */
   loseRecord(): void {
-    this.#call('DELETE', secrets, { namespace: OPERATOR_NAMESPACE, name: recordName(CLIENT.namespace, CLIENT.name) });
+    this.#people.delete(secrets, { namespace: OPERATOR_NAMESPACE, name: recordName(CLIENT.namespace, CLIENT.name) });
   }
 
   /** What applications read. */
   get secret(): KubernetesObject | undefined {
-    return this.#find(secrets, { ...CLIENT, name: `${CLIENT.name}-oauth` });
+    return this.#people.find(secrets, { ...CLIENT, name: `${CLIENT.name}-oauth` });
   }
 
   get deleted(): boolean {
-    return this.#find(oauthClients, CLIENT) === undefined;
+    return this.#people.find(oauthClients, CLIENT) === undefined;
   }
 
   deleteClient(): void {
-    this.#call('DELETE', oauthClients, CLIENT);
+    this.#people.delete(oauthClients, CLIENT);
     this.verifier.withdrawn();
   }
 
   /** Somebody deletes the published Secret, or writes one value of it. */
   damage(value: string | undefined): void {
     const ref = { ...CLIENT, name: `${CLIENT.name}-oauth` };
-    const found = this.#find(secrets, ref);
+    const found = this.#people.find(secrets, ref);
     if (found === undefined) return;
     this.#foreign = true;
-    if (value === undefined) this.#call('DELETE', secrets, ref);
-    else this.#put(secrets, { ...found, data: { ...Object(found['data']), 'tls.key': value } });
+    if (value === undefined) this.#people.delete(secrets, ref);
+    else this.#people.put(secrets, { ...found, data: { ...Object(found['data']), 'tls.key': value } });
     this.#foreign = false;
   }
 
@@ -321,87 +304,24 @@ export class World {
   /** The platform has another CA: its issuer is granted, and becomes the server's default. */
   addIssuer(): void {
     const name = `clients-${++this.#issuers}`;
-    this.#create(clientCertificateIssuers, { metadata: { name }, spec: this.#issuerSpec() });
-    const found = this.#get(authorizationServers, { name: 'corporate' });
+    this.#people.create(clientCertificateIssuers, { metadata: { name }, spec: issuerSpec(this.#options) });
+    const found = this.#people.get(authorizationServers, { name: 'corporate' });
     const spec = Object(found['spec']);
     const clients = { ...spec.clients, issuers: [...spec.clients.issuers, name] };
-    this.#put(authorizationServers, { ...found, spec: { ...spec, clients, defaultIssuerRef: { name } } });
+    this.#people.put(authorizationServers, { ...found, spec: { ...spec, clients, defaultIssuerRef: { name } } });
   }
 
   /** `Ready` of an issuer, as `True/AuthorityUsable`. */
   issuerReady(name: string): string | undefined {
-    const status = Object(this.#get(clientCertificateIssuers, { name })['status']);
+    const status = Object(this.#people.get(clientCertificateIssuers, { name })['status']);
     const ready = status.conditions?.find(({ type }: { type: string }) => type === 'Ready');
     return ready === undefined ? undefined : `${ready.status}/${ready.reason}`;
   }
 
   /** When its CA ends, RFC 3339. */
   issuerEnd(name: string): string | undefined {
-    const status = Object(this.#get(clientCertificateIssuers, { name })['status']);
+    const status = Object(this.#people.get(clientCertificateIssuers, { name })['status']);
     return status.generations?.[0]?.notAfter;
-  }
-
-  #platform(): void {
-    const { method, propagation, verifyInterval } = this.#options;
-    const certificates = method === 'tls_client_auth' ? 'required' : 'request';
-    const backend = { service: { name: 'as', port: { number: 80 } } };
-    for (const name of ['payments', 'identity', OPERATOR_NAMESPACE]) this.#create(namespaces, { metadata: { name } });
-    this.#create(ingressClasses, {
-      metadata: { name: 'nginx' },
-      spec: { controller: 'k8s.io/ingress-nginx' },
-    });
-    this.#create(ingresses, {
-      metadata: { ...INGRESS, annotations: { [OPT_IN]: 'corporate', [CLIENT_CERTIFICATES]: certificates } },
-      spec: {
-        ingressClassName: 'nginx',
-        tls: [{ hosts: [HOST], secretName: 'tls' }],
-        rules: [{ host: HOST, http: { paths: [{ path: '/', pathType: 'Prefix', backend }] } }],
-      },
-    });
-    this.#create(clientCertificateIssuers, { metadata: { name: 'clients-1' }, spec: this.#issuerSpec() });
-    this.#create(authorizationServers, {
-      metadata: { name: 'corporate' },
-      spec: {
-        issuer: issuerUrl,
-        dynamicRegistration: {},
-        caBundle: serverCaPem,
-        connectTo: [{ host: HOST, addresses: this.#addresses }],
-        defaultIssuerRef: { name: 'clients-1' },
-        ...(propagation === undefined ? {} : { propagation }),
-        ...(verifyInterval === undefined ? {} : { verifyInterval }),
-        terminators: [{ group: 'networking.k8s.io', kind: 'Ingress', ...INGRESS }],
-        clients: {
-          namespaces: { names: ['payments'] },
-          issuers: ['clients-1'],
-          methods: [method],
-          grantTypes: ['client_credentials'],
-          scopes: ['accounts:read', 'accounts:write'],
-          identityTemplates: [
-            { dn: 'CN={namespace}.{name},OU={clusterId}' },
-            { dnsName: '{name}.{namespace}.clients.example.com' },
-          ],
-          recovery: 'Recreate',
-          ...this.#options.grants,
-        },
-      },
-      // Its own reconciler is tested elsewhere.
-      status: {
-        endpoints: {
-          tokenEndpoint: `${mtlsOrigin}/token`,
-          revocationEndpoint: `${mtlsOrigin}/revoke`,
-          registrationEndpoint: `${registrationOrigin}/reg`,
-        },
-        capabilities: { authMethods: [method], certificateBoundTokens: true },
-        conditions: isReady(),
-      },
-    });
-  }
-
-  #issuerSpec() {
-    const { method, caDuration } = this.#options;
-    const managed = caDuration === undefined ? {} : { duration: caDuration };
-    const policy = { namespaces: { names: ['payments'] }, maxDuration: '8784h' };
-    return method === 'tls_client_auth' ? { ca: { managed }, policy } : { selfSigned: {}, policy };
   }
 
   #changed(change: ObjectChange): void {
@@ -438,10 +358,10 @@ export class World {
   readonly #verify = () => this.verifier.verify();
 
   #load(replica: Replica): void {
-    const ingress = this.#get(ingresses, INGRESS);
+    const ingress = this.#people.get(ingresses, INGRESS);
     const reference = ingress.metadata.annotations?.['nginx.ingress.kubernetes.io/auth-tls-secret'] ?? '/';
     const [namespace = '', name = ''] = reference.split('/');
-    replica.load(ingress, this.#find(secrets, { namespace, name }));
+    replica.load(ingress, this.#people.find(secrets, { namespace, name }));
   }
 
   /** A promise that is broken inside the operator's own calls would count as a failed step there. */
@@ -492,6 +412,7 @@ export class World {
     const fate = changes ? (this.calls.shift() ?? 'ok') : 'ok';
     this.#advanceTo(this.clock.now() + 10 + this.random.below(300));
     if (fate === 'refused') return { status: 400, json: { error: 'invalid_client_metadata' } };
+    if (fate === 'unauthorized') return { status: 401, json: { error: 'invalid_token' } };
     if (fate === 'unavailable') return { status: 503, json: undefined };
     const answer = this.authorizationServer.handle({ ...sent, certificate: this.#forwarded(sent) });
     this.#guard(this.#verify);
@@ -507,37 +428,5 @@ export class World {
     const own = this.#addresses.indexOf(address ?? '');
     const index = this.#addresses.length === this.replicas.length ? own : this.random.below(this.replicas.length);
     return this.replicas[index]?.passes(chain, this.clock.now()) === true ? chain[0] : undefined;
-  }
-
-  #create(resource: Resource, object: KubernetesObject): void {
-    const { namespace } = object.metadata;
-    const path = resourcePath(resource, { namespace });
-    const body = { apiVersion: resource.version, kind: resource.kind, ...object };
-    this.api.call({ action: 'create', method: 'POST', path, query: { fieldManager: 'people' }, body });
-  }
-
-  #put(resource: Resource, object: KubernetesObject): void {
-    const { namespace, name } = object.metadata;
-    this.api.call({
-      action: 'update',
-      method: 'PUT',
-      path: resourcePath(resource, { namespace, name }),
-      query: { fieldManager: 'people' },
-      body: object,
-    });
-  }
-
-  #call(method: 'DELETE', resource: Resource, ref: { namespace?: string; name: string }): void {
-    this.api.call({ action: 'delete', method, path: resourcePath(resource, ref) });
-  }
-
-  #find(resource: Resource, ref: { namespace?: string; name: string }): KubernetesObject | undefined {
-    return this.api.find(resourcePath(resource, ref));
-  }
-
-  #get(resource: Resource, ref: { namespace?: string; name: string }): KubernetesObject {
-    const object = this.#find(resource, ref);
-    if (object === undefined) throw new TypeError(`there is no ${resource.kind} ${ref.name}`);
-    return object;
   }
 }

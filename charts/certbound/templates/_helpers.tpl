@@ -50,7 +50,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [networking.k8s.io]
   resources: [ingresses]
   verbs: [list, watch, patch]
-{{- else if .Values.terminators.manual.controllers }}
+{{- else if include "certbound.looksAtTerminators" . }}
 - apiGroups: [networking.k8s.io]
   resources: [ingresses]
   verbs: [list, watch]
@@ -60,15 +60,27 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   resources: [tlsoptions, middlewares]
   verbs: [get, list, watch, create, update, delete]
 {{- end }}
+{{- if include "certbound.looksAtTerminators" . }}
+# Whatever asks for certificates, each of these may lead around it to the same Service.
+- apiGroups: [projectcontour.io]
+  resources: [httpproxies]
+  verbs: [list, watch]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gateways, httproutes, grpcroutes]
+  verbs: [list, watch]
+- apiGroups: [traefik.io]
+  resources: [ingressroutes]
+  verbs: [list, watch]
+{{- end }}
 {{- if has "contour" $drivers }}
 - apiGroups: [projectcontour.io]
   resources: [httpproxies]
-  verbs: [list, watch, patch]
+  verbs: [patch]
 {{- end }}
 {{- if or (has "gateway-api" $drivers) (has "envoy-gateway" $drivers) }}
 - apiGroups: [gateway.networking.k8s.io]
   resources: [gateways]
-  verbs: [list, watch, patch]
+  verbs: [patch]
 # CAs for Gateways. The admission policies hold every write to ConfigMaps of our own.
 - apiGroups: [""]
   resources: [configmaps]
@@ -79,6 +91,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   resources: [clienttrafficpolicies]
   verbs: [get, list, watch, create, update, delete]
 {{- end }}
+{{- end }}
+
+{{- /* Not empty where terminators are configured, or proved, at all. */}}
+{{- define "certbound.looksAtTerminators" -}}
+{{- if or .Values.terminators.enabled .Values.terminators.manual.controllers }}yes{{ end }}
 {{- end }}
 
 {{- /* Not empty where a driver that is switched on writes annotations of Ingresses. */}}
@@ -129,7 +146,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [networking.k8s.io]
   resources: [ingressclasses]
   verbs: [list, watch]
-{{- if or (has "gateway-api" .Values.terminators.enabled) (has "envoy-gateway" .Values.terminators.enabled) }}
+{{- if include "certbound.looksAtTerminators" . }}
 - apiGroups: [gateway.networking.k8s.io]
   resources: [gatewayclasses]
   verbs: [list, watch]

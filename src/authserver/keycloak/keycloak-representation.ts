@@ -33,6 +33,7 @@ export type ClientRepresentation = z.infer<typeof clientRepresentation>;
 
 const Attribute = {
   owner: 'certbound.dev/owner',
+  ownerUid: 'certbound.dev/owner-uid',
   subject: 'x509.subjectdn',
   /** Absent means on: then the subject is a pattern, and `.` any character. */
   pattern: 'x509.allow.regex.pattern.comparison',
@@ -55,6 +56,7 @@ const metadata = z.looseObject({
   client_id: z.string(),
   client_name: z.string(),
   certbound_owner: z.string(),
+  certbound_owner_uid: z.string(),
   token_endpoint_auth_method: z.literal('tls_client_auth'),
   tls_client_auth_subject_dn: z.string(),
   tls_client_auth_ca_subject_dn: z.string().optional(),
@@ -107,6 +109,7 @@ export function ownMembers(asked: ClientMetadata): OwnMembers {
     },
     attributes: {
       [Attribute.owner]: rest.certbound_owner,
+      [Attribute.ownerUid]: rest.certbound_owner_uid,
       [Attribute.subject]: rest.tls_client_auth_subject_dn,
       [Attribute.pattern]: 'false',
       // An empty one is removed.
@@ -171,6 +174,7 @@ export function metadataOf(client: ClientRepresentation, asked: unknown): Client
     ['client_id', client.clientId],
     ['client_name', client.name ?? undefined],
     ['certbound_owner', ownerOf(client)],
+    ['certbound_owner_uid', text(Attribute.ownerUid)],
     ['token_endpoint_auth_method', client.publicClient === true ? 'none' : (methods[type] ?? type)],
     ['tls_client_auth_subject_dn', subject === undefined || exact ? subject : `pattern ${subject}`],
     ['tls_client_auth_ca_subject_dn', text(Attribute.caSubject)],

@@ -40,6 +40,8 @@ export interface DesiredClient {
 /** Beyond the RFCs. */
 export interface DesiredExtensions {
   clientId: string;
+  /** Of the OAuthClient: another cluster that calls itself the same has another one. */
+  ownerUid: string;
   /** Subject of the CA that all live certificates come from, as RFC 4514 writes it; undefined where they come from several. */
   caSubject: string | undefined;
 }
@@ -62,6 +64,7 @@ const owned = [
   'scope',
   'client_name',
   'certbound_owner',
+  'certbound_owner_uid',
   'tls_client_auth_ca_subject_dn',
 ] as const;
 
@@ -145,10 +148,11 @@ export function clientMetadata(desired: DesiredClient): ClientMetadata {
 /** RFC 7591 §2 lets servers define further members. */
 function extensionMembers({ method, extensions, marker }: DesiredClient): ClientMetadata {
   if (extensions === undefined) return {};
-  const { clientId, caSubject } = extensions;
+  const { clientId, ownerUid, caSubject } = extensions;
   return {
     client_id: clientId,
     certbound_owner: marker,
+    certbound_owner_uid: ownerUid,
     ...(method !== 'tls_client_auth' || caSubject === undefined ? {} : { tls_client_auth_ca_subject_dn: caSubject }),
   };
 }

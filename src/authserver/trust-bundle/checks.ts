@@ -23,7 +23,9 @@ function problemOf(ref: TrustRef, { observed, now }: ServerView): ServerFinding 
   const { trust, current, place, rewritten } = trustBundle;
   const shown = shownRef(ref);
   if (place === 'not served') {
-    const message = `This installation has no rights in namespace ${ref.namespace}: list it in scope.namespaces of the chart, or publish to one that is listed.`;
+    const message =
+      `This installation has no rights in namespace ${ref.namespace}: list it in scope.namespaces of the chart, or publish to one that is listed. ` +
+      `What was published there before stays as it is: kubectl --namespace ${ref.namespace} delete secret ${ref.name}`;
     return blocked('NamespaceNotServed', message);
   }
   if (place === 'missing') {

@@ -4,32 +4,17 @@
  */
 import { OPT_IN, Role, ROLE_LABEL } from '../../api/annotations.ts';
 import type { AuthorizationServer } from '../../api/authorization-server.ts';
+import type { MadeObject } from '../../kube/made-by-us.ts';
 import type { KubernetesObject } from '../../kube/resource.ts';
-import { isEmptyTrust } from '../../x509/trust.ts';
+import { isEmptyTrust, type TrustObject } from '../../x509/trust.ts';
 
 /** What is kept of an object that is labelled as a trust bundle. */
-export interface PublishedTrust {
+export interface PublishedTrust extends MadeObject, TrustObject {
   readonly kind: string;
-  readonly namespace: string;
-  readonly name: string;
-  readonly uid: string;
-  readonly resourceVersion: string;
-  readonly type: string;
-  /** Keys of its data. */
-  readonly dataKeys: readonly string[];
-  /** `ca.crt`; undefined when it is missing. */
-  readonly ca: string | undefined;
-  /** SHA-256 of each CA certificate in it, hexadecimal. */
-  readonly hashes: readonly string[];
-  /** When the operator wrote it last, epoch milliseconds. */
-  readonly writtenAt: number | undefined;
   /** The terminators' scope that it was made for. */
   readonly scope: unknown;
   /** The AuthorizationServer that it was made for. */
   readonly server: string | undefined;
-  /** The field manager that wrote last, other than the operator's own. */
-  readonly lastWriter: string | undefined;
-  readonly deleting: boolean;
 }
 
 export interface TrustRef {

@@ -4,6 +4,7 @@ import { changedMembers, echoViolations, metadataRejected } from '../../authserv
 import type { Check } from '../../runtime/pass.ts';
 import type { Desired } from '../desired.ts';
 import { digestOf } from '../digest.ts';
+import { leftBehindMessage } from '../left-behind.ts';
 import { certificateIn } from '../record.ts';
 import { Condition, UPDATE_UNSUPPORTED, act, stuck, waiting, type ClientStep, type ClientView } from '../step.ts';
 
@@ -105,16 +106,19 @@ const notRejected: ClientCheck = {
       rejected.askedDigest !== digestOf(withoutKeys(metadata))
     )
       return undefined;
-    return stuck(Condition.registered, 'MetadataRejected', rejected.message);
+    const left = record?.state && leftBehindMessage(record.state);
+    const message = left === undefined ? rejected.message : `${rejected.message} ${left}`;
+    return stuck(Condition.registered, 'MetadataRejected', message);
   },
 };
 
 const registered: ClientCheck = {
   name: 'registered',
-  find({ observed: { record, server, client, credentials } }) {
+  find({ observed: { record, server, client, credentials }, desired: { renewRequested } }) {
     const state = record?.state;
     if (state === undefined || state.registration !== undefined) return undefined;
-    const basis = `${client.metadata.generation} ${server?.metadata.resourceVersion ?? ''} ${credentials}`;
+    const version = server?.metadata.resourceVersion ?? '';
+    const basis = `${client.metadata.generation} ${version} ${credentials} ${renewRequested ?? ''}`;
     const step: ClientStep = state.intent === undefined ? { name: 'intendCreate' } : { name: 'register' };
     return act(
       Condition.registered,

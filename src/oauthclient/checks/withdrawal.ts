@@ -3,6 +3,7 @@ import type { Check } from '../../runtime/pass.ts';
 import type { Violation } from '../../authserver/grants.ts';
 import { withdrawalEnd, withdrawnGrants } from '../withdrawal.ts';
 import { Condition, NOT_GRANTED, act, stuck, type ClientFinding, type ClientStep, type ClientView } from '../step.ts';
+import { leftBehindMessage } from '../left-behind.ts';
 import { answerStored } from './registration.ts';
 
 type ClientCheck = Check<ClientView, ClientStep>;
@@ -83,7 +84,8 @@ const deregistered: ClientCheck = {
       const basis = server?.metadata.resourceVersion;
       return act(Condition.registered, 'Deregistering', message, { name: 'deregister' }, basis);
     }
-    const message = `The client was deregistered: what it was registered for is not granted since ${withdrawal.since}.`;
+    const left = leftBehindMessage(state);
+    const message = `${left === undefined ? 'The client was deregistered' : 'The client is given up'}: what it was registered for is not granted since ${withdrawal.since}.`;
     if (claim?.holderUid === client.metadata.uid && claim.expires === undefined) {
       return act(Condition.registered, NOT_GRANTED, message, { name: 'releaseClaim' });
     }
@@ -96,7 +98,7 @@ const deregistered: ClientCheck = {
     return stuck(
       Condition.registered,
       NOT_GRANTED,
-      `${message} Its Secret was removed and its keys destroyed. ${sentences(denials)} ` +
+      `${message} Its Secret was removed and its keys destroyed. ${left === undefined ? '' : `${left} `}${sentences(denials)} ` +
         'Once everything is granted the client is registered anew.',
     );
   },

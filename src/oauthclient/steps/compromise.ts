@@ -1,7 +1,8 @@
 import { releaseClaim } from '../../authserver/claims.ts';
 import { identityOfGeneration } from '../desired.ts';
-import { claimedStill } from '../record.ts';
-import { recordOf, required, tell, type ClientAction } from './context.ts';
+import { claimedStill, type RecordState } from '../record.ts';
+import type { ClientView } from '../step.ts';
+import { recordOf, required, tell, type ClientAction, type StepContext } from './context.ts';
 
 /**
  * From here on its JWK is not asked for any more. A subject alternative name stays registered (RFC 8705 §2.1.2 takes one, and
@@ -35,9 +36,27 @@ function latest(one: string | undefined, other: string): string {
  * until the last of them ends: nobody else may have it while one of them is valid.
  */
 export const renewIdentity: ClientAction = async (context, view, signal) => {
-  const { observed } = view;
   const loaded = await context.records.load(recordOf(view), signal);
   const { state } = loaded;
+  const end = Math.max(...state.certificates.map((c) => Date.parse(c.notAfter)));
+  const successor = await succeedIdentity(context, view, state, { until: end, compromised: true }, signal);
+  const certificates = state.certificates.map((c) => ({ ...c, compromised: true }));
+  await context.records.save(loaded, { ...loaded, state: { ...state, ...successor, certificates } }, signal);
+  const note =
+    `A certificate was reported compromised. The client becomes ${successor.identity.value} at the server, which then refuses every ` +
+    'certificate of before.';
+  tell(context, view, 'Warning', 'Compromised', note);
+};
+
+/** The next generation; the identity of before is let go as `released` says. */
+export async function succeedIdentity(
+  context: StepContext,
+  view: ClientView,
+  state: RecordState,
+  released: { until: number; compromised: boolean },
+  signal: AbortSignal,
+): Promise<Pick<RecordState, 'identity'> & Partial<RecordState>> {
+  const { observed } = view;
   const generation = (state.identityGeneration ?? 0) + 1;
   const identity = identityOfGeneration(observed, generation);
   if (!identity.ok) throw new TypeError('a step ran without an identity');
@@ -49,26 +68,14 @@ export const renewIdentity: ClientAction = async (context, view, signal) => {
     identity: state.identity,
     holder: { namespace, name, uid },
   };
-  const end = Math.max(...state.certificates.map((c) => Date.parse(c.notAfter)));
   // First: a claim that nobody knows of any more would be held for good.
-  const released = await releaseClaim(context.kube, claim, { until: end, compromised: true }, signal);
-  if (released !== undefined) context.claims.remember(released);
+  const claimed = await releaseClaim(context.kube, claim, released, signal);
+  if (claimed !== undefined) context.claims.remember(claimed);
   const { parameter, value, canonical } = identity;
-  await context.records.save(
-    loaded,
-    {
-      ...loaded,
-      state: {
-        ...state,
-        identity: { parameter, value, canonical },
-        identityGeneration: generation,
-        firstIdentity: state.firstIdentity ?? state.identity,
-        formerIdentities: [...claimedStill(state, view.now), new Date(end).toISOString()],
-        certificates: state.certificates.map((c) => ({ ...c, compromised: true })),
-      },
-    },
-    signal,
-  );
-  const note = `A certificate was reported compromised. The client becomes ${value} at the server, which then refuses every certificate of before.`;
-  tell(context, view, 'Warning', 'Compromised', note);
-};
+  return {
+    identity: { parameter, value, canonical },
+    identityGeneration: generation,
+    firstIdentity: state.firstIdentity ?? state.identity,
+    formerIdentities: [...claimedStill(state, view.now), new Date(released.until).toISOString()],
+  };
+}

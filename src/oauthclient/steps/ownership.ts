@@ -4,6 +4,7 @@ import { addFinalizer as add, removeFinalizer as remove } from '../../kube/final
 import { secrets } from '../../kube/resource.ts';
 import { orphanOf, type Orphan } from '../checks/deletion.ts';
 import { overdue, untilWhen } from '../deadline.ts';
+import { withLeftBehind } from '../left-behind.ts';
 import type { LoadedRecord } from '../record-store.ts';
 import type { ClientView } from '../step.ts';
 import { callTokenEndpoint } from './proof.ts';
@@ -115,7 +116,8 @@ export const deregister: ClientAction = async (context, view, signal) => {
   }
   const { registration: _gone, intent: _void, ...state } = loaded.state;
   const { registration: _credentials, ...material } = loaded.material;
-  await context.records.save(loaded, { state, material }, signal);
+  const stays = left === undefined ? state : withLeftBehind(state, left.clientId, view.now);
+  await context.records.save(loaded, { state: stays, material }, signal);
   removalStored(context, loaded);
   if (left !== undefined) return tellOrphaned(context, view, left);
   const { registration, server } = loaded.state;

@@ -5,6 +5,7 @@ import { asOperatorError } from '../../errors.ts';
 import type { Orphan } from '../checks/deletion.ts';
 import { withoutKeys } from '../checks/registration.ts';
 import { digestOf } from '../digest.ts';
+import { withLeftBehind } from '../left-behind.ts';
 import type { ClientRecord, RecordState } from '../record.ts';
 import type { LoadedRecord } from '../record-store.ts';
 import type { ClientView } from '../step.ts';
@@ -61,7 +62,9 @@ export async function createAtServer(
   // Read first: that the API server does not answer says nothing of the authorization server.
   await access.credentials();
   return async () => {
-    const { registration, adopted } = await createOrTakeOver(driver, access, asked, view.desired.adoption);
+    const { adoption, renewRequested } = view.desired;
+    const recovering = renewRequested !== undefined;
+    const { registration, adopted } = await createOrTakeOver(driver, access, asked, { adoption, recovering });
     if (adopted) tellAdopted(context, view, registration.clientId);
     return registration;
   };
@@ -275,7 +278,8 @@ export function rejectRegistration(message: string): ClientAction {
     const { registration: _removed, ...state } = loaded.state;
     const { registration: _credentials, ...material } = loaded.material;
     const rejected = { askedDigest: digestOf(withoutKeys(view.desired.metadata)), message };
-    await context.records.save(loaded, withoutNext({ state: { ...state, rejected }, material }), signal);
+    const stays = left === undefined ? state : withLeftBehind(state, left.clientId, view.now);
+    await context.records.save(loaded, withoutNext({ state: { ...stays, rejected }, material }), signal);
     removalStored(context, loaded);
     tell(context, view, 'Warning', 'MetadataRejected', message);
     if (left !== undefined) tellOrphaned(context, view, left);
@@ -346,5 +350,6 @@ const nothingDone = new Set([
   'UpdateUnsupported',
   'RegistrationNotFound',
   'ClientIdTaken',
+  'RegisteredByNamesake',
   'ServerUnavailable',
 ]);

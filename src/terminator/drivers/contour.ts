@@ -1,5 +1,5 @@
 import type { ClientCertificates, Rendering, Settings, TerminatorDriver } from '../driver.ts';
-import { canonicalJson } from '../frontends/settings.ts';
+import { canonicalJson, namespacedName } from '../frontends/settings.ts';
 
 const tls = 'spec.virtualhost.tls';
 const CA_SECRET = `${tls}.clientValidation.caSecret`;
@@ -83,7 +83,6 @@ export const contour: TerminatorDriver = {
 
   bundleOf(settings) {
     const named: unknown = JSON.parse(settings[CA_SECRET] ?? 'null');
-    const [namespace = '', name = '', rest] = typeof named === 'string' ? named.split('/') : [];
-    return namespace === '' || name === '' || rest !== undefined ? undefined : { namespace, name };
+    return typeof named === 'string' ? namespacedName(named) : undefined;
   },
 };

@@ -111,7 +111,8 @@ export const gatewayApi: TerminatorDriver = {
     return minimum !== undefined && isBelow(version, minimum) ? `${product ?? ''} ${minimum}` : undefined;
   },
   render: (rendering) => ({ settings: frontendValidation(rendering), companions: [] }),
-  overwritesHeaders: () => false,
+  // It passes none on: what counts is that nobody gets there without a certificate.
+  overwritesHeaders: (settings) => frontendBundle(settings) !== undefined,
   hazard: portHazard,
   bundleOf: frontendBundle,
 };

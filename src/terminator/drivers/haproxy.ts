@@ -1,5 +1,6 @@
 import { SESSIONS_ISOLATED } from '../../api/annotations.ts';
 import type { ClientCertificates, Rendering, Settings, TerminatorDriver } from '../driver.ts';
+import { namespacedName } from '../frontends/settings.ts';
 import { isBelow } from '../version.ts';
 
 const prefix = 'haproxy-ingress.github.io';
@@ -116,9 +117,5 @@ export const haproxy: TerminatorDriver = {
     };
   },
 
-  bundleOf(settings) {
-    const [namespace, name, rest] = (settings[SECRET] ?? '').replace(/^secret:\/\//, '').split('/');
-    if (namespace === undefined || namespace === '' || name === undefined || name === '') return undefined;
-    return rest === undefined ? { namespace, name } : undefined;
-  },
+  bundleOf: (settings) => namespacedName((settings[SECRET] ?? '').replace(/^secret:\/\//, '')),
 };

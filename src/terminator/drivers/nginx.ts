@@ -1,4 +1,5 @@
 import type { ClientCertificates, Rendering, TerminatorDriver } from '../driver.ts';
+import { namespacedName } from '../frontends/settings.ts';
 import { isBelow } from '../version.ts';
 
 /** Of its providers for Ingresses; see docs/terminators.md. */
@@ -89,9 +90,5 @@ export const nginx: TerminatorDriver = {
     };
   },
 
-  bundleOf(settings) {
-    const [namespace, name, rest] = (settings[SECRET] ?? '').split('/');
-    if (namespace === undefined || namespace === '' || name === undefined || rest !== undefined) return undefined;
-    return { namespace, name };
-  },
+  bundleOf: (settings) => namespacedName(settings[SECRET] ?? ''),
 };

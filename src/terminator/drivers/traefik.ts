@@ -4,6 +4,8 @@ import type { ClientCertificates, Companion, Rendering, Settings, TerminatorDriv
 import { OLDEST_TRAEFIK } from './nginx.ts';
 import { isBelow } from '../version.ts';
 
+/** `spec.controller` of its IngressClasses. */
+export const TRAEFIK = 'traefik.io/ingress-controller';
 const prefix = 'traefik.ingress.kubernetes.io';
 const TLS_OPTIONS = `${prefix}/router.tls.options`;
 const MIDDLEWARES = `${prefix}/router.middlewares`;
@@ -110,7 +112,7 @@ export const traefik: TerminatorDriver = {
   // Its two providers are read apart from each other, each at most every two seconds.
   companionsLoadMs: 5_000,
 
-  detect: (controller) => controller === 'traefik.io/ingress-controller',
+  detect: (controller) => controller === TRAEFIK,
   tooOld: (version) => (isBelow(version, OLDEST_TRAEFIK) ? `Traefik ${OLDEST_TRAEFIK}` : undefined),
 
   render({ bundle: { namespace, name }, frontend, mode, classAnnotations = {} }: Rendering) {

@@ -58,3 +58,9 @@ export function canonicalJson(value: unknown): string {
       : each,
   );
 }
+
+/** `namespace/name`, as products name a Secret; undefined for anything else. */
+export function namespacedName(value: string): { namespace: string; name: string } | undefined {
+  const [, namespace, name] = /^([^/]+)\/([^/]+)$/.exec(value) ?? [];
+  return namespace === undefined || name === undefined ? undefined : { namespace, name };
+}

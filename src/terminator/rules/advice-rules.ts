@@ -82,12 +82,17 @@ function willBeSetAlike(other: Neighbour, { namespace, hosts, optIn }: Frontend)
 
 export const backendExposed: Rule = {
   name: 'BackendExposed',
-  find({ exposures }) {
+  find({ frontend: { namespace }, exposures }) {
     const [first] = exposures;
     if (first === undefined) return undefined;
-    const ways = exposures.map(({ frontend, host }) => `${host === '' ? 'the default host' : host} (${frontend})`);
+    const { service } = first;
+    const others = exposures.filter((exposure) => exposure.service === service);
+    const ways = others.map((way) =>
+      way.namespace === namespace ? `${way.at} (${nameOf(way, namespace)})` : nameOf(way, namespace),
+    );
+    const name = service.startsWith(`${namespace}/`) ? service.slice(namespace.length + 1) : service;
     return {
-      message: `Service ${first.service} is also reached through ${[...new Set(ways)].join(', ')}, where a certificate header that a client sends itself is not replaced: whoever sends one is whoever it names. Let it opt in, or take the Service away from it; or the platform removes these headers there (docs/terminators.md#clients-own-headers) and annotates the class with ${CLIENT_HEADERS_REMOVED}: "true".`,
+      message: `Service ${name} is also reached through ${[...new Set(ways)].join(', ')}, where a certificate header that a client sends itself is not replaced: whoever sends one is whoever it names. Take the Service away from there, or let the Ingress, HTTPProxy or Gateway there opt in; or the platform removes these headers there (docs/terminators.md#clients-own-headers) and annotates the class with ${CLIENT_HEADERS_REMOVED}: "true".`,
       holdsUp: true,
     };
   },

@@ -1,7 +1,7 @@
 /** What a rule about a frontend is. */
 import type { View } from '../../runtime/pass.ts';
 import type { Desired } from '../desired.ts';
-import type { Member, Neighbour, Observed } from '../observed.ts';
+import type { Exposure, Member, Neighbour, Observed } from '../observed.ts';
 
 export interface Problem {
   rule: string;
@@ -30,8 +30,8 @@ export interface Rule {
 }
 
 /** What a frontend's owner may know of another: of one in a foreign namespace, that it exists. */
-export function nameOf(neighbour: Neighbour, namespace: string): string {
-  const { kind, name } = neighbour;
-  if (neighbour.namespace === namespace) return `${kind} ${name}`;
-  return `${kind === 'Ingress' ? 'an' : 'a'} ${kind} in another namespace`;
+export function nameOf(other: Pick<Neighbour | Exposure, 'kind' | 'namespace' | 'name'>, namespace: string): string {
+  const { kind, name } = other;
+  if (other.namespace === namespace) return `${kind} ${name}`;
+  return `${kind.startsWith('G') ? 'a' : 'an'} ${kind} in another namespace`;
 }

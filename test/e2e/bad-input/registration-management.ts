@@ -4,7 +4,9 @@ import { test } from 'node:test';
 import { oauthClients } from '../../../src/api/resources.ts';
 import { events } from '../../../src/kube/resource.ts';
 import { readRecord } from '../../../src/oauthclient/record.ts';
+import { credentialsOf, requestToken } from '../../support/application.ts';
 import type { Fault } from '../../support/fault.ts';
+import { boundTo } from '../../support/oauth-client.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { GENEROUS_MS, type Front, type Spec, type Subject, TEAM, type World } from './world.ts';
 
@@ -93,7 +95,7 @@ export function registrationManagementTests(world: () => World): void {
     await leavesBehind(subject);
   });
 
-  test('a grant that is withdrawn at a server that deletes nothing: keys and Secret go, and what stays is named', async () => {
+  test('a grant that is withdrawn at a server that deletes nothing: keys and Secret go, and what stays is named, for good', async () => {
     const subject = { name: 'unmanaged-withdrawn' };
     const front = await world().front({ fault: withoutMethods });
     const granting = (...scopes: string[]) =>
@@ -111,11 +113,29 @@ export function registrationManagementTests(world: () => World): void {
       return orphaned.some(({ note }) => String(note).includes(String(clientId)));
     }, GENEROUS_MS);
     assert.equal(world().registrations(subject).length, 1);
-    assert.equal((await world().condition(subject, 'Registered'))?.reason, 'NotGranted');
+    const named = `Left behind at ${front.issuer}, which deletes no registration (RFC 7592 §2.3): client ${String(clientId)} since `;
+    await waitFor(async () => (await world().condition(subject))?.message.includes(named) === true, GENEROUS_MS);
+    const told = await world().condition(subject, 'Registered');
+    assert.equal(told?.reason, 'NotGranted');
+    assert.doesNotMatch(told?.message ?? '', /deregistered/);
     await waitFor(async () => {
       const record = readRecord((await world().record(subject)) ?? assert.fail('the record is gone'));
       return Object.keys(record?.material.certificates ?? {}).length === 0;
     }, GENEROUS_MS);
+
+    await granting('accounts:read');
+    await world().ready(subject);
+    assert.ok((await world().condition(subject, 'Registered'))?.message.includes(named));
+    const secret = (await world().secret(subject)) ?? assert.fail('nothing is published');
+    const credentials = credentialsOf(secret);
+    assert.equal(await boundTo(credentials), credentials.x5tS256);
+    const subjects = world()
+      .registrations(subject)
+      .map((registration) => String(registration['tls_client_auth_subject_dn']));
+    assert.equal(new Set(subjects).size, 2, subjects.join(' | '));
+    // What it was granted before is nothing that its certificate opens.
+    const asBefore = await requestToken({ ...credentials, clientId: String(clientId) });
+    assert.deepEqual([asBefore.status, asBefore.json['error']], [401, 'invalid_client']);
   });
 
   test('a server that gives nothing to manage a registration with', async () => {
@@ -159,6 +179,8 @@ export function registrationManagementTests(world: () => World): void {
         ),
       GENEROUS_MS,
     );
+    const named = `Left behind at ${front.issuer}, which deletes no registration (RFC 7592 §2.3): client ${String(clientId)} since `;
+    assert.ok((await world().condition(subject))?.message.includes(named));
     assert.equal(await world().secret(subject), undefined);
     assert.equal(front.server.requests().get('POST /reg'), 1);
   });

@@ -1,6 +1,5 @@
 /** One installation for every case of bad input; each case has objects of its own. */
 import assert from 'node:assert/strict';
-import { setTimeout as delay } from 'node:timers/promises';
 import { resolve } from 'node:path';
 import { ROLE_LABEL, Role } from '../../../src/api/annotations.ts';
 import type { Condition } from '../../../src/api/conditions.ts';
@@ -245,9 +244,7 @@ async function settled(
   try {
     await waitFor(async () => {
       last = await find();
-      if (last !== undefined && isWanted(last)) return true;
-      await delay(40);
-      return false;
+      return last !== undefined && isWanted(last);
     }, GENEROUS_MS);
   } catch (error) {
     const text = `${name} did not become ${wanted.status} ${wanted.reason}; it is ${JSON.stringify(last)}`;
