@@ -9,7 +9,7 @@ function deleted(observed: Observed, spec: Observed['client']['spec'] = observed
   const { metadata } = observed.client;
   return { ...observed, client: aClient(spec, { ...metadata, deletionTimestamp: new Date(now).toISOString() }) };
 }
-const claim = () => {
+const ownClaim = () => {
   const { claim: held } = settled();
   if (held === undefined) throw new TypeError('there is no claim');
   return held;
@@ -47,7 +47,7 @@ describe('deletion', () => {
     ],
     [
       'a registration that was announced, of which nothing is known, becomes known first',
-      () => ({ ...deleted(settled()), record: undefined, announced: { ...claim(), intent: 'intent-1' } }),
+      () => ({ ...deleted(settled()), record: undefined, announced: { ...ownClaim(), intent: 'intent-1' } }),
       ['Registered=Unknown/RegistrationAnswerLost → recordIntent'],
     ],
     ['the server is gone', () => ({ ...deleted(settled()), server: undefined }), missing],

@@ -39,7 +39,15 @@ describe('Keycloak', () => {
     );
 
   it('gives a token for the published Secret alone, bound to its certificate', async () => {
+    const since = world.adminProxy.requests().length;
     const client = await ready('alone');
+    const writes = world.adminProxy.requests().slice(since);
+    const registered = writes.filter(({ method, path }) => method !== 'GET' && path.startsWith('/admin/'));
+    assert.deepEqual(
+      registered.map(({ method }) => method),
+      ['POST'],
+      'it is registered once, as it is to be',
+    );
     const status = await client.status();
     assert.equal(status.clientId, world.clientId('alone'));
     const credentials = await client.credentials();

@@ -67,6 +67,20 @@ describe('the operator is stopped for 72 hours', () => {
     });
   }
 
+  test('at any point of a first registration, and the platform names clients otherwise then: one identity is held', async () => {
+    for (let points = 0, died = true; died; points++) {
+      const world = new World({ method: 'tls_client_auth', verifyInterval: '720h', seed: points });
+      await world.begin();
+      world.killAfter(points);
+      died = !(await world.run(world.clock.now() + hour));
+      world.grant({ identityTemplates: [{ dn: 'CN={name}' }, { dn: 'CN={namespace}.{name},OU={clusterId}' }] });
+      if (died) world.start();
+      await world.run(world.clock.now() + hour);
+      assertWellEnded(world, { renewals: 0, changes: 1 });
+      assert.equal(world.heldIdentities.length, 1, `killed at point ${points}`);
+    }
+  });
+
   for (const method of methods) {
     test(`${method}: at random moments of four months, one after the other`, async () => {
       const world = await begun({ method, seed: 3 });

@@ -144,6 +144,32 @@ describe('the end of a client', () => {
     assert.equal(orphanEvents(world).length, 1);
   });
 
+  for (const server of ['up', 'gone'] as const) {
+    test(`the operator dies at every point of a first registration, server ${server} then: what may be left there is told`, async () => {
+      let left = 0;
+      for (let point = 0, died = true; died; point++) {
+        const world = new World({ method: 'tls_client_auth', watched: false });
+        await world.begin();
+        world.killAfter(point);
+        died = !(await world.run(world.clock.now() + hour));
+        if (!died) break;
+        if (server === 'gone') world.removeServer();
+        world.deleteClient();
+        world.start();
+        await world.run(world.clock.now() + hour);
+        const { clientIds } = world.authorizationServer;
+        const told = world.events.some((event) => event.startsWith('OrphanSuspected: '));
+        // What is known to be registered waits for its server.
+        const waits = server === 'gone' && world.record?.state.registration !== undefined;
+        assert.equal(world.deleted, !waits, `killed at point ${point}`);
+        if (clientIds.length > 0 && !waits) assert.ok(told, `killed at point ${point}: ${clientIds.join()} is left`);
+        if (!waits) assert.deepEqual(world.heldIdentities, [], `killed at point ${point}`);
+        if (told) left += clientIds.length;
+      }
+      assert.ok(left > 0, 'no answer was lost');
+    });
+  }
+
   test('the operator dies at every point of being late: it ends, and is told', async () => {
     for (let point = 0; point < 8; point++) {
       const world = await begun('Delete', 'a deadline');

@@ -18,6 +18,7 @@ import {
   settled,
   viewOf,
 } from '../oauthclient/view.ts';
+import { assertWellEnded } from './ending.ts';
 import { World, type WorldOptions } from './world.ts';
 
 const methods = ['tls_client_auth', 'self_signed_tls_client_auth'] as const;
@@ -144,6 +145,15 @@ describe('the spread of renewals', () => {
     assert.equal(renewedAt('uid-1'), renewedAt('uid-2'));
     assert.notEqual(renewedAt('uid-1'), renewedAt('uid-1', 'test-2'));
   });
+});
+
+test('a renewal that is asked for before there is a certificate is answered by the first', async () => {
+  const world = new World({ method: 'tls_client_auth' });
+  await world.begin();
+  world.requestRenewal('early');
+  await world.run(world.clock.now() + hour);
+  assertWellEnded(world, { renewals: 0, changes: 0 });
+  assert.equal(world.client.status?.lastHandledRenew, 'early');
 });
 
 describe('a clock that jumps', () => {

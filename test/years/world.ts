@@ -4,6 +4,7 @@ import type { ClientGrants } from '../../src/api/authorization-server.ts';
 import { durationMs } from '../../src/api/duration.ts';
 import { oauthClient, type OAuthClient, type OAuthClientSpec } from '../../src/api/oauth-client.ts';
 import { authorizationServers, clientCertificateIssuers, oauthClients } from '../../src/api/resources.ts';
+import { projectClaim } from '../../src/authserver/claims.ts';
 import { defaultRateLimit, ServerTraffic } from '../../src/authserver/connection/traffic.ts';
 import { OperatorError } from '../../src/errors.ts';
 import { KubeError } from '../../src/kube/kube-error.ts';
@@ -130,6 +131,14 @@ export class World {
   get busy(): boolean {
     const state = this.record?.state;
     return state?.intent !== undefined || state?.certificates.some(({ role }) => role === 'Next') === true;
+  }
+
+  /** That nobody else may have, whoever is there. */
+  get heldIdentities(): string[] {
+    return [...this.api.objects()].flatMap((object) => {
+      const claim = object.kind === 'ConfigMap' ? projectClaim(object) : undefined;
+      return claim === undefined || claim.expires !== undefined ? [] : [claim.holder];
+    });
   }
 
   get running(): boolean {

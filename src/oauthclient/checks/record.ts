@@ -249,11 +249,11 @@ const identityHeld: ClientCheck = {
   find(view) {
     const { observed, desired, now } = view;
     const { claim, client, server, issuer, credentials } = observed;
-    const { method, identity } = desired;
+    const { method, identity, renewRequested } = desired;
     if (method !== 'tls_client_auth' || !identity.ok) return undefined;
     if (registeredWithClaim(view)) {
       const versions = [server, issuer].map((object) => object?.metadata.resourceVersion ?? '');
-      const basis = `${client.metadata.generation} ${versions.join(' ')} ${credentials}`;
+      const basis = `${client.metadata.generation} ${versions.join(' ')} ${credentials} ${renewRequested ?? ''}`;
       const message = 'The client is being registered at the authorization server.';
       return act(Condition.registered, 'Registering', message, { name: 'claimAndRegister' }, basis);
     }

@@ -25,7 +25,6 @@ interface Staged {
 export function stageCertificate(reason: string): ClientAction {
   return async (context, view, signal) => {
     const { certificate, material } = await issue(context, view, reason, signal);
-    const handled = view.observed.client.metadata.annotations[RENEW_REQUESTED];
     const projection = view.observed.record;
     const before = projection === undefined ? undefined : await context.records.load(projection, signal);
     const base =
@@ -36,7 +35,7 @@ export function stageCertificate(reason: string): ClientAction {
         ...base,
         certificates: [...base.certificates, certificate],
         ...(intent === undefined ? {} : { intent }),
-        ...(handled === undefined ? {} : { lastHandledRenew: handled }),
+        ...handledIn(view),
       },
       material: {
         ...before?.material,
@@ -54,6 +53,12 @@ export function stageCertificate(reason: string): ClientAction {
       `Certificate ${certificate.x5tS256} was issued (${reason}); it is published once the server accepts it.`,
     );
   };
+}
+
+/** A certificate that is new answers every request for one. */
+export function handledIn({ observed: { client } }: ClientView): Pick<RecordState, 'lastHandledRenew'> {
+  const handled = client.metadata.annotations[RENEW_REQUESTED];
+  return handled === undefined ? {} : { lastHandledRenew: handled };
 }
 
 /** The first certificate is registered with the client; a self-signed one has to join the registered keys. */

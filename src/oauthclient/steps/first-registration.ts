@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { announceClaim, announcedIn, projectClaim, type ClaimRequest } from '../../authserver/claims.ts';
+import type { ClientMetadata } from '../../authserver/driver.ts';
 import { configMaps } from '../../kube/resource.ts';
-import type { ClientRecord } from '../record.ts';
+import { desired } from '../desired.ts';
+import { recordName, type RecordState } from '../record.ts';
 import { changedMeanwhile } from '../record-store.ts';
 import type { ClientView } from '../step.ts';
-import { identityIn, issue, newState } from './certificate.ts';
+import { handledIn, identityIn, issue, newState } from './certificate.ts';
 import { claimRequest } from './ownership.ts';
 import { answered, createAtServer, storeFirst } from './registration.ts';
 import { required, serverIn, serverOf, type ClientAction, type StepContext } from './context.ts';
@@ -15,17 +17,22 @@ import { required, serverIn, serverOf, type ClientAction, type StepContext } fro
  */
 export const claimAndRegister: ClientAction = async (context, view, signal) => {
   const { certificate, material } = await issue(context, view, 'Issuing', signal);
-  const asked = required(view.desired.metadata, 'metadata');
-  const create = await createAtServer(context, view, asked, signal);
   const begun = newState(context, view, identityIn(view));
+  const state: RecordState = { ...begun, certificates: [certificate], ...handledIn(view) };
+  const asked = metadataFor(view, state);
+  const create = await createAtServer(context, view, asked, signal);
   const intent = await announce(context, view, signal);
   await answered(context, intent, asked, create, begun);
-  const record: ClientRecord = {
-    state: { ...begun, certificates: [certificate] },
-    material: { certificates: { [certificate.x5tS256]: material } },
-  };
-  await storeFirst(context, view, intent, record, signal);
+  const keys = { [certificate.x5tS256]: material };
+  await storeFirst(context, view, intent, { state, material: { certificates: keys } }, signal);
 };
+
+/** As soon as the record is there it is asked for: a server may be told of the certificate's CA. */
+function metadataFor({ observed, now }: ClientView, state: RecordState): ClientMetadata {
+  const { namespace, name } = state.owner;
+  const unstored = { name: recordName(namespace, name), uid: '', resourceVersion: '', digest: '', owner: undefined };
+  return required(desired({ ...observed, record: { ...unstored, state } }, now).metadata, 'metadata');
+}
 
 /** @throws OperatorError `ChangedMeanwhile` where there is a claim that is not ours, or announces another call */
 async function announce(context: StepContext, view: ClientView, signal: AbortSignal): Promise<string> {
