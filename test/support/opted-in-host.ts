@@ -36,8 +36,8 @@ export interface OptedInHost {
   companions?: readonly Resource[];
   /** Whose header the server reads. */
   terminator: TerminatorName;
-  /** The frontend's spec in another class, and what is told then. */
-  classed: { spec: (name: string) => Record<string, unknown>; name: string; told: string };
+  /** The frontend's spec in another class, what is told then, and whether the terminator goes on with it all the same. */
+  classed: { spec: (name: string) => Record<string, unknown>; name: string; told: string; goesOn?: boolean };
   /** What another manager sets of what is ours. */
   taken: Record<string, unknown>;
   /** A merge patch that gives it back, where the API server does not let that manager drop it alone. */
