@@ -210,6 +210,7 @@ describe('an Ingress and its client certificates', () => {
         told: 'UnknownIngressClass',
       },
       taken: { metadata: { annotations: { [`${nginx}/auth-tls-secret`]: 'identity/elsewhere' } } },
+      settled: () => world.ingressController.settled(),
       rival: ingress({ ...ref, name: 'rival' }, HOSTS.mtls, 'authorization-server'),
     };
   });

@@ -158,6 +158,7 @@ describe('haproxy-ingress', { skip: (await findHaproxy()) === undefined && 'ther
       terminator: 'haproxy',
       classed: { spec: (ingressClassName) => ({ ingressClassName }), name: 'nginx', told: 'UnknownIngressClass' },
       taken: { metadata: { annotations: { [`${prefix}/auth-tls-secret`]: 'identity/elsewhere' } } },
+      settled: () => world.ingressController.settled(),
       rival: ingress({ ...ref, name: 'rival' }, HOSTS.mtls, 'authorization-server'),
     };
   });

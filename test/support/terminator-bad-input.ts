@@ -3,58 +3,18 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OPT_IN, Role, ROLE_LABEL } from '../../src/api/annotations.ts';
-import { authorizationServers, clientCertificateIssuers } from '../../src/api/resources.ts';
 import { KubeClient } from '../../src/kube/client.ts';
-import {
-  apiVersionOf,
-  configMaps,
-  events,
-  type KubernetesObject,
-  type Resource,
-  secrets,
-  services,
-} from '../../src/kube/resource.ts';
+import { apiVersionOf, events, type KubernetesObject, secrets } from '../../src/kube/resource.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
-import type { TerminatorName } from '../../src/verifier/terminators.ts';
 import { apply } from './cluster-objects.ts';
 import { forgedHeaders } from './forged-headers.ts';
 import { intrude, type Intrusion, keepIntruding, type Victim } from './intruder.ts';
-import { boundTo, type TestClient } from './oauth-client.ts';
-import { createThrowawayCa, type ThrowawayCa } from './throwaway-ca.ts';
+import { boundTo } from './oauth-client.ts';
+import { FRONTEND, ofOthers, type OptedInHost, rivalServer } from './opted-in-host.ts';
+import { createThrowawayCa } from './throwaway-ca.ts';
 import { waitFor } from './wait-for.ts';
 
 const limitMs = 180_000;
-/** The frontend in front of the token endpoint, in every world. */
-const FRONTEND = { namespace: 'identity', name: 'authorization-server-mtls' };
-const NAMESPACES = [FRONTEND.namespace, 'accounts'];
-/** Who opts in and out, and who undoes things. */
-const OWNERS: readonly string[] = ['owner', 'test'];
-
-export interface OptedInHost {
-  kube: KubeClient;
-  /** Of a cluster admin. */
-  kubeconfigPath: string;
-  /** Issues the terminator's own certificates: nobody trusts it for clients'. */
-  serverCa: ThrowawayCa;
-  /** Of namespace payments, ready. */
-  client: TestClient;
-  frontends: Resource;
-  /** As its owner has it who has not opted in. */
-  frontend: KubernetesObject;
-  bundles: Resource;
-  /** Kinds of what else the operator makes. */
-  companions?: readonly Resource[];
-  /** Whose header the server reads. */
-  terminator: TerminatorName;
-  /** The frontend's spec in another class, and what is told then. */
-  classed: { spec: (name: string) => Record<string, unknown>; name: string; told: string };
-  /** What another manager sets of what is ours. */
-  taken: Record<string, unknown>;
-  /** A merge patch that gives it back, where the API server does not let that manager drop it alone. */
-  givenBack?: Record<string, unknown>;
-  /** Another frontend of the host, in the same namespace; undefined where there is only one for a server. */
-  rival: KubernetesObject | undefined;
-}
 
 /** Cases of a suite that has the world; the frontend is left without an opt-in. */
 export function badInputCases(start: () => Promise<OptedInHost>): void {
@@ -112,6 +72,8 @@ export function badInputCases(start: () => Promise<OptedInHost>): void {
         limitMs,
       );
     }
+    /** Until the terminator has heard what was done: before, what it lets by says nothing. */
+    const unserved = () => waitFor(async () => (await boundTo(victim.credentials).catch(() => '')) === '', limitMs);
     /** Nobody without the client's certificate gets as far as the server meanwhile. */
     async function closed(meanwhile: () => Promise<unknown>): Promise<void> {
       assert.ok(intrusion !== undefined);
@@ -125,28 +87,6 @@ export function badInputCases(start: () => Promise<OptedInHost>): void {
       assert.deepEqual([seen.reached, seen.token], [reached, token]);
     }
 
-    /** By managers, but for owners, whose opt-in it is: of frontends their fields, of all else the very version. */
-    async function ofOthers(): Promise<unknown> {
-      const { kube, companions = [] } = host;
-      const kinds = [services, secrets, configMaps, ...companions];
-      const lists = await Promise.all(
-        kinds.flatMap((kind) => NAMESPACES.map((namespace) => kube.list(kind, { namespace }))),
-      );
-      const objects = lists
-        .flatMap(({ items }) => items)
-        .filter(({ metadata }) => metadata.labels?.[ROLE_LABEL] === undefined)
-        .map(({ metadata }) => `${metadata.namespace}/${metadata.name} ${metadata.uid} ${metadata.resourceVersion}`);
-      const frontends = (await kube.list(host.frontends)).items.map(({ metadata, spec }) => ({
-        name: metadata.name,
-        annotations: metadata.annotations ?? {},
-        spec,
-        fields: (metadata.managedFields ?? [])
-          .filter(({ manager = '', subresource }) => !OWNERS.includes(manager) && subresource === undefined)
-          .map((entry) => ({ ...entry, time: undefined })),
-      }));
-      return { objects: objects.toSorted(), frontends };
-    }
-
     before(async () => {
       host = await start();
       [owner, somebody] = [writer('owner'), writer('somebody')];
@@ -155,7 +95,7 @@ export function badInputCases(start: () => Promise<OptedInHost>): void {
       await host.kube.delete(host.frontends, FRONTEND);
       await waitFor(async () => (await ours()).length === 0, limitMs);
       await apply(host.kube, host.frontend);
-      untouched = await ofOthers();
+      untouched = await ofOthers(host);
       await optIn('corporate');
       await restored();
       const { name: cn, namespace: o } = host.client.ref;
@@ -220,6 +160,7 @@ export function badInputCases(start: () => Promise<OptedInHost>): void {
       await closed(async () => {
         await take(host.taken);
         assert.match(await told('ConfigurationConflict'), /argocd/);
+        await unserved();
       });
       // Until the operator has heard of it, nothing is set.
       if (host.givenBack === undefined) await take({});
@@ -229,10 +170,11 @@ export function badInputCases(start: () => Promise<OptedInHost>): void {
 
     it('changes the class to one that nobody knows: it is told', () =>
       closed(async () => {
-        const { spec, name, told: reason } = host.classed;
+        const { spec, name, told: reason, goesOn = false } = host.classed;
         const change = (to: string) => host.kube.patch(host.frontends, FRONTEND, { spec: spec(to) }, { type: 'merge' });
         await change('elsewhere');
         assert.match(await told(reason), /class/);
+        if (!goesOn) await unserved();
         await change(name);
         await restored();
       }));
@@ -243,6 +185,7 @@ export function badInputCases(start: () => Promise<OptedInHost>): void {
         if (host.rival === undefined) {
           await optIn('rival');
           await told('TerminatorNotOptedIn');
+          await unserved();
           await optIn('corporate');
         } else {
           const { metadata } = host.rival;
@@ -256,6 +199,7 @@ export function badInputCases(start: () => Promise<OptedInHost>): void {
                 Reflect.get(Object(event['regarding']), 'name') === metadata.name,
             );
           }, limitMs);
+          await (host.settled ?? unserved)();
           await host.kube.delete(host.frontends, { ...FRONTEND, name: metadata.name });
         }
         await restored();
@@ -266,6 +210,7 @@ export function badInputCases(start: () => Promise<OptedInHost>): void {
         await host.kube.delete(host.frontends, FRONTEND);
         await told('TerminatorMissing');
         await waitFor(async () => (await ours()).length === 0, limitMs);
+        await unserved();
       });
       // Made anew it asks for nothing, until it opts in.
       await apply(host.kube, host.frontend);
@@ -284,36 +229,7 @@ export function badInputCases(start: () => Promise<OptedInHost>): void {
       const { items } = await host.kube.list(host.frontends, { namespace: FRONTEND.namespace });
       const managers = items.flatMap(({ metadata }) => metadata.managedFields?.map(({ manager }) => manager) ?? []);
       assert.equal(managers.includes(FIELD_MANAGER), false);
-      assert.deepEqual(await ofOthers(), untouched);
+      assert.deepEqual(await ofOthers(host), untouched);
     });
   });
-}
-
-/** Another server with a CA of its own, in front of which the rival frontend is. */
-async function rivalServer({ kube, frontends: { group, kind }, rival }: OptedInHost): Promise<KubernetesObject[]> {
-  const name = 'rival';
-  const corporate = await kube.get(authorizationServers, { name: 'corporate' });
-  const spec: Record<string, unknown> = { ...Object(corporate?.['spec']) };
-  const terminators = rival === undefined ? [] : [{ group, kind, ...FRONTEND, name: rival.metadata.name }];
-  return [
-    {
-      apiVersion: apiVersionOf(clientCertificateIssuers),
-      kind: clientCertificateIssuers.kind,
-      metadata: { name },
-      spec: { ca: { managed: { dn: 'CN=Rival Clients,O=Example' } }, policy: { namespaces: { names: ['payments'] } } },
-    },
-    {
-      apiVersion: apiVersionOf(authorizationServers),
-      kind: authorizationServers.kind,
-      metadata: { name },
-      spec: {
-        ...spec,
-        issuer: 'https://rival.example.test',
-        defaultIssuerRef: { name },
-        terminators,
-        clients: { ...Object(spec['clients']), issuers: [name] },
-        resourceServers: { namespaces: { names: [FRONTEND.namespace] } },
-      },
-    },
-  ];
 }
