@@ -27,7 +27,7 @@ export type CertificateLookup = 'tls' | 'nginx' | 'traefik';
 /** What is fixed when Keycloak is built; a start with anything else builds it anew, which takes half a minute. */
 export function buildOptions(lookup: CertificateLookup): string[] {
   return [
-    '--db=dev-mem',
+    '--db=dev-file',
     '--health-enabled=false',
     '--https-client-auth=request',
     ...(lookup === 'tls' ? [] : [`--spi-x509cert-lookup--provider=${lookup}`]),
@@ -102,13 +102,25 @@ async function install(lookup: CertificateLookup, target: string): Promise<void>
   }
 }
 
-/** Its folder, fetched, checked and built where it is not there yet. Processes side by side wait for the one that does. */
-export async function keycloakHome(lookup: CertificateLookup): Promise<string> {
-  const key = createHash('sha256')
-    .update(JSON.stringify([SHA256, buildOptions(lookup)]))
-    .digest('hex');
-  const home = join(cacheFolder(), 'keycloak', `${VERSION}-${key.slice(0, 12)}`);
-  while (!(await exists(home))) {
+/** Its administrator, from the first start on. */
+export const ADMIN = { username: 'admin', password: 'only-this-test' };
+
+/** Two fifths of a start are a new database and its first realm: made once, and copied for each server. */
+async function fillDatabase(home: string, target: string): Promise<void> {
+  const command = await java();
+  const user = ['bootstrap-admin', 'user', '--optimized', `--username=${ADMIN.username}`, '--password:env=PASSWORD'];
+  await withProgress('filling a database for Keycloak', () =>
+    run(command, [...javaArguments(home, join(home, 'conf'), 512), ...user], {
+      timeout: LIMIT_MS,
+      env: { PATH: process.env['PATH'], PASSWORD: ADMIN.password },
+    }),
+  );
+  await rename(join(home, 'data/h2'), target);
+}
+
+/** Makes what is not there yet, once on this machine: processes side by side wait for the one that does. */
+async function made(path: string, make: () => Promise<void>): Promise<string> {
+  while (!(await exists(path))) {
     await mkdir(cacheFolder(), { recursive: true });
     const lock = await tryLock(join(cacheFolder(), 'keycloak.lock'));
     if (!('release' in lock)) {
@@ -116,10 +128,27 @@ export async function keycloakHome(lookup: CertificateLookup): Promise<string> {
       continue;
     }
     try {
-      if (!(await exists(home))) await install(lookup, home);
+      if (!(await exists(path))) await make();
     } finally {
       await lock.release();
     }
   }
-  return home;
+  return path;
+}
+
+function cached(kind: string, ...decided: unknown[]): string {
+  const key = createHash('sha256').update(JSON.stringify(decided)).digest('hex');
+  return join(cacheFolder(), 'keycloak', `${VERSION}-${kind}${key.slice(0, 12)}`);
+}
+
+/** Its folder, fetched, checked and built where it is not there yet. */
+export function keycloakHome(lookup: CertificateLookup): Promise<string> {
+  const home = cached('', SHA256, buildOptions(lookup));
+  return made(home, () => install(lookup, home));
+}
+
+/** A database as the first start of this Keycloak leaves it, to be copied to `data/h2`. */
+export function keycloakDatabase(home: string): Promise<string> {
+  const database = cached('database-', SHA256, ADMIN);
+  return made(database, () => fillDatabase(home, database));
 }

@@ -1,11 +1,18 @@
 /** Keycloak with a realm of its own, and a client there for the operator. */
 import { randomUUID } from 'node:crypto';
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { call, type Answer } from './https-call.ts';
 import { serverFolder, startJavaServer } from './java-server.ts';
-import { buildOptions, type CertificateLookup, javaArguments, keycloakHome } from './keycloak-distribution.ts';
+import {
+  ADMIN,
+  buildOptions,
+  type CertificateLookup,
+  javaArguments,
+  keycloakDatabase,
+  keycloakHome,
+} from './keycloak-distribution.ts';
 import type { KeyPairPem } from './throwaway-ca.ts';
 
 export interface KeycloakOptions {
@@ -42,7 +49,6 @@ export type KeycloakClient = z.infer<typeof client>;
 /** It takes nothing below 30 s. */
 export const RELOAD_SECONDS = 31;
 
-const ADMIN = { username: 'admin', password: 'only-this-test' };
 /** The first requests of a kind are slow, and a realm is hundreds of objects. */
 const ADMIN_DEADLINE_MS = 300_000;
 
@@ -92,6 +98,7 @@ export async function startKeycloak(options: KeycloakOptions): Promise<Keycloak>
   const folder = own.path;
   for (const part of ['lib', 'providers', 'themes', 'bin']) await symlink(join(home, part), join(folder, part));
   for (const part of ['conf', 'data']) await mkdir(join(folder, part));
+  await cp(await keycloakDatabase(home), join(folder, 'data/h2'), { recursive: true });
   const file = async (name: string, content: string) => {
     await writeFile(join(folder, 'conf', name), content, { mode: 0o600 });
     return join(folder, 'conf', name);
@@ -125,8 +132,6 @@ export async function startKeycloak(options: KeycloakOptions): Promise<Keycloak>
     folder: own,
     args: [...javaArguments(folder, join(folder, 'conf'), 512), ...arguments_],
     environment: {
-      KC_BOOTSTRAP_ADMIN_USERNAME: ADMIN.username,
-      KC_BOOTSTRAP_ADMIN_PASSWORD: ADMIN.password,
       KC_HTTP_HOST: '127.0.0.1',
     },
     answers: async () => (await call({ url: `${origin}/realms/master`, ca: caPem })).status === 200,
