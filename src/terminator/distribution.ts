@@ -10,6 +10,8 @@ export interface TerminatorView {
   problem: { reason: string; message: string } | undefined;
   /** Its settings say what they should. */
   inEffect: boolean;
+  /** Its controller has said nothing of it since it was changed. */
+  unobserved?: true;
   /** A first answer of its terminator is on its way; absent where nobody is asked. */
   proving?: boolean;
   /** SHA-256 of each CA certificate in the bundle that those settings name, lower-case hexadecimal. */
@@ -50,6 +52,13 @@ export interface DistributionInput {
 
 const refs = (of: readonly TerminatorView[]): string[] => of.map(({ ref }) => ref).toSorted();
 
+/** Of a class that the controller does not serve it never says anything again. */
+function unheard(of: readonly TerminatorView[]): string {
+  const silent = of.filter(({ unobserved }) => unobserved === true);
+  if (silent.length === 0) return '';
+  return ` The controller of ${refs(silent).join(', ')} has not taken up the last change: see that it runs, and that it serves the class.`;
+}
+
 /**
  * Whether every terminator in front of the server takes a client certificate of this CA. Only those that the platform lists
  * in spec.terminators count: one that some tenant broke must not hold up the clients of others. Pure.
@@ -70,7 +79,7 @@ export function distribution({ server, caSha256, terminators }: DistributionInpu
     return {
       state: 'waiting',
       reason: 'TerminatorsPending',
-      message: `The terminators in front of ${server.metadata.name} do not trust the certificate yet: ${refs(listed).join(', ')}.`,
+      message: `The terminators in front of ${server.metadata.name} do not trust the certificate yet: ${refs(listed).join(', ')}.${unheard(listed)}`,
       terminators: refs(listed),
     };
   }

@@ -6,6 +6,7 @@ import { type Grants, isListed } from './grants.ts';
 import type { TerminatorMemory } from './memory.ts';
 import type { Member, Neighbour } from './observed.ts';
 import { stateOf } from './proof/verdict.ts';
+import { servedPlain } from './routes/listener.ts';
 import type { Scope } from './scope.ts';
 import { covers, Index, type TerminatorSources } from './sources.ts';
 
@@ -26,7 +27,7 @@ export class Members {
   }
 
   of(frontend: Frontend, scope: Scope, now: number): Member {
-    const { frontends, bundles, companions, drivers } = this.#sources;
+    const { frontends, routes, bundles, companions, drivers } = this.#sources;
     const known = this.#classes.driverOf(scope.controller);
     const driver = known?.frontend === frontend.kind ? known : undefined;
     const server = this.#grants.serverOf(frontend);
@@ -61,6 +62,7 @@ export class Members {
         .map(({ host }) => host),
       neighbours: [...neighbours.values()].map((other) => this.#neighbour(other)),
       exposures: this.#exposures.of(frontend, driver?.capabilities.header),
+      plain: servedPlain(frontend, routes.byIndex(Index.gateway, `${frontend.namespace}/${frontend.name}`)),
       bundle: bundles.get(driver?.bundleKind ?? 'Secret', frontend.namespace, bundleName(scope)),
       companions: companions.byIndex(Index.namespace, frontend.namespace),
       losses: this.#memory.losses(frontend.uid, now),

@@ -52,6 +52,8 @@ export interface Member {
   plainHosts: readonly string[];
   neighbours: readonly Neighbour[];
   exposures: readonly Exposure[];
+  /** Services behind it that it serves over plain HTTP as well, by routes. */
+  plain: readonly Exposure[];
   /** What is at the bundle's name in the frontend's namespace, if it is labelled as one. */
   bundle: BundleProjection | undefined;
   /** What is labelled as companion in the frontend's namespace, of any scope. */

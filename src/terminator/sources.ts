@@ -86,9 +86,9 @@ export function addIndexes({ frontends, routes, bundles, companions }: Terminato
   frontends.addIndex(Index.host, hostsOf);
   frontends.addIndex(Index.service, ownServicesOf);
   routes.addIndex(Index.service, ({ services }) => services);
-  routes.addIndex(Index.gateway, ({ parents }) =>
-    parents.flatMap((parent) => (parent.kind === 'Gateway' ? [parent.gateway] : [])),
-  );
+  routes.addIndex(Index.gateway, ({ parents }) => [
+    ...new Set(parents.flatMap((parent) => (parent.kind === 'Gateway' ? [parent.gateway] : []))),
+  ]);
   frontends.addIndex(Index.server, ({ optIn }) => (optIn.server === undefined ? [] : [optIn.server]));
   frontends.addIndex(Index.bundle, ({ settings }) => bundlesNamedBy(settings));
   frontends.addIndex(Index.class, ({ className }) => [className ?? '']);

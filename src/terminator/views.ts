@@ -199,6 +199,7 @@ export class TerminatorViews {
       ...view,
       problem: problem === undefined ? undefined : { reason: problem.reason, message: problem.message },
       inEffect: inEffect(member, scopeView),
+      ...(frontend.unobserved === true ? { unobserved: true } : {}),
       proving: frontend.proofHosts.some((host) =>
         this.#memory.proofs.awaited(observed.scope.controller, host, view.ref),
       ),

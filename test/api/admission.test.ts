@@ -16,6 +16,7 @@ import * as ofServers from './admission/authorization-server.ts';
 import * as ofIssuers from './admission/client-certificate-issuer.ts';
 import * as ofClients from './admission/oauth-client.ts';
 import { definitionsOf, type Field, fieldsOf } from './crd-schema.ts';
+import { hostPolicyCases } from './host-policy.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const definitions = await definitionsOf(resolve(root, 'crds'));
@@ -100,6 +101,8 @@ describe('on the API server', () => {
     await kube?.close();
     await plane?.stop();
   });
+
+  hostPolicyCases(() => kube);
 
   const make = (resource: Resource, spec: unknown): Promise<KubernetesObject> =>
     kube.create(resource, {

@@ -32,7 +32,7 @@ const validation = (object: KubernetesObject): unknown => Object(object['spec'])
 
 describe('HTTPProxies behind Contour', () => {
   let world: ContourWorld;
-  let operator: OperatorProcess;
+  let running: OperatorProcess;
   let client: TestClient;
   let stranger: TestClient;
 
@@ -55,7 +55,7 @@ describe('HTTPProxies behind Contour', () => {
 
   before(async () => {
     world = await startContourWorld();
-    operator = await world.startOperator();
+    running = await world.startOperator();
     await serverReady(world, 'corporate');
     client = await new TestClient(world, { namespace: 'payments', name: 'batch' }).apply();
     stranger = await new TestClient(world, { namespace: 'payments', name: 'stranger' }).apply();
@@ -123,28 +123,28 @@ describe('HTTPProxies behind Contour', () => {
     assert.deepEqual(seen, ['canary 401', 'foreign alert', 'forged alert', 'none alert']);
     const lax = await liveRound({ port, host: HOSTS.browser }, authority);
     assert.deepEqual(lax.violated, ['foreign', 'forged', 'none', 'resumed'], lax.seen.join());
-    await waitFor(async () => (await provedHosts(operator, 'proved')) === 2, limitMs);
-    assert.equal(await provedHosts(operator, 'disproved'), 0);
+    await waitFor(async () => (await provedHosts(running, 'proved')) === 2, limitMs);
+    assert.equal(await provedHosts(running, 'disproved'), 0);
   });
 
   it('are found to ask nobody where Envoy is not told what their objects say', async () => {
     const unasked = () => requestToken(credentials, { certificate: undefined }).catch(() => undefined);
     const credentials = await client.credentials();
-    await operator.stop();
+    await running.stop();
     const undone = { spec: { virtualhost: { tls: { clientValidation: null } } } };
     await world.kube.patch(httpProxies, MTLS_PROXY, undone, { type: 'merge' });
     await waitFor(async () => (await unasked())?.json['error'] === 'invalid_client', limitMs);
     const thaw = world.contour.freeze();
     try {
-      operator = await world.startOperator();
+      running = await world.startOperator();
       await client.told('TerminatorsReady', 'False', 'ClientAuthenticationNotEnforced', limitMs);
       assert.ok(validation(await proxy(MTLS_PROXY)) !== undefined, 'as the object says');
-      assert.equal(await provedHosts(operator, 'disproved'), 1);
+      assert.equal(await provedHosts(running, 'disproved'), 1);
     } finally {
       thaw();
     }
     await client.until((all) => isTrue(all, 'TerminatorsReady'), limitMs);
-    await waitFor(async () => (await provedHosts(operator, 'proved')) === 2, limitMs);
+    await waitFor(async () => (await provedHosts(running, 'proved')) === 2, limitMs);
     assert.equal(await boundTo(credentials), credentials.x5tS256);
   });
 
@@ -232,7 +232,7 @@ describe('HTTPProxies behind Contour', () => {
     }),
     bundles: secrets,
     terminator: 'envoy',
-    classed: { spec: (ingressClassName) => ({ ingressClassName }), name: 'contour', told: 'UnknownIngressClass' },
+    classed: { spec: (ingressClassName) => ({ ingressClassName }), name: 'contour', told: 'TerminatorsPending' },
     taken: { spec: { virtualhost: { tls: { clientValidation: { caSecret: 'identity/elsewhere' } } } } },
     rival: httpProxy({ ...MTLS_PROXY, name: 'rival' }, HOSTS.mtls, {
       name: 'authorization-server',

@@ -8,6 +8,7 @@ import type { OAuthClientStatus } from '../../src/api/oauth-client.ts';
 import { authorizationServers } from '../../src/api/resources.ts';
 import {
   configMaps,
+  events,
   gateways,
   httpRoutes,
   ingresses,
@@ -179,6 +180,31 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
     await world.kube.delete(ingresses, around.metadata);
     await terminators('True', 'Distributed');
     await world.kube.delete(httpRoutes, route.metadata);
+  });
+
+  it('says so when a route brings a Service of its HTTPS listener to plain HTTP too', async () => {
+    const { namespace, name } = API_GATEWAY;
+    const route = { namespace, name: 'plain' };
+    const rules = [
+      {
+        matches: [{ path: { type: 'PathPrefix', value: '/plain' } }],
+        backendRefs: [{ name: 'accounts', port: 80 }],
+      },
+    ];
+    await world.kube.create(httpRoutes, {
+      metadata: route,
+      spec: { parentRefs: [{ name }], hostnames: [HOSTS.api], rules },
+    });
+    const told = async () =>
+      (await world.kube.list(events, { namespace })).items.find(
+        (event) => event['reason'] === 'PlainHTTP' && Object(event['regarding']).name === name,
+      );
+    await waitFor(async () => (await told()) !== undefined, LONG_MS);
+    assert.match(
+      String((await told())?.['note']),
+      /Service accounts .*plain HTTP, by listener http \(HTTPRoute plain\)/,
+    );
+    await world.kube.delete(httpRoutes, route);
   });
 
   it('is shown to do so by live connections to its host names: one without certificates is told apart', async () => {
@@ -369,6 +395,7 @@ describe('a Gateway of Envoy Gateway and its client certificates', () => {
         },
       },
     },
+    givenBack: { spec: { tls: null } },
     // Two Gateways of a host have each a terminator of its own.
     rival: undefined,
   }));

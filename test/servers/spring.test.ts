@@ -220,6 +220,18 @@ describe('Spring Authorization Server', () => {
         const record = await client.record();
         return record !== undefined && Object.keys(record.material.certificates).length === 0;
       }, GENEROUS_MS);
+      const isNamed = async () =>
+        (await client.condition('Registered'))?.message.includes(`client ${clientId} since `) === true;
+      await waitFor(isNamed, GENEROUS_MS);
+
+      await granting('accounts:read');
+      await client.ready(GENEROUS_MS);
+      assert.ok(await isNamed());
+      const anew = await client.credentials();
+      assert.equal(await boundTo(anew), anew.x5tS256);
+      // Its certificates don't open what the old registration was granted.
+      const asBefore = await requestToken({ ...anew, clientId });
+      assert.equal(asBefore.json['error'], 'invalid_client', asBefore.text);
       await client.delete();
       await client.gone();
     });

@@ -5,7 +5,7 @@ import { CLIENT_CERTIFICATES, CLIENT_HEADERS_REMOVED, OPT_IN, ROLE_LABEL, Role }
 import { ingressClasses, ingresses, ingressRoutes, secrets, type KubernetesObject } from '../../src/kube/resource.ts';
 import { FIELD_MANAGER } from '../../src/terminator/field-managers.ts';
 import { middlewares, tlsOptions } from '../../src/terminator/drivers/traefik.ts';
-import { callApi, type ClientCredentials, requestToken, tokenFor } from '../support/application.ts';
+import { callApi, requestToken, tokenFor } from '../support/application.ts';
 import { apply, ingress } from '../support/cluster-objects.ts';
 import { forgedHeaders } from '../support/forged-headers.ts';
 import { call, type Answer } from '../support/https-call.ts';
@@ -65,7 +65,6 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
       const lists = await Promise.all([secrets, tlsOptions, middlewares].map((kind) => world.kube.list(kind, query)));
       return lists.flatMap(({ items }) => items);
     };
-    const token = async (credentials: ClientCredentials) => tokenFor(credentials);
     /** Calls with a certificate while something changes: how many of them the API did not get, of how many. */
     const lostDuring = async (certificate: KeyPairPem, change: () => Promise<unknown>): Promise<string> => {
       const ended = new AbortController();
@@ -206,7 +205,7 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
             callApi({
               url: `https://${HOSTS.api}:${bare.httpsPort}/accounts`,
               caPem: world.serverCa.certPem,
-              token: await token(await client.credentials()),
+              token: await tokenFor(await client.credentials()),
               headers: await forged(),
             }).catch(() => undefined);
           // If this fails, Traefik has got better: see docs/terminators.md, and what is asked of the platform there.
@@ -245,10 +244,10 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
 
     it('asks for certificates at the API once its owner has opted in', async (t) => {
       const { certificate, ...credentials } = await client.credentials();
-      const early = await token({ certificate, ...credentials });
+      const early = await tokenFor({ certificate, ...credentials });
       assert.equal((await world.api({ token: early, certificate })).status, 401, 'no certificate reaches the API');
       const headers = await forged();
-      const anew = await token({ certificate, ...credentials });
+      const anew = await tokenFor({ certificate, ...credentials });
       assert.equal((await world.api({ token: anew, headers })).status, 401, 'nor a forged header');
       const lost = await lostDuring(certificate, async () => {
         await annotate(api, { [OPT_IN]: 'corporate', [CLIENT_CERTIFICATES]: 'required' });
@@ -256,7 +255,7 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
       });
       t.diagnostic(`calls that did not reach the API meanwhile: ${lost}`);
       // The first lives for three seconds.
-      const bound = await token({ certificate, ...credentials });
+      const bound = await tokenFor({ certificate, ...credentials });
       const accepted = await world.api({ token: bound, certificate });
       assert.equal(accepted.status, 200, accepted.text);
       assert.equal(accepted.json['x5t_s256'], credentials.x5tS256);
@@ -269,7 +268,9 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
     });
 
     it('refuses no call through two rotations and a change of the CA', async (t) => {
-      t.diagnostic(await changesUnderLoad(world, client, (token, certificate) => world.api({ token, certificate })));
+      t.diagnostic(
+        await changesUnderLoad(world, client, (bound, certificate) => world.api({ token: bound, certificate })),
+      );
     });
 
     it('has nothing of ours left when the owner opts out, and everything of others as it was', async (t) => {
@@ -336,7 +337,7 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
         await annotate(api, { [key]: `${own}, ${theirs}` });
         await asked(true);
         const { certificate, ...credentials } = await client.credentials();
-        const answer = await world.api({ token: await token({ certificate, ...credentials }), certificate });
+        const answer = await world.api({ token: await tokenFor({ certificate, ...credentials }), certificate });
         assert.equal(answer.status, 200, answer.text);
         assert.deepEqual(answer.headers['x-hello'], ['owner']);
         assert.equal((await live())?.metadata.annotations?.[key], `${own}, ${theirs}`);
@@ -353,7 +354,7 @@ for (const provider of ['kubernetesIngress', 'kubernetesIngressNGINX'] as const)
         });
         try {
           const { certificate, ...credentials } = await client.credentials();
-          const bound = await token({ certificate, ...credentials });
+          const bound = await tokenFor({ certificate, ...credentials });
           const through = (request: { certificate?: KeyPairPem; headers?: Record<string, string> }) =>
             callApi({
               url: `https://${HOSTS.api}:${trusting.httpsPort}/accounts`,

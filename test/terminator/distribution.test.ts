@@ -253,3 +253,18 @@ test('a restart does not forget when they were written', () => {
   world.ingress({ annotations, managers: { 'certbound-terminator': Object.keys(annotations) } });
   assert.deepEqual(distributed(world), { state: 'distributed', lagging: [], since: world.now });
 });
+
+test('what a controller has not taken up is waited for, and the message says where to look', () => {
+  const server = listed().servers.get(undefined, 'corporate') ?? assert.fail();
+  const view = { problem: undefined, inEffect: false, caHashes: [], changedAt: undefined, trustChangedAt: undefined };
+  const of = (unobserved: boolean) => {
+    const terminator = { ...view, ref: 'HTTPProxy identity/mtls', listed: true, ...(unobserved && { unobserved }) };
+    const result = distribution({ server, caSha256: sha256(corporateCa), terminators: [terminator] });
+    return 'message' in result ? result.message : '';
+  };
+  assert.match(
+    of(true),
+    /controller of HTTPProxy identity\/mtls has not taken up the last change: .* serves the class/,
+  );
+  assert.doesNotMatch(of(false), /controller/);
+});

@@ -23,6 +23,12 @@ export const prefix = {
 } as const;
 export const elsewhere = { hosts: ['www.example.test'] };
 
+/** Of a Gateway. */
+export const httpAndHttps = (http: Record<string, unknown> = {}) => [
+  { name: 'http', protocol: 'HTTP', port: 80, ...http },
+  { name: 'https', protocol: 'HTTPS', port: 443 },
+];
+
 export const table: readonly Row[] = [
   {
     drivers: [...ofIngresses, ...ofGateways],
@@ -237,6 +243,12 @@ export const table: readonly Row[] = [
     reason: 'PlainHTTP',
     change: (world) =>
       world.own({ spec: { routes: [{ permitInsecure: true, services: [{ name: 'api', port: 80 }] }] } }),
+  },
+  {
+    drivers: ofGateways,
+    hazard: 'a route on the listener of plain HTTP too',
+    reason: 'PlainHTTP',
+    change: (world) => world.own({ spec: { listeners: httpAndHttps() } }).behind(),
   },
   {
     drivers: ['nginx', 'haproxy'],

@@ -48,6 +48,18 @@ test('a root decides for one host and routes to its own namespace’s Services',
   assert.equal(frontend.settings['spec.routes.permitInsecure'], 'false');
 });
 
+test('what Contour has said of an earlier generation is not said of this one', () => {
+  const unobserved = (generation: number, observedGeneration?: number) => {
+    const conditions = [{ type: 'Valid', status: 'True', ...(observedGeneration && { observedGeneration }) }];
+    return projectHTTPProxy({ ...proxy({ routes }, { generation }), status: { conditions } }).unobserved ?? false;
+  };
+  assert.equal(unobserved(2, 1), true);
+  assert.equal(unobserved(2, 2), false);
+  assert.equal(unobserved(2), false, 'nobody says');
+  const never = { currentStatus: 'NotReconciled', description: 'Waiting for controller' };
+  assert.equal(projectHTTPProxy({ ...proxy({ routes }), status: never }).unobserved, undefined);
+});
+
 test('TLS that ends elsewhere is no TLS here', () => {
   const tlsHosts = (tls: unknown) => projectHTTPProxy(proxy({ virtualhost: { fqdn: 'a.test', tls } })).tlsHosts;
   assert.deepEqual(tlsHosts({ secretName: 'tls' }), ['a.test']);

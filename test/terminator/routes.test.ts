@@ -2,12 +2,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CLIENT_HEADERS_REMOVED } from '../../src/api/annotations.ts';
+import { frontendValidation } from '../../src/terminator/drivers/gateway-api.ts';
 import { TRAEFIK } from '../../src/terminator/drivers/traefik.ts';
+import { applied } from '../../src/terminator/frontends/settings.ts';
 import { isNews } from '../../src/terminator/routes/route.ts';
 import { routeProjections } from '../../src/terminator/routes/route-projections.ts';
-import { ofGateways, ofHosts } from './hazards.ts';
+import { httpAndHttps, ofGateways, ofHosts } from './hazards.ts';
 import { driverNamed, SafeWorld } from './safe-world.ts';
-import { gatewayRoute, ingressRoute } from './world.ts';
+import { gatewayRoute, ingressRoute, type RouteRequest } from './world.ts';
 
 const ENVOY_GATEWAY = 'gateway.envoyproxy.io/gatewayclass-controller';
 const removed = { [CLIENT_HEADERS_REMOVED]: 'true' };
@@ -25,7 +27,8 @@ describe('a route', () => {
       kind: 'HTTPRoute',
       namespace: 'payments',
       name: 'api',
-      parents: [{ kind: 'Gateway', gateway: 'edge/public', accepted: true }],
+      parents: [{ kind: 'Gateway', gateway: 'edge/public', section: undefined, port: undefined, accepted: true }],
+      hostnames: [],
       services: ['payments/api', 'payments/shadow', 'payments/web'],
     });
   });
@@ -53,7 +56,8 @@ describe('a route', () => {
       kind: 'GRPCRoute',
       namespace: 'payments',
       name: 'api',
-      parents: [{ kind: 'Gateway', gateway: 'payments/public', accepted: false }],
+      parents: [{ kind: 'Gateway', gateway: 'payments/public', section: undefined, port: undefined, accepted: false }],
+      hostnames: [],
       services: ['payments/api'],
     });
     assert.deepEqual(routeProjections.HTTPRoute({ metadata }).services, []);
@@ -81,6 +85,7 @@ describe('a route', () => {
       namespace: 'payments',
       name: 'api',
       parents: [{ kind: 'IngressClass', className: 'edge' }],
+      hostnames: [],
       services: ['payments/api', 'payments/web'],
     });
   });
@@ -104,8 +109,24 @@ describe('a route exposes nobody', () => {
     assert.equal(world.blockedBy(), 'distributed', driver);
   };
 
-  test('by the Gateway that has opted in itself', () => {
-    for (const driver of ofGateways) unexposed(driver, (world) => world.behind());
+  test('by the Gateway that has opted in itself, before it is configured too', () => {
+    for (const driver of ofGateways) {
+      unexposed(driver, (world) => world.behind());
+      const plain = new SafeWorld(driverNamed(driver)).behind().plain();
+      assert.deepEqual(plain.said('payments/api', plain.key), [], driver);
+    }
+  });
+
+  test('by another Gateway where nobody gets in without a certificate either', () => {
+    const settings = frontendValidation({ bundle: { namespace: 'edge', name: 'theirs' } });
+    unexposed('gateway-api', (world) => {
+      world.behind().otherGateway(world.product.controller).route('HTTPRoute');
+      const listeners = [{ name: 'https', protocol: 'HTTPS', port: 443 }];
+      const spec = { gatewayClassName: 'other', listeners, ...applied(settings).spec };
+      assert.equal(world.blockedBy(), 'BackendExposed');
+      world.gateways.set({ metadata: { namespace: 'edge', name: 'public' }, spec });
+      return world;
+    });
   });
 
   test('behind a Gateway that did not accept it, whatever else reaches the Service', () => {
@@ -157,6 +178,57 @@ describe('a route exposes nobody', () => {
   });
 });
 
+describe('a route on a listener of plain HTTP too', () => {
+  const said = (http: Record<string, unknown>, route: RouteRequest, beside: RouteRequest = {}) => {
+    const world = new SafeWorld(driverNamed('envoy-gateway'));
+    world.own({ spec: { listeners: httpAndHttps(http) } });
+    return world
+      .behind(route)
+      .behind({ name: 'beside', services: [{ name: 'web' }], sectionName: 'https', ...beside })
+      .said('payments/api', world.key);
+  };
+  const hostnames = ['api.example.test'];
+
+  for (const { title, http = {}, route = {}, beside } of [
+    { title: 'by none of its names' },
+    {
+      title: 'by name and port',
+      http: { port: 8080 },
+      route: { sectionName: 'http', port: 8080 },
+      beside: { services: [{ name: 'api' }] },
+    },
+    { title: 'for a name below a wildcard', http: { hostname: '*.example.test' }, route: { hostnames } },
+    {
+      title: 'for a wildcard above its name',
+      http: { hostname: 'API.example.test' },
+      route: { hostnames: ['*.example.test'] },
+    },
+    { title: 'for any name', http: { hostname: 'api.example.test' } },
+    {
+      title: 'that takes routes of all namespaces',
+      http: { allowedRoutes: { namespaces: { from: 'All' } } },
+      route: { namespace: 'shop' },
+      beside: { services: [{ name: 'api', namespace: 'shop' }] },
+    },
+  ] satisfies { title: string; http?: Record<string, unknown>; route?: RouteRequest; beside?: RouteRequest }[]) {
+    test(`${title}: PlainHTTP`, () => assert.deepEqual(said(http, route, beside), ['PlainHTTP']));
+  }
+
+  for (const { title, http = {}, route = {}, beside } of [
+    { title: 'on the other listener alone', route: { sectionName: 'https' } },
+    { title: 'on the other port alone', route: { port: 443 } },
+    { title: 'on that of HTTP alone: nothing of it is behind client certificates', route: { sectionName: 'http' } },
+    { title: 'for another name', http: { hostname: 'www.example.test' }, route: { hostnames } },
+    { title: 'for another domain', http: { hostname: '*.example.com' }, route: { hostnames } },
+    { title: 'that takes no routes', http: { allowedRoutes: { namespaces: { from: 'None' } } } },
+    { title: 'that it was not accepted at', route: { conditions: [] } },
+    { title: 'of another namespace, which it does not take', route: { namespace: 'shop' } },
+    { title: 'that redirects', route: { sectionName: 'https' }, beside: { sectionName: 'http', services: [] } },
+  ] satisfies { title: string; http?: Record<string, unknown>; route?: RouteRequest; beside?: RouteRequest }[]) {
+    test(`${title}: nothing`, () => assert.deepEqual(said(http, route, beside), []));
+  }
+});
+
 test('what is said names the way, of another namespace that there is one', () => {
   const world = new SafeWorld(driverNamed('nginx')).route('HTTPRoute', { name: 'web' }).ingressRoute();
   const message = () => world.plan(world.key).findings.find(({ reason }) => reason === 'BackendExposed')?.message ?? '';
@@ -192,6 +264,13 @@ describe('a change concerns', () => {
     assert.deepEqual(affected(own.route('HTTPRoute', { ...route, gateway: 'payments/api' })), [own.key]);
     const other = new SafeWorld(driverNamed('envoy-gateway')).behind().route('HTTPRoute', route);
     assert.deepEqual(affected(other), [other.key]);
+  });
+
+  test('of a route that is gone: the Gateway that it hung on', () => {
+    const world = new SafeWorld(driverNamed('envoy-gateway')).route('HTTPRoute', { ...route, gateway: 'payments/api' });
+    const gone = world.routes.get('HTTPRoute', 'payments', 'web') ?? assert.fail();
+    world.routeCaches.HTTPRoute.delete('payments', 'web');
+    assert.deepEqual(world.views.affected.byRoute(gone), [world.key]);
   });
 
   test('of a Gateway, of a class: who its routes lead around', () => {

@@ -19,7 +19,7 @@ import { UNPROVED } from '../../src/terminator/proof/verdict.ts';
 import { drivers } from '../../src/terminator/registry.ts';
 import { applied } from '../../src/terminator/frontends/settings.ts';
 import { caBundle } from '../../src/x509/bundle.ts';
-import { corporateCa, HOST, type IngressRequest, World } from './world.ts';
+import { corporateCa, HOST, type IngressRequest, type RouteRequest, World } from './world.ts';
 
 export const driverNamed = (name: string): TerminatorDriver =>
   drivers.find((driver) => driver.name === name) ?? assert.fail(name);
@@ -167,8 +167,9 @@ export class SafeWorld extends World {
   }
 
   /** Service `api` is behind the Gateway, as its controller says. */
-  behind(): this {
-    return this.route('HTTPRoute', { name: 'own', gateway: GATEWAY, conditions: ['Accepted', 'ResolvedRefs'] });
+  behind(request: RouteRequest = {}): this {
+    const conditions = ['Accepted', 'ResolvedRefs'];
+    return this.route('HTTPRoute', { name: 'own', gateway: GATEWAY, conditions, ...request });
   }
 
   /** The frontend as its owner wrote it. */

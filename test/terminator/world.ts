@@ -152,16 +152,26 @@ export interface RouteRequest {
   mirrors?: readonly { name: string }[];
   /** What the Gateway's controller says of it. */
   conditions?: readonly string[];
+  hostnames?: readonly string[];
+  sectionName?: string;
+  port?: number;
 }
 
 /** An HTTPRoute or a GRPCRoute as the API server has it; by default to Service `api`. */
 export function gatewayRoute(request: RouteRequest): KubernetesObject {
   const { gateway = 'edge/public', services = [{ name: 'api' }], mirrors = [], conditions = [] } = request;
   const [namespace = '', name = ''] = gateway.split('/');
-  const parentRef = { namespace, name };
+  const { sectionName, port, hostnames = [] } = request;
+  const parentRef = {
+    namespace,
+    name,
+    ...(sectionName === undefined ? {} : { sectionName }),
+    ...(port === undefined ? {} : { port }),
+  };
   return {
     metadata: { namespace: request.namespace ?? 'payments', name: request.name ?? 'api' },
     spec: {
+      hostnames,
       parentRefs: [parentRef, { group: '', kind: 'Service', name: 'mesh' }],
       rules: [
         {

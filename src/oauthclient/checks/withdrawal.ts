@@ -4,6 +4,7 @@ import type { Violation } from '../../authserver/grants.ts';
 import { withdrawalEnd, withdrawnGrants } from '../withdrawal.ts';
 import { Condition, NOT_GRANTED, act, stuck, type ClientFinding, type ClientStep, type ClientView } from '../step.ts';
 import { leftBehindMessage } from '../left-behind.ts';
+import type { RecordState } from '../record.ts';
 import { answerStored } from './registration.ts';
 
 type ClientCheck = Check<ClientView, ClientStep>;
@@ -65,6 +66,16 @@ const grantWithdrawn: ClientCheck = {
   },
 };
 
+/** Of a client that has no registration any more, as far as it is the operator's. */
+function endOf(state: RecordState, since: string): { message: string; left: string } {
+  const left = leftBehindMessage(state);
+  const end = left === undefined ? 'was deregistered' : 'is given up';
+  return {
+    message: `The client ${end}: what it was registered for is not granted since ${since}.`,
+    left: left === undefined ? '' : `${left} `,
+  };
+}
+
 /** What is not going to work is published no longer (P1), then who is granted nothing gets no token any more (P7). */
 const deregistered: ClientCheck = {
   name: 'deregistered',
@@ -84,8 +95,7 @@ const deregistered: ClientCheck = {
       const basis = server?.metadata.resourceVersion;
       return act(Condition.registered, 'Deregistering', message, { name: 'deregister' }, basis);
     }
-    const left = leftBehindMessage(state);
-    const message = `${left === undefined ? 'The client was deregistered' : 'The client is given up'}: what it was registered for is not granted since ${withdrawal.since}.`;
+    const { message, left } = endOf(state, withdrawal.since);
     if (claim?.holderUid === client.metadata.uid && claim.expires === undefined) {
       return act(Condition.registered, NOT_GRANTED, message, { name: 'releaseClaim' });
     }
@@ -98,7 +108,7 @@ const deregistered: ClientCheck = {
     return stuck(
       Condition.registered,
       NOT_GRANTED,
-      `${message} Its Secret was removed and its keys destroyed. ${left === undefined ? '' : `${left} `}${sentences(denials)} ` +
+      `${message} Its Secret was removed and its keys destroyed. ${left}${sentences(denials)} ` +
         'Once everything is granted the client is registered anew.',
     );
   },

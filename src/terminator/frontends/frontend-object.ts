@@ -16,7 +16,7 @@ export const frontendMeta = objectMeta.extend({
 /** All but what it serves. */
 export type FrontendObject = Omit<
   Frontend,
-  'className' | 'hosts' | 'proofHosts' | 'hostless' | 'tlsHosts' | 'backends'
+  'className' | 'hosts' | 'proofHosts' | 'hostless' | 'tlsHosts' | 'backends' | 'listeners' | 'unobserved'
 >;
 
 /** @param spec of which settings are read; absent where they are annotations alone */

@@ -13,6 +13,18 @@ export interface OptIn {
   invalid: string | undefined;
 }
 
+/** One that routes of HTTP may hang on. */
+export interface Listener {
+  name: string;
+  port: number;
+  /** '' for every name; may begin with `*.`. */
+  hostname: string;
+  /** Its clients speak TLS with it. */
+  tls: boolean;
+  /** Namespaces of whose routes it takes. */
+  from: string;
+}
+
 /** What the cache keeps of an object by which a terminator is told what it serves: an Ingress, an HTTPProxy, a Gateway. */
 export interface Frontend {
   kind: FrontendKind;
@@ -33,6 +45,8 @@ export interface Frontend {
   tlsHosts: readonly string[];
   /** Services behind each host ('' for traffic of no named host), in its own namespace. */
   backends: readonly { host: string; service: string }[];
+  /** Of a Gateway. */
+  listeners?: readonly Listener[];
   optIn: OptIn;
   /** Settings that terminator drivers write or look at. */
   settings: Settings;
@@ -45,6 +59,8 @@ export interface Frontend {
   /** The field manager of the latest write but ours. */
   lastWriter: string | undefined;
   deleting: boolean;
+  /** Its controller has spoken of an earlier generation and not of this one: it is slow, away, or does not serve this class. */
+  unobserved?: true;
   /** RFC 3339. */
   creationTimestamp: string;
 }

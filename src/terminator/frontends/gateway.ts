@@ -4,9 +4,11 @@ import { frontendMeta, frontendObject } from './frontend-object.ts';
 import type { Frontend } from './frontend.ts';
 
 const listener = z.object({
+  name: z.string().default(''),
   protocol: z.string().default(''),
   port: z.number().default(0),
   hostname: z.string().default(''),
+  allowedRoutes: z.object({ namespaces: z.object({ from: z.string().default('Same') }).prefault({}) }).prefault({}),
 });
 
 const schema = z.object({
@@ -22,7 +24,7 @@ const schema = z.object({
 /**
  * A Gateway decides for all its listeners together (`tls.frontend` knows ports, never hosts: with HTTP/2 a client reaches every
  * host of a port by one connection) and for none of another Gateway's, whatever their hostnames. So its own name stands
- * for its hosts. What is behind it, routes say, which are not looked at.
+ * for its hosts. What is behind it, routes say.
  *
  * @throws when the object is no Gateway of gateway.networking.k8s.io/v1
  */
@@ -39,5 +41,14 @@ export function projectGateway(object: KubernetesObject): Frontend {
     hostless: false,
     tlsHosts: https.length > 0 ? [whole] : [],
     backends: [],
+    listeners: spec.listeners
+      .filter(({ protocol }) => protocol === 'HTTP' || protocol === 'HTTPS')
+      .map(({ name, port, protocol, hostname, allowedRoutes }) => ({
+        name,
+        port,
+        hostname: hostname.toLowerCase(),
+        tls: protocol === 'HTTPS',
+        from: allowedRoutes.namespaces.from,
+      })),
   };
 }

@@ -24,6 +24,11 @@ const schema = z.object({
       routes: z.array(route).default([]),
     })
     .prefault({}),
+  status: z
+    .object({
+      conditions: z.array(z.object({ type: z.string(), observedGeneration: z.number().optional() })).default([]),
+    })
+    .prefault({}),
 });
 
 /**
@@ -33,8 +38,9 @@ const schema = z.object({
  * @throws when the object is no HTTPProxy of projectcontour.io/v1
  */
 export function projectHTTPProxy(object: KubernetesObject): Frontend {
-  const { metadata, spec } = schema.parse(object);
+  const { metadata, spec, status } = schema.parse(object);
   const { annotations } = metadata;
+  const observed = status.conditions.find(({ type }) => type === 'Valid')?.observedGeneration;
   const host = spec.virtualhost?.fqdn.toLowerCase() ?? '';
   const hosts = host === '' ? [] : [host];
   const tls = spec.virtualhost?.tls;
@@ -52,6 +58,7 @@ export function projectHTTPProxy(object: KubernetesObject): Frontend {
     hosts,
     proofHosts: hosts,
     hostless: host === '',
+    ...(observed === undefined || observed === metadata.generation ? {} : { unobserved: true }),
     // Passed through, the connection ends behind Envoy, and so does the client's certificate.
     tlsHosts: host !== '' && tls !== undefined && tls.secretName !== '' && !tls.passthrough ? [host] : [],
     backends: host === '' ? [] : [...services].map((service) => ({ host, service })),

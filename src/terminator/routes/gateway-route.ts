@@ -10,6 +10,8 @@ const parentRef = z.object({
   kind: z.string().default('Gateway'),
   namespace: z.string().optional(),
   name: z.string(),
+  sectionName: z.string().optional(),
+  port: z.number().optional(),
 });
 type ParentRef = z.infer<typeof parentRef>;
 const isGateway = ({ group, kind }: ParentRef): boolean => group === GATEWAY_API && kind === 'Gateway';
@@ -36,7 +38,13 @@ const parentStatus = z.object({
 
 const schema = z.object({
   metadata: objectMeta.extend({ namespace: z.string() }),
-  spec: z.object({ parentRefs: z.array(parentRef).default([]), rules: z.array(rule).default([]) }).prefault({}),
+  spec: z
+    .object({
+      parentRefs: z.array(parentRef).default([]),
+      hostnames: z.array(z.string()).default([]),
+      rules: z.array(rule).default([]),
+    })
+    .prefault({}),
   status: z.object({ parents: z.array(parentStatus).default([]) }).prefault({}),
 });
 
@@ -51,27 +59,31 @@ export function projectGatewayRoute(kind: 'HTTPRoute' | 'GRPCRoute'): (object: K
     const { metadata, spec, status } = schema.parse(object);
     const { namespace, name } = metadata;
     const nameOf = (ref: ParentRef): string => `${ref.namespace ?? namespace}/${ref.name}`;
-    const isTrue = ({ conditions }: z.infer<typeof parentStatus>, type: string): boolean =>
-      conditions.some((condition) => condition.type === type && condition.status === 'True');
     const served = status.parents.filter((parent) => isTrue(parent, 'Accepted'));
-    const accepted = new Set(
-      served.filter(({ parentRef: ref }) => isGateway(ref)).map(({ parentRef: ref }) => nameOf(ref)),
-    );
-    const gateways = new Set(spec.parentRefs.filter(isGateway).map(nameOf));
-    const others = spec.parentRefs.filter((ref) => !isGateway(ref) && !isMesh(ref));
-    const parents: readonly RouteParent[] = [
-      ...[...gateways].map((gateway) => ({ kind: 'Gateway' as const, gateway, accepted: accepted.has(gateway) })),
-      ...others.map((ref) => ({ kind: 'Unknown' as const, name: `${ref.kind} ${nameOf(ref)}` })),
-    ];
+    const isAccepted = (ref: ParentRef): boolean =>
+      served.some(
+        ({ parentRef: its }) =>
+          isGateway(its) && nameOf(its) === nameOf(ref) && its.sectionName === ref.sectionName && its.port === ref.port,
+      );
+    const parents = spec.parentRefs.flatMap((ref): RouteParent[] => {
+      if (isMesh(ref)) return [];
+      if (!isGateway(ref)) return [{ kind: 'Unknown', name: `${ref.kind} ${nameOf(ref)}` }];
+      const { sectionName: section, port } = ref;
+      return [{ kind: 'Gateway', gateway: nameOf(ref), section, port, accepted: isAccepted(ref) }];
+    });
     const foreign = served.some((parent) => isTrue(parent, 'ResolvedRefs'));
     const services = spec.rules
       .flatMap(backendsOf)
       .filter((ref) => ref.group === '' && ref.kind === 'Service')
       .filter((ref) => foreign || (ref.namespace ?? namespace) === namespace)
       .map((ref) => `${ref.namespace ?? namespace}/${ref.name}`);
-    return { kind, namespace, name, parents, services: [...new Set(services)].toSorted() };
+    const hostnames = spec.hostnames.map((hostname) => hostname.toLowerCase());
+    return { kind, namespace, name, parents, hostnames, services: [...new Set(services)].toSorted() };
   };
 }
+
+const isTrue = ({ conditions }: z.infer<typeof parentStatus>, type: string): boolean =>
+  conditions.some((condition) => condition.type === type && condition.status === 'True');
 
 /** Mirrored requests act as others do. */
 function backendsOf({ backendRefs, filters }: z.infer<typeof rule>): BackendRef[] {

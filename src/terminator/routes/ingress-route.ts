@@ -32,6 +32,7 @@ export function projectIngressRoute(object: KubernetesObject): Route {
     namespace,
     name,
     parents: [{ kind: 'IngressClass', className: annotations['kubernetes.io/ingress.class'] }],
+    hostnames: [],
     services: [...new Set(services)].toSorted(),
   };
 }

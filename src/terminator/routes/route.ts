@@ -12,6 +12,8 @@ export interface Route {
   name: string;
   /** What it hangs on: Gateways or what stands for them, or of an IngressRoute Traefik. */
   parents: readonly RouteParent[];
+  /** That it is for; none: whatever its parents serve. */
+  hostnames: readonly string[];
   /** `namespace/name` of each Service that it sends requests to; of another namespace only where it is known to be allowed. */
   services: readonly string[];
 }
@@ -26,6 +28,9 @@ export interface GatewayParent {
   kind: 'Gateway';
   /** `namespace/name`. */
   gateway: string;
+  /** Of the Gateway's listeners this one alone. */
+  section?: string | undefined;
+  port?: number | undefined;
   /** The Gateway's controller has said that it serves the route there. */
   accepted: boolean;
 }

@@ -80,6 +80,10 @@ function willBeSetAlike(other: Neighbour, { namespace, hosts, optIn }: Frontend)
   );
 }
 
+/** @param name `namespace/name` */
+const relativeName = (name: string, namespace: string): string =>
+  name.startsWith(`${namespace}/`) ? name.slice(namespace.length + 1) : name;
+
 export const backendExposed: Rule = {
   name: 'BackendExposed',
   find({ frontend: { namespace }, exposures }) {
@@ -90,9 +94,23 @@ export const backendExposed: Rule = {
     const ways = others.map((way) =>
       way.namespace === namespace ? `${way.at} (${nameOf(way, namespace)})` : nameOf(way, namespace),
     );
-    const name = service.startsWith(`${namespace}/`) ? service.slice(namespace.length + 1) : service;
     return {
-      message: `Service ${name} is also reached through ${[...new Set(ways)].join(', ')}, where a certificate header that a client sends itself is not replaced: whoever sends one is whoever it names. Take the Service away from there, or let the Ingress, HTTPProxy or Gateway there opt in; or the platform removes these headers there (docs/terminators.md#clients-own-headers) and annotates the class with ${CLIENT_HEADERS_REMOVED}: "true".`,
+      message: `Service ${relativeName(service, namespace)} is also reached through ${[...new Set(ways)].join(', ')}, where a certificate header that a client sends itself is not replaced: whoever sends one is whoever it names. Take the Service away from there, or let the Ingress, HTTPProxy or Gateway there opt in; or the platform removes these headers there (docs/terminators.md#clients-own-headers) and annotates the class with ${CLIENT_HEADERS_REMOVED}: "true".`,
+      holdsUp: true,
+    };
+  },
+};
+
+export const plainHttp: Rule = {
+  name: 'PlainHTTP',
+  find({ frontend: { namespace }, plain }) {
+    const [first] = plain;
+    if (first === undefined) return undefined;
+    const ways = plain
+      .filter(({ service }) => service === first.service)
+      .map((way) => `${way.at} (${nameOf(way, namespace)})`);
+    return {
+      message: `Service ${relativeName(first.service, namespace)} is also served over plain HTTP, by ${[...new Set(ways)].join(', ')}: nobody is asked for a certificate there, and tokens go over the wire in the clear. Name the HTTPS listener in the route (parentRefs[].sectionName), and let the other one redirect.`,
       holdsUp: true,
     };
   },

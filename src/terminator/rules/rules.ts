@@ -1,5 +1,5 @@
 /** All rules, and what they say of one frontend together. */
-import { backendExposed, hazardous, hostShared, reportOnly } from './advice-rules.ts';
+import { backendExposed, hazardous, hostShared, plainHttp, reportOnly } from './advice-rules.ts';
 import { bundleHolds, companionsToWrite, differingKeys, holdsTrustedCas } from '../desired.ts';
 import type { Member } from '../observed.ts';
 import {
@@ -53,6 +53,7 @@ export const rules: readonly Rule[] = [
   ...proofRules,
   hostShared,
   backendExposed,
+  plainHttp,
   hazardous,
   reportOnly,
   bundleNameTaken,
@@ -86,8 +87,12 @@ export function judge(member: Member, view: ScopeView): Problem[] {
   return problems;
 }
 
-/** Settings, companions and bundle are what they should be; where nothing of that says it, a live connection has shown it. */
+/**
+ * Settings, companions and bundle are what they should be, and the controller has heard of them where it says so; where
+ * nothing of that says it, a live connection has shown it.
+ */
 export function inEffect(member: Member, view: ScopeView): boolean {
+  if (member.frontend.unobserved === true) return false;
   if (member.driver?.inEffectBy === 'proof' && !member.proved) return false;
   return isConfigured(member, view);
 }
