@@ -81,6 +81,8 @@ function claimOf({ metadata, data: written }: z.infer<typeof claimObject>): Clai
   const read = data.safeParse(written);
   if (!read.success) return { name, resourceVersion, holder: '', holderUid: '', expires: undefined };
   const { holder, holderUid, expires, compromised, intent } = read.data;
+  // What can't be read whole announces nothing.
+  const announces = intent !== undefined && announced.safeParse(written).success;
   return {
     name,
     resourceVersion,
@@ -88,7 +90,7 @@ function claimOf({ metadata, data: written }: z.infer<typeof claimObject>): Clai
     holderUid,
     expires: expires === undefined ? undefined : Date.parse(expires),
     ...(compromised === undefined ? {} : { compromised: true }),
-    ...(intent === undefined ? {} : { intent }),
+    ...(announces ? { intent } : {}),
   };
 }
 

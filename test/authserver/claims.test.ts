@@ -130,6 +130,9 @@ describe('claims, against a real API server', () => {
     const object = await client.get(configMaps, { namespace: operatorNamespace, name });
     const { parameter, value, canonical } = first.identity;
     assert.deepEqual(object && announcedIn(object), { issuer, parameter, value, canonical, intent: 'intent-1' });
+    const { canonical: _removed, ...damaged } = Object(object?.['data']);
+    const without = object && projectClaim({ ...object, data: damaged });
+    assert.deepEqual([without?.holder, without?.intent], ['team-a/batch', undefined], 'nobody could act on that');
     await releaseClaim(client, first, { until: NOW, compromised: false }, lasting());
     await acquireClaim(client, first, NOW, lasting());
     assert.equal((await stored(first))?.intent, undefined);
