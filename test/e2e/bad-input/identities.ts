@@ -183,7 +183,7 @@ export function identityTests(world: () => World): void {
     await world().nothingWritten(loser);
 
     await world().kube.delete(oauthClients, winner);
-    await waitFor(async () => (await world().status(winner)) === undefined);
+    await waitFor(async () => (await world().status(winner)) === undefined, GENEROUS_MS);
     const [claim] = await world().claims(winner);
     assert.ok(claim !== undefined, 'the claim went with its client');
     assert.equal(new Date(Object(claim['data']).expires).getTime(), new Date(notAfter).getTime());

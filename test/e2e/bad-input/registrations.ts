@@ -25,7 +25,7 @@ export function registrationTests(world: () => World): void {
   async function lookedAtAgain(subject: Subject): Promise<void> {
     const patch = { spec: { certificate: { drain: '47h' } } };
     const { metadata } = await kube().patch(oauthClients, { namespace: TEAM, ...subject }, patch, { type: 'merge' });
-    await waitFor(async () => (await world().status(subject))?.observedGeneration === metadata.generation);
+    await waitFor(async () => (await world().status(subject))?.observedGeneration === metadata.generation, GENEROUS_MS);
   }
 
   async function keysOf(subject: Subject): Promise<string[]> {
@@ -181,7 +181,7 @@ export function registrationTests(world: () => World): void {
     await world().client(subject);
     const { message } = await world().becomes(subject, 'Unknown', 'ServerUnavailable');
     assert.match(message, /answered 503 when asked to register the client\. It is tried again/);
-    await waitFor(() => times.length >= 3, 60_000);
+    await waitFor(() => times.length >= 3, GENEROUS_MS);
     for (const [i, time] of times.entries())
       assert.ok(i === 0 || time - (times[i - 1] ?? 0) > 300, `asked at ${String(times)}`);
     assert.equal(await world().secret(subject), undefined);

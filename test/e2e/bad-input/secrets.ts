@@ -86,7 +86,7 @@ export function secretTests(world: () => World): void {
     assert.equal(before?.metadata.annotations?.[OWNER], `${TEAM}/${older.name}`);
     assert.equal((await world().condition(older))?.status, 'True');
     await world().kube.delete(oauthClients, { namespace: TEAM, name: older.name });
-    await waitFor(async () => (await world().status(older)) === undefined);
+    await waitFor(async () => (await world().status(older)) === undefined, GENEROUS_MS);
     await world().ready(younger);
     assert.equal(world().registrations(younger).length, 1);
     assert.deepEqual(world().registrations(older), []);
