@@ -1,4 +1,4 @@
-/** examples/host-policy.yaml on a real API server: which hosts a namespace may use. */
+/** examples/policies/hosts.yaml on a real API server: which hosts a namespace may use. */
 import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
 import { before, describe, test } from 'node:test';
@@ -18,7 +18,7 @@ import { apply, documents, ingress, namespace } from '../support/cluster-objects
 import { isEstablished } from '../support/crds.ts';
 import { waitFor } from '../support/wait-for.ts';
 
-const POLICY = resolve(import.meta.dirname, '../../examples/host-policy.yaml');
+const POLICY = resolve(import.meta.dirname, '../../examples/policies/hosts.yaml');
 const TEAM = 'host-team';
 
 /** The kind, whatever is in it: what Contour and the Gateway API would refuse is not asked here. */
