@@ -4,40 +4,13 @@ import { resolve } from 'node:path';
 import { before, describe, test } from 'node:test';
 import type { KubeClient } from '../../src/kube/client.ts';
 import { KubeError } from '../../src/kube/kube-error.ts';
-import {
-  customResourceDefinitions,
-  gateways,
-  httpProxies,
-  httpRoutes,
-  ingresses,
-  type KubernetesObject,
-  namespaces,
-  type Resource,
-} from '../../src/kube/resource.ts';
+import { gateways, httpProxies, httpRoutes, ingresses, namespaces, type Resource } from '../../src/kube/resource.ts';
 import { apply, documents, ingress, namespace } from '../support/cluster-objects.ts';
-import { isEstablished } from '../support/crds.ts';
+import { defineSkeleton } from '../support/skeleton-definition.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const POLICY = resolve(import.meta.dirname, '../../examples/policies/hosts.yaml');
 const TEAM = 'host-team';
-
-/** The kind, whatever is in it: what Contour and the Gateway API would refuse is not asked here. */
-function definition({ group, version, plural, kind }: Resource): KubernetesObject {
-  const schema = {
-    openAPIV3Schema: {
-      type: 'object',
-      properties: { spec: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
-    },
-  };
-  const names = { plural, kind, singular: kind.toLowerCase(), listKind: `${kind}List` };
-  const approved = { 'api-approved.kubernetes.io': 'unapproved, for a test' };
-  return {
-    apiVersion: 'apiextensions.k8s.io/v1',
-    kind: 'CustomResourceDefinition',
-    metadata: { name: `${plural}.${group}`, annotations: approved },
-    spec: { group, names, scope: 'Namespaced', versions: [{ name: version, served: true, storage: true, schema }] },
-  };
-}
 
 export function hostPolicyCases(client: () => KubeClient): void {
   describe('the policy of hosts', () => {
@@ -65,11 +38,8 @@ export function hostPolicyCases(client: () => KubeClient): void {
 
     before(async () => {
       kube = client();
-      for (const each of [httpProxies, httpRoutes, gateways].map(definition)) {
-        await kube.create(customResourceDefinitions, each);
-        const { name } = each.metadata;
-        await waitFor(async () => isEstablished(await kube.get(customResourceDefinitions, { name })), 60_000);
-      }
+      // Whatever is in them: what Contour and the Gateway API would refuse is not asked here.
+      for (const kind of [httpProxies, httpRoutes, gateways]) await defineSkeleton(kube, kind);
       await apply(kube, namespace(TEAM), ingress(old, 'of-before.example.test', 'api'), ...(await documents(POLICY)));
       await waitFor(async () => {
         const made = await create(ingresses, ofHost('mtls.as.example.test')).catch(() => undefined);
@@ -107,12 +77,13 @@ export function hostPolicyCases(client: () => KubeClient): void {
       await refused(route('api.example.test', theirs), words);
       for (const host of ['team.example.test', 'xteam.example.test', '*.example.test', 'api.example.test.evil.test'])
         await refused(create(ingresses, ofHost(host)), /may not use/);
-      for (const nameless of [
-        create(ingresses, ofHost(undefined)),
-        create(ingresses, { defaultBackend: { service: { name: 'api', port: { number: 80 } } } }),
-        listeners(undefined),
-      ])
-        await refused(nameless, /may not use the default host/);
+      const backend = { service: { name: 'api', port: { number: 80 } } };
+      const nameless = [
+        () => create(ingresses, ofHost(undefined)),
+        () => create(ingresses, { defaultBackend: backend }),
+        () => listeners(undefined),
+      ];
+      for (const write of nameless) await refused(write(), /may not use the default host/);
     });
 
     test('refuses other names by annotation', async () => {
