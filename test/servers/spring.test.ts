@@ -238,6 +238,8 @@ describe('Spring Authorization Server', () => {
 
     it('without converters of its own it registers a client with a secret, which is refused and named', async () => {
       await world.spring.setStock(true);
+      // The client before was registered twice.
+      await world.newInitialAccessToken();
       try {
         const stock = await world.client('stock').apply();
         const status = await stock.until(
