@@ -4,7 +4,7 @@ import type { CompanionProjection } from './companion.ts';
 import { type Frontend, isMember } from './frontends/frontend.ts';
 import type { Route } from './routes/route.ts';
 import { scopeKey } from './scope.ts';
-import { hostsOf, Index, type TerminatorSources } from './sources.ts';
+import { gatewayOf, hostsOf, Index, ownServicesOf, type TerminatorSources } from './sources.ts';
 
 /** Keys of the scopes that have to be looked at when something has changed. */
 export class AffectedScopes {
@@ -81,12 +81,9 @@ export class AffectedScopes {
   /** Members that share a host or a Service with it, itself among them where it is one. */
   #around(frontend: Frontend): Frontend[] {
     const { frontends, routes } = this.#sources;
-    const { kind, namespace, name, backends } = frontend;
+    const { kind, namespace, name } = frontend;
     const attached = kind === 'Gateway' ? routes.byIndex(Index.gateway, `${namespace}/${name}`) : [];
-    const services = [
-      ...backends.map(({ service }) => `${namespace}/${service}`),
-      ...attached.flatMap((route) => route.services),
-    ];
+    const services = [...ownServicesOf(frontend), ...attached.flatMap((route) => route.services)];
     const related = [
       frontend,
       ...hostsOf(frontend).flatMap((host) => frontends.byIndex(Index.host, host)),
@@ -109,11 +106,7 @@ export class AffectedScopes {
   }
 
   #gatewaysOf(parents: Route['parents']): Frontend[] {
-    return parents.flatMap((parent) => {
-      if (parent.kind !== 'Gateway') return [];
-      const [namespace = '', name = ''] = parent.gateway.split('/');
-      return this.#sources.frontends.get('Gateway', namespace, name) ?? [];
-    });
+    return parents.flatMap((parent) => gatewayOf(this.#sources, parent) ?? []);
   }
 
   /** Of the class, or of one that is not known: the default's, or that of what serves a route and is not looked at. */

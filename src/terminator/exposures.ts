@@ -5,7 +5,7 @@ import type { ClassProjection } from './frontends/class.ts';
 import { type Frontend, isOptedIn } from './frontends/frontend.ts';
 import type { Exposure } from './observed.ts';
 import type { RouteParent } from './routes/route.ts';
-import { Index, servicesOf, type TerminatorSources } from './sources.ts';
+import { gatewayOf, Index, servicesOf, type TerminatorSources } from './sources.ts';
 
 type Sources = Pick<TerminatorSources, 'frontends' | 'routes' | 'ingressClasses' | 'gatewayClasses'>;
 
@@ -35,14 +35,15 @@ export class Exposures {
 
   #byFrontends(service: string, frontend: Frontend, header: string | undefined): Exposure[] {
     const controller = this.#classes.controllerOf(frontend);
-    return this.#sources.frontends.byIndex(Index.service, service).flatMap((other) => {
+    const others = this.#sources.frontends.byIndex(Index.service, service).filter(({ uid }) => uid !== frontend.uid);
+    return others.flatMap((other) => {
       const { kind, namespace, name } = other;
       const server = { controller: this.#classes.controllerOf(other), removes: removes(this.#classes.classOf(other)) };
       const own = server.controller === controller;
       return other.backends
         .filter((backend) => `${namespace}/${backend.service}` === service)
         .filter(({ host }) => !(own && frontend.hosts.includes(host)))
-        .filter(({ host }) => other.uid !== frontend.uid && !this.#replaces(header, server, host))
+        .filter(({ host }) => !this.#replaces(header, server, host))
         .map(({ host }) => ({ service, kind, namespace, name, at: host === '' ? 'the default host' : host }));
     });
   }
@@ -77,8 +78,7 @@ export class Exposures {
 
   /** What is not looked at (its kind, or the Gateway's namespace) may be of any. */
   #classesOf(parent: Exclude<RouteParent, { kind: 'IngressClass' }>): ClassProjection[] {
-    const [namespace = '', name = ''] = parent.kind === 'Gateway' ? parent.gateway.split('/') : [];
-    const gateway = this.#sources.frontends.get('Gateway', namespace, name);
+    const gateway = gatewayOf(this.#sources, parent);
     if (gateway === undefined) return [...(this.#sources.gatewayClasses?.list() ?? [])];
     const its = this.#classes.classOf(gateway);
     return its === undefined ? [] : [its];

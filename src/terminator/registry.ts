@@ -60,11 +60,11 @@ export function kindsOf(enabled: ReadonlySet<string>): {
   companions: readonly Resource[];
 } {
   const used = drivers.filter(({ name }) => enabled.has(name));
-  const any = used.length > 0;
+  const looks = used.length > 0;
   return {
     // Whatever asks for certificates, anything else may lead around it.
-    frontends: any ? ['Ingress', 'HTTPProxy', 'Gateway'] : [],
-    routes: any ? ['HTTPRoute', 'GRPCRoute', 'IngressRoute'] : [],
+    frontends: looks ? ['Ingress', 'HTTPProxy', 'Gateway'] : [],
+    routes: looks ? ['HTTPRoute', 'GRPCRoute', 'IngressRoute'] : [],
     bundles: new Set(used.map(({ bundleKind }) => bundleKind)),
     companions: used.flatMap(({ companionKinds }) => companionKinds),
   };

@@ -9,7 +9,7 @@ import type { ClassProjection } from './frontends/class.ts';
 import type { CompanionProjection } from './companion.ts';
 import { type Frontend, isMember } from './frontends/frontend.ts';
 import { bundlesNamedBy } from './registry.ts';
-import type { Route } from './routes/route.ts';
+import { acceptedAt, type Route, type RouteParent } from './routes/route.ts';
 import { scopeKey } from './scope.ts';
 
 /** What is read of an informer; before its start, for indexes are added. */
@@ -65,7 +65,8 @@ export function laxHostOf(frontend: Frontend): string | undefined {
   return hosts.find((host) => tlsHosts.some((tls) => covers(tls, host)));
 }
 
-const ownServicesOf = ({ namespace, backends }: Frontend): string[] => [
+/** That it names itself. */
+export const ownServicesOf = ({ namespace, backends }: Frontend): string[] => [
   ...new Set(backends.map(({ service }) => `${namespace}/${service}`)),
 ];
 
@@ -73,12 +74,18 @@ const ownServicesOf = ({ namespace, backends }: Frontend): string[] => [
 export function servicesOf({ routes }: Pick<TerminatorSources, 'routes'>, frontend: Frontend): string[] {
   if (frontend.kind !== 'Gateway') return ownServicesOf(frontend);
   const gateway = `${frontend.namespace}/${frontend.name}`;
-  const accepted = routes
-    .byIndex(Index.gateway, gateway)
-    .filter(({ parents }) =>
-      parents.some((parent) => parent.kind === 'Gateway' && parent.gateway === gateway && parent.accepted),
-    );
+  const accepted = routes.byIndex(Index.gateway, gateway).filter((route) => acceptedAt(route, gateway).length > 0);
   return [...new Set(accepted.flatMap(({ services }) => services))];
+}
+
+/** What a route hangs on, where that is looked at. */
+export function gatewayOf(
+  { frontends }: Pick<TerminatorSources, 'frontends'>,
+  parent: RouteParent,
+): Frontend | undefined {
+  if (parent.kind !== 'Gateway') return undefined;
+  const [namespace = '', name = ''] = parent.gateway.split('/');
+  return frontends.get('Gateway', namespace, name);
 }
 
 /** Before the informers start. */

@@ -1,7 +1,7 @@
 /** Which listeners of a Gateway serve a route (Gateway API, `ParentReference`, `AllowedRoutes`, hostname intersection). */
 import type { Frontend, Listener } from '../frontends/frontend.ts';
 import type { Exposure } from '../observed.ts';
-import type { GatewayParent, Route } from './route.ts';
+import { acceptedAt, type GatewayParent, type Route } from './route.ts';
 
 type Gateway = Pick<Frontend, 'namespace' | 'name' | 'listeners'>;
 
@@ -24,10 +24,7 @@ export function servedPlain(gateway: Gateway, routes: readonly Route[]): Exposur
 }
 
 function servedBy(gateway: Gateway, route: Route): Served[] {
-  const parents = route.parents.filter(
-    (parent): parent is GatewayParent =>
-      parent.kind === 'Gateway' && parent.gateway === `${gateway.namespace}/${gateway.name}` && parent.accepted,
-  );
+  const parents = acceptedAt(route, `${gateway.namespace}/${gateway.name}`);
   return (gateway.listeners ?? [])
     .filter((listener) => parents.some((parent) => serves(gateway, listener, route, parent)))
     .map((listener) => ({ route, listener }));

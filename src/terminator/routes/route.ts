@@ -41,6 +41,12 @@ export const routeResources: Readonly<Record<RouteKind, Resource>> = {
   IngressRoute: ingressRoutes,
 };
 
+/** Where its controller serves it at a Gateway, by `namespace/name`. */
+export const acceptedAt = ({ parents }: Route, gateway: string): GatewayParent[] =>
+  parents.filter(
+    (parent): parent is GatewayParent => parent.kind === 'Gateway' && parent.gateway === gateway && parent.accepted,
+  );
+
 /** Controllers write the status of routes again and again, and nothing of it that counts here. */
 export const isNews = ({ previous, current }: Pick<Change<Route>, 'previous' | 'current'>): boolean =>
   !isDeepStrictEqual(previous, current);
